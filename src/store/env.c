@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const char *const table_names[GT_TABLE_COUNT] = {
@@ -291,7 +292,7 @@ static int apply_once(struct gt_env *env, struct gt_commit *commits)
     if (rc != 0)
         return rc;
     for (struct gt_commit *commit = commits; commit != NULL && rc == 0; commit = commit->next) {
-        if (commit->failed == 0)
+        if (commit->err.code == 0)
             rc = apply_commit(env, txn, commit);
     }
     enum gt_fault_action fault = rc == 0 ? gt_fault("commit.txn") : GT_FAULT_NONE;

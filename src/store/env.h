@@ -26,7 +26,7 @@ int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key, 
 int gt_env_scan(struct gt_env *env, enum gt_table table, struct gantry_view prefix,
                 int (*fn)(void *arg, struct gantry_view key, struct gantry_view value), void *arg,
                 struct gantry_err *err);
-/** Apply the changes of a list of commits (those with failed == 0) in one transaction, growing the map as needed.
+/** Apply the changes of a list of commits (those with err.code == 0) in one transaction, growing the map as needed.
  *  Thread: one at a time. */
 int gt_env_apply(struct gt_env *env, struct gt_commit *commits, struct gantry_err *err);
 

@@ -43,8 +43,8 @@ struct gt_commit_ops {
     void (*publish)(struct gt_commit *commit);
     /** The commit failed: what it stands for must be discarded. Before done. */
     void (*abort)(struct gt_commit *commit);
-    /** The outcome, exactly once; the commit's memory is the owner's again. */
-    void (*done)(struct gt_commit *commit, int code, const struct gantry_err *err);
+    /** The outcome (commit->err, code 0: durable), exactly once; the commit's memory is the owner's again. */
+    void (*done)(struct gt_commit *commit);
 };
 
 /** One indivisible change. Embed it; init, add changes, submit. */
@@ -52,7 +52,7 @@ struct gt_commit {
     struct gt_commit *next;          /* the committer's, from submit to done */
     const struct gt_commit_ops *ops; /* static */
     struct gt_buf changes;           /* owned */
-    int failed;                      /* the committer's */
+    struct gantry_err err;           /* the committer's; code 0 while nothing went wrong */
 };
 
 /** Open or create. @p map_bytes: first size of the map (0: 1 GiB); it grows by itself.
@@ -67,9 +67,9 @@ void gt_store_close(struct gt_store *store);
 /** The folder given to open. */
 const char *gt_store_folder(const struct gt_store *store);
 
-/** Called on the committer thread after each group and, while *ret_delay_ms >= 0 is asked for, after that time again:
- *  housekeeping that belongs beside commits (retention, free space). Set before start. */
-void gt_store_on_round(struct gt_store *store, int64_t (*fn)(void *arg), void *arg);
+/** Called on the committer thread after each group and @p every_ms after the last call: housekeeping that belongs beside
+ *  commits (retention). Set before start. @p every_ms 0: only after groups. */
+void gt_store_on_round(struct gt_store *store, void (*fn)(void *arg), void *arg, int64_t every_ms);
 
 void gt_commit_init(struct gt_commit *commit, const struct gt_commit_ops *ops);
 void gt_commit_deinit(struct gt_commit *commit);
@@ -81,7 +81,8 @@ void gt_commit_delete_prefix(struct gt_commit *commit, enum gt_table table, stru
 /** 0: done will run. GANTRY_NO_MEMORY, GANTRY_TOO_LARGE: a change was not taken; GANTRY_CLOSED: stopped. Never blocks
  *  but for a short lock. Thread: any. */
 int gt_store_submit(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err);
-/** Commit now, on the calling thread, and wait: for start-up and tools, before gt_store_start. */
+/** Commit and wait. Its ops are not called. Thread: before gt_store_start and on the committer thread
+ *  (housekeeping) it is done at once; after the start any thread that may block. */
 int gt_store_commit_now(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err);
 
 /** Copy a value into @p value (emptied first). 0 or GANTRY_NOT_FOUND, GANTRY_IO, GANTRY_NO_MEMORY. Thread: any. */

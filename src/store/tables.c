@@ -162,7 +162,6 @@ int gt_topic_record_read(struct gantry_view value, struct gt_topic_record *ret)
 void gt_segment_record_write(struct gt_buf *buf, const struct gt_segment_record *record)
 {
     gt_buf_add_char(buf, VALUE_VERSION);
-    gt_buf_add_char(buf, record->sealed ? 1 : 0);
     add_signed(buf, record->base_offset);
     add_signed(buf, record->end_offset);
     add_signed(buf, record->bytes);
@@ -175,7 +174,6 @@ int gt_segment_record_read(struct gantry_view value, struct gt_segment_record *r
 {
     struct gt_cursor cursor = open_value(value);
     struct gt_segment_record record = {0};
-    record.sealed = gt_cursor_u8(&cursor) != 0;
     record.base_offset = read_signed(&cursor);
     record.end_offset = read_signed(&cursor);
     record.bytes = read_signed(&cursor);

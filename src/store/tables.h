@@ -30,7 +30,6 @@ struct gt_segment_record {
     int64_t bytes;          /* committed bytes of the file */
     int64_t last_batch;     /* where in the file the last committed batch begins; 0: none */
     int64_t first_ms, last_ms;
-    bool sealed;
 };
 
 /** A stretch of a segment that was damaged and given up by `gantry topic repair --settle`. */

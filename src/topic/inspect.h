@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** A look at a store from outside, also while a worker runs on it: for `gantry topic`, `gantry run`, tests.
  *  Read-only: an LMDB environment opened with MDB_RDONLY, segments by pread. Thread: one. May block. */
-#ifndef GT_STORE_INSPECT_H
-#define GT_STORE_INSPECT_H
+#ifndef GT_TOPIC_INSPECT_H
+#define GT_TOPIC_INSPECT_H
 
 #include "base/arena.h"
 #include <stdio.h>

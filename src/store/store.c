@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: the lock that keeps a second worker out, and the committer thread that groups commits.
+ *
+ * A group is everything that was submitted while the group before it was being made durable: one commit at once when
+ * nothing else happens, hundreds under load, all for one sync of each file and one LMDB transaction. */
+#include "store/store.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "store/env.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A commit carries positions and a sink's state (1 MiB each at most), never records. */
+enum { CHANGES_MAX = 16 << 20 };
+
+struct gt_store {
+    char *folder; /* owned */
+    struct gt_env env;
+    int lock_fd;
+
+    pthread_t thread;
+    bool started;           /* thread: the opener's */
+    pthread_mutex_t lock;   /* guards what follows */
+    pthread_cond_t changed; /* something pending, or stopping */
+    struct gt_commit *head, **tail;
+    bool stopping;
+
+    /* The committer's own. */
+    uint64_t round;
+    struct gantry_err broken; /* LMDB failed: nothing is taken any more */
+
+    void (*on_round)(void *arg);
+    void *on_round_arg;
+    int64_t every_ms;
+};
+
+static int take_lock(struct gt_store *store, struct gantry_err *err)
+{
+    struct gt_buf path;
+    gt_buf_init(&path, 8192);
+    gt_buf_addf(&path, "%s/gantry.lock", store->folder);
+    int code = 0;
+    store->lock_fd = open(gt_buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (store->lock_fd < 0) {
+        code = gt_file_error(err, "open", gt_buf_cstr(&path));
+        goto out;
+    }
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        char holder[32] = "";
+        ssize_t got = pread(store->lock_fd, holder, sizeof holder - 1, 0);
+        holder[got > 0 ? strspn(holder, "0123456789") : 0] = '\0';
+        code = errno == EWOULDBLOCK || got >= 0
+                   ? gantry_err_set(err, GANTRY_BUSY,
+                                    "the store %s is in use by another worker (process %s); stop that one, or give "
+                                    "this one its own storePathRootDir",
+                                    store->folder, holder[0] != '\0' ? holder : "unknown")
+                   : gt_file_error(err, "lock", gt_buf_cstr(&path));
+        goto out;
+    }
+    char text[32];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    /* The number only serves the message above: a lock file that cannot be written still locks. */
+    if (ftruncate(store->lock_fd, 0) == 0)
+        (void)!pwrite(store->lock_fd, text, (size_t)len, 0);
+out:
+    gt_buf_deinit(&path);
+    return code;
+}
+
+int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret, struct gantry_err *err)
+{
+    struct gt_store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    store->lock_fd = -1;
+    store->tail = &store->head;
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&store->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+
+    char *inner = NULL;
+    int code = gt_folder_make(folder, "store.folder-sync", err);
+    if (code != 0)
+        goto out;
+    store->folder = realpath(folder, NULL);
+    if (store->folder == NULL || asprintf(&inner, "%s/gantry", store->folder) < 0) {
+        inner = NULL;
+        code = gt_file_error(err, "open", folder);
+        goto out;
+    }
+    code = take_lock(store, err);
+    if (code == 0)
+        code = gt_folder_make(inner, "store.folder-sync", err);
+    if (code == 0)
+        code = gt_env_open(&store->env, inner, map_bytes, false, err);
+    /* LMDB syncs its file, not the folder entry of a file that it has just made. */
+    if (code == 0)
+        code = gt_folder_sync(inner, "store.folder-sync", err);
+out:
+    free(inner);
+    if (code != 0)
+        gt_store_close(store);
+    else
+        *ret = store;
+    return code;
+}
+
+void gt_store_close(struct gt_store *store)
+{
+    if (store == NULL)
+        return;
+    gt_store_stop(store);
+    gt_env_close(&store->env);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    pthread_cond_destroy(&store->changed);
+    pthread_mutex_destroy(&store->lock);
+    free(store->folder);
+    free(store);
+}
+
+const char *gt_store_folder(const struct gt_store *store)
+{
+    return store->folder;
+}
+
+void gt_store_on_round(struct gt_store *store, void (*fn)(void *arg), void *arg, int64_t every_ms)
+{
+    store->on_round = fn;
+    store->on_round_arg = arg;
+    store->every_ms = every_ms;
+}
+
+/* Fail one commit: what it stands for is discarded at once, so that checks of later commits see it. */
+static void fail_commit(struct gt_commit *commit, int code, const struct gantry_err *err)
+{
+    commit->err = *err;
+    commit->err.code = code;
+    if (commit->ops->abort != NULL)
+        commit->ops->abort(commit);
+}
+
+/* Take out what is no longer wanted. An abort can make others stale, so go on until nothing changes. */
+static void check_group(struct gt_commit *group)
+{
+    bool again = true;
+    while (again) {
+        again = false;
+        for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
+            struct gantry_err err = {0};
+            if (commit->err.code != 0 || commit->ops->check == NULL)
+                continue;
+            int code = commit->ops->check(commit, &err);
+            if (code != 0) {
+                fail_commit(commit, code, &err);
+                again = true;
+            }
+        }
+    }
+}
+
+static void sync_group(struct gt_store *store, struct gt_commit *group)
+{
+    for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
+        struct gantry_err err = {0};
+        if (commit->err.code != 0 || commit->ops->sync == NULL)
+            continue;
+        int code = commit->ops->sync(commit, store->round, &err);
+        if (code != 0) {
+            gt_error("store", "sync failed, the records behind it are discarded: %s", err.text);
+            fail_commit(commit, code, &err);
+        }
+    }
+}
+
+static void apply_group(struct gt_store *store, struct gt_commit *group)
+{
+    struct gantry_err err = store->broken;
+    int code = err.code;
+    if (code == 0)
+        code = gt_env_apply(&store->env, group, &err);
+    if (code != 0) {
+        /* Without space nothing was changed and a later try may succeed. After any other failure it is unknown what
+         * the disk holds, so only a new start, which reads it, may go on. */
+        if (code != GANTRY_NO_SPACE && store->broken.code == 0) {
+            gantry_err_set(&store->broken, code, "%s; the worker must be started again", err.text);
+            err = store->broken;
+            gt_error("store", "%s", err.text);
+        }
+        for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
+            if (commit->err.code == 0)
+                fail_commit(commit, code, &err);
+        }
+        return;
+    }
+    (void)gt_fault("commit.committed");
+    for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
+        if (commit->err.code == 0 && commit->ops->publish != NULL)
+            commit->ops->publish(commit);
+    }
+    (void)gt_fault("commit.published");
+}
+
+static bool any_wanted(const struct gt_commit *group)
+{
+    for (; group != NULL; group = group->next) {
+        if (group->err.code == 0)
+            return true;
+    }
+    return false;
+}
+
+static void commit_group(struct gt_store *store, struct gt_commit *group)
+{
+    store->round++;
+    (void)gt_fault("commit.begin");
+    check_group(group);
+    sync_group(store, group);
+    (void)gt_fault("commit.synced");
+    check_group(group);
+    if (any_wanted(group))
+        apply_group(store, group);
+    for (struct gt_commit *next; group != NULL; group = next) {
+        next = group->next; /* done() may free the commit */
+        group->ops->done(group);
+    }
+}
+
+static struct timespec deadline_after(int64_t ms)
+{
+    int64_t ns = gt_clock_mono_ns() + ms * 1000000;
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+static void *run_committer(void *arg)
+{
+    struct gt_store *store = arg;
+    pthread_setname_np(pthread_self(), "gt-committer");
+    pthread_mutex_lock(&store->lock);
+    for (;;) {
+        struct timespec deadline = deadline_after(store->every_ms);
+        int rc = 0;
+        while (store->head == NULL && !store->stopping && rc == 0) {
+            rc = store->every_ms > 0 ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
+                                     : pthread_cond_wait(&store->changed, &store->lock);
+        }
+        struct gt_commit *group = store->head;
+        if (group == NULL && store->stopping)
+            break;
+        store->head = NULL;
+        store->tail = &store->head;
+        pthread_mutex_unlock(&store->lock);
+        if (group != NULL)
+            commit_group(store, group);
+        if (store->on_round != NULL)
+            store->on_round(store->on_round_arg);
+        pthread_mutex_lock(&store->lock);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return NULL;
+}
+
+int gt_store_start(struct gt_store *store, struct gantry_err *err)
+{
+    int rc = pthread_create(&store->thread, NULL, run_committer, store);
+    if (rc != 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start the committer thread: %s", strerror(rc));
+    store->started = true;
+    return 0;
+}
+
+void gt_store_stop(struct gt_store *store)
+{
+    if (!store->started)
+        return;
+    pthread_mutex_lock(&store->lock);
+    store->stopping = true;
+    pthread_cond_signal(&store->changed);
+    pthread_mutex_unlock(&store->lock);
+    pthread_join(store->thread, NULL);
+    store->started = false;
+}
+
+void gt_commit_init(struct gt_commit *commit, const struct gt_commit_ops *ops)
+{
+    commit->next = NULL;
+    commit->ops = ops;
+    gt_buf_init(&commit->changes, CHANGES_MAX);
+    commit->err.code = 0;
+    commit->err.text[0] = '\0';
+}
+
+void gt_commit_deinit(struct gt_commit *commit)
+{
+    gt_buf_deinit(&commit->changes);
+}
+
+int gt_store_submit(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err)
+{
+    int code = commit->changes.error;
+    if (code != 0)
+        return gantry_err_set(err, code, "cannot take a change of the store: %s", gantry_error_text(code));
+    commit->next = NULL;
+    pthread_mutex_lock(&store->lock);
+    if (store->stopping) {
+        code = gantry_err_set(err, GANTRY_CLOSED, "the store is closed");
+    } else {
+        if (store->head == NULL)
+            pthread_cond_signal(&store->changed);
+        *store->tail = commit;
+        store->tail = &commit->next;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return code;
+}
+
+/* A commit of gt_store_commit_now on its way through the committer, with the caller's changes. */
+struct waiting_commit {
+    struct gt_commit commit;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool finished;
+};
+
+static void waiting_done(struct gt_commit *commit)
+{
+    struct waiting_commit *waiting = (struct waiting_commit *)commit;
+    pthread_mutex_lock(&waiting->lock);
+    waiting->finished = true;
+    pthread_cond_signal(&waiting->changed);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static const struct gt_commit_ops waiting_ops = {.done = waiting_done};
+
+static int commit_waiting(struct gt_store *store, struct gt_commit *inner, struct gantry_err *err)
+{
+    struct waiting_commit waiting = {.finished = false};
+    gt_commit_init(&waiting.commit, &waiting_ops);
+    struct gt_buf unused = waiting.commit.changes;
+    waiting.commit.changes = inner->changes; /* lent for the time of the call */
+    pthread_mutex_init(&waiting.lock, NULL);
+    pthread_cond_init(&waiting.changed, NULL);
+    int code = gt_store_submit(store, &waiting.commit, err);
+    if (code == 0) {
+        pthread_mutex_lock(&waiting.lock);
+        while (!waiting.finished)
+            pthread_cond_wait(&waiting.changed, &waiting.lock);
+        pthread_mutex_unlock(&waiting.lock);
+        code = waiting.commit.err.code;
+        if (code != 0 && err != NULL)
+            *err = waiting.commit.err;
+    }
+    waiting.commit.changes = unused;
+    gt_commit_deinit(&waiting.commit);
+    pthread_cond_destroy(&waiting.changed);
+    pthread_mutex_destroy(&waiting.lock);
+    return code;
+}
+
+int gt_store_commit_now(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err)
+{
+    if (store->started && !pthread_equal(pthread_self(), store->thread))
+        return commit_waiting(store, commit, err);
+    if (commit->changes.error != 0)
+        return gantry_err_set(err, commit->changes.error, "cannot take a change of the store: %s",
+                              gantry_error_text(commit->changes.error));
+    commit->next = NULL;
+    commit->err.code = 0;
+    return gt_env_apply(&store->env, commit, err);
+}
+
+int gt_store_get(struct gt_store *store, enum gt_table table, struct gantry_view key, struct gt_buf *value,
+                 struct gantry_err *err)
+{
+    return gt_env_get(&store->env, table, key, value, err);
+}
+
+int gt_store_scan(struct gt_store *store, enum gt_table table, struct gantry_view prefix,
+                  int (*fn)(void *arg, struct gantry_view key, struct gantry_view value), void *arg,
+                  struct gantry_err *err)
+{
+    return gt_env_scan(&store->env, table, prefix, fn, arg, err);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Inside the embedded engine: topics, queues, segments, and who may touch which member.
+ *
+ *  A queue has two locks. `append` orders the writers: it is held while a batch is written and handed to the committer,
+ *  so that the order of commits is the order of the file. `lock` guards what readers see: the committed segments. It is
+ *  held for a few instructions. Order: append (several: by address), then lock. */
+#ifndef GT_TOPIC_EMBEDDED_QUEUE_H
+#define GT_TOPIC_EMBEDDED_QUEUE_H
+
+#include "base/map.h"
+#include "store/tables.h"
+#include "topic/embedded/segment.h"
+#include "topic/topic.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct gt_queue;
+
+struct gt_segment {
+    atomic_int refs;    /* the queue's list, the queue's active segment, places of appends, readers */
+    atomic_int writers; /* those of them that need fd */
+    char *path;         /* owned */
+    int fd;             /* open for writing while writers > 0 */
+    struct gt_segment_record committed; /* guarded by queue.lock; base_offset never changes */
+    struct gt_segment_record written;   /* guarded by queue.append: what committed will be once all is committed */
+    /* The committer's. */
+    uint64_t synced_round;
+    bool folder_synced;
+};
+
+struct gt_waiter {
+    struct gt_waiter *next;
+    void (*wake)(void *arg);
+    void *arg;
+    bool armed;
+};
+
+struct gt_queue {
+    struct gt_topic *topic;
+    uint32_t index;
+    char *folder; /* owned */
+
+    pthread_mutex_t append;
+    struct gt_segment *active; /* guarded by append; NULL: the next append creates one */
+    int64_t next_offset;       /* guarded by append */
+    atomic_uint epoch;         /* written under append; a commit of another epoch is stale */
+    bool folder_made;          /* guarded by append */
+
+    pthread_mutex_t lock;
+    struct gt_segment **segments; /* guarded by lock: committed ones by offset; owned array */
+    size_t segment_count, segment_cap;
+    int64_t end_offset;      /* guarded by lock: committed */
+    struct gt_waiter *waiters; /* guarded by lock */
+    char *damage;            /* guarded by lock: NULL, or file, byte and reason; set once */
+    struct gt_gap_record *gaps; /* read-only after open */
+    size_t gap_count;
+
+    bool folder_synced; /* the committer's: the entry of `folder` is durable */
+};
+
+struct gt_topic {
+    struct gt_topics *topics;
+    char *name; /* owned */
+    char *folder;
+    uint32_t queue_count;
+    struct gt_queue *queues; /* owned */
+    atomic_bool recorded;    /* GT_TABLE_TOPICS has it */
+    bool folder_synced;      /* the committer's */
+};
+
+struct gt_topics {
+    struct gt_store *store;
+    struct gt_topics_settings settings;
+    enum gt_compression compression;
+    char *folder; /* owned: STORE/topics */
+    pthread_mutex_t lock;
+    struct gt_map map; /* guarded by lock: name to struct gt_topic */
+    atomic_llong free_checked_ns; /* when the free space was looked at last */
+    atomic_bool low_space;
+    int64_t retention_ns; /* the committer's: when retention looked last */
+};
+
+void gt_segment_ref(struct gt_segment *segment);
+void gt_segment_unref(struct gt_segment *segment);
+void gt_segment_writer_ref(struct gt_segment *segment);
+void gt_segment_writer_unref(struct gt_segment *segment);
+/** STORE/topics/NAME/QUEUE/BASE.log; NULL without memory. */
+char *gt_segment_path(const char *queue_folder, int64_t base_offset);
+struct gt_segment *gt_segment_new(const struct gt_queue *queue, int64_t base_offset);
+
+/** Put a committed segment at the end of the queue's list. Thread: holds queue->lock, or before threads. */
+int gt_queue_list_segment(struct gt_queue *queue, struct gt_segment *segment);
+/** Mark the queue as damaged (the first report stays) and return GANTRY_CORRUPT with the text. Takes queue->lock. */
+int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason,
+                     struct gantry_err *err);
+/** 0 or GANTRY_CORRUPT with the damage. Takes queue->lock. */
+int gt_queue_check(struct gt_queue *queue, struct gantry_err *err);
+
+/** Recovery: read what the store says about topics and look at the files (recover.c). */
+int gt_topics_recover(struct gt_topics *topics, struct gantry_err *err);
+struct gt_topic *gt_topic_new(struct gt_topics *topics, const char *name, uint32_t queues);
+void gt_topic_free(struct gt_topic *topic);
+/** Delete old segments (retention.c). Thread: the committer. */
+void gt_topics_retain(struct gt_topics *topics);
+
+#endif
