@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door. On a fresh Debian 12 with git and make, `make run` and `make test` install what they need, build and
+# work. The build itself is in meson.build. Paths here are relative, so that the clone may lie anywhere.
+
+PREFIX ?= /usr/local
+KILLS ?= 200
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run build test test-unit test-e2e test-crash test-asan test-tsan bench fuzz lint tidy format install clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+run: build ## move a file through a topic; IN=file OUT=file EXIT=1 (end when all has arrived)
+	@set --; \
+	[ -z "$$IN" ] || set -- "$$@" --in "$$IN"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out "$$OUT"; \
+	[ "$${EXIT:-0}" = 0 ] || set -- "$$@" --exit; \
+	exec build/gantry run "$$@"
+
+build: ## build build/gantry
+	@scripts/install-deps build
+	@[ -f build/build.ninja ] || meson setup build
+	@ninja -C build
+
+test: ## everything: checks, unit tests (plain, ASan+UBSan, TSan), end to end, short crash test
+	@scripts/install-deps build test
+	@scripts/test
+
+test-unit: ## unit tests, plain build
+	@scripts/install-deps build test
+	@scripts/test unit
+
+test-e2e: ## end-to-end tests against build/gantry
+	@scripts/install-deps build test
+	@scripts/test e2e
+
+test-crash: ## crash tests in full; KILLS=200
+	@scripts/install-deps build test
+	@KILLS='$(KILLS)' scripts/test crash
+
+test-asan: ## unit and end-to-end tests under ASan and UBSan
+	@scripts/install-deps build test
+	@scripts/test asan
+
+test-tsan: ## unit and end-to-end tests under TSan
+	@scripts/install-deps build test
+	@scripts/test tsan
+
+bench: build ## file to topic to file against two durable copies
+	@exec bench/run
+
+fuzz: ## each fuzz target for FUZZ_SECONDS=60
+	@scripts/install-deps build fuzz
+	@scripts/fuzz '$(FUZZ_SECONDS)'
+
+lint: ## layers, format, shellcheck, Python, tree rules
+	@scripts/install-deps build lint
+	@scripts/lint
+
+tidy: ## clang-tidy over src/ and connectors/ (slow)
+	@scripts/install-deps build lint
+	@scripts/tidy
+
+format: ## clang-format all C files in place
+	@scripts/install-deps lint
+	@scripts/format
+
+install: build ## install binary, headers, gantry.pc; PREFIX=/usr/local DESTDIR=
+	@meson configure build --prefix '$(PREFIX)'
+	@meson install -C build
+
+clean: ## remove all build folders
+	@rm -rf build build-*
