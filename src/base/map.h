@@ -10,6 +10,7 @@ struct gt_map_slot;
 struct gt_map {
     struct gt_map_slot *slots; /* owned */
     size_t count, cap;
+    size_t used; /* slots that hold an item or the mark of a removed one */
 };
 
 void gt_map_init(struct gt_map *map);
@@ -41,6 +42,8 @@ void gt_props_init(struct gt_props *props);
 void gt_props_deinit(struct gt_props *props);
 /** Set or replace (a replaced key keeps its place). 0 or GANTRY_NO_MEMORY. */
 int gt_props_set(struct gt_props *props, const char *key, const char *value);
+/** The same without a look whether the key is there: for a parser that knows it is not. */
+int gt_props_append(struct gt_props *props, struct gantry_view key, struct gantry_view value);
 int gt_props_set_views(struct gt_props *props, struct gantry_view key, struct gantry_view value);
 /** The value or NULL. Linear. */
 const char *gt_props_get(const struct gt_props *props, const char *key);
