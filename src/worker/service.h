@@ -44,8 +44,8 @@ enum gt_create_check {
 /** One task in a reply. */
 struct gt_task_view {
     struct gt_props config; /* as the user wrote it, then what the connector and the worker added */
-    const char *state;      /* RUNNING, FAILED, ... */
-    const char *reason;     /* why FAILED; "" */
+    const char *state;      /* static text: RUNNING, FAILED, ... */
+    char *reason;           /* owned: why FAILED; NULL: none */
 };
 
 /** One connector in a reply. Everything is owned by the request and freed by gt_request_deinit(). */
