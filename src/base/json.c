@@ -9,32 +9,68 @@
 
 enum { DEPTH_MAX = 32 };
 
+/* What fastjson 1.2 writes as \uXXXX: control characters without a short form, DEL, U+0080 to U+009F, U+2028 and U+2029.
+ * Returns the length of such a character at @p text (0: it is none) and its code. */
+static size_t escaped_char(const unsigned char *text, size_t left, unsigned *ret_code)
+{
+    if (text[0] < 0x20 || text[0] == 0x7f) {
+        *ret_code = text[0];
+        return 1;
+    }
+    if (left >= 2 && text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f) {
+        *ret_code = text[1];
+        return 2;
+    }
+    if (left >= 3 && text[0] == 0xe2 && text[1] == 0x80 && (text[2] == 0xa8 || text[2] == 0xa9)) {
+        *ret_code = 0x2028u + (text[2] - 0xa8u);
+        return 3;
+    }
+    return 0;
+}
+
+/* The letter of the short escape, or 0. */
+static char short_escape(unsigned char c)
+{
+    switch (c) {
+    case '\b':
+        return 'b';
+    case '\t':
+        return 't';
+    case '\n':
+        return 'n';
+    case '\f':
+        return 'f';
+    case '\r':
+        return 'r';
+    case '"':
+    case '\\':
+        return (char)c;
+    default:
+        return 0;
+    }
+}
+
 int gt_json_add_string(struct gt_buf *buf, struct gantry_view text)
 {
-    static const char digits[] = "0123456789abcdef";
-    size_t done = 0;
+    size_t done = 0, i = 0;
 
     (void)gt_buf_add_char(buf, '"'); /* errors stick; the last call gives them */
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+    while (i < text.len) {
+        const unsigned char *at = (const unsigned char *)text.data + i;
+        unsigned code;
+        char letter = short_escape(*at);
+        size_t len = letter != 0 ? 1 : escaped_char(at, text.len - i, &code);
+        if (len == 0) {
+            i++;
             continue;
-        (void)gt_buf_add(buf, text.data + done, i - done);
-        done = i + 1;
-        const char *short_form = c == '"'    ? "\\\""
-                                 : c == '\\' ? "\\\\"
-                                 : c == '\b' ? "\\b"
-                                 : c == '\t' ? "\\t"
-                                 : c == '\n' ? "\\n"
-                                 : c == '\f' ? "\\f"
-                                 : c == '\r' ? "\\r"
-                                             : NULL;
-        if (short_form != NULL) {
-            (void)gt_buf_add(buf, short_form, 2);
-        } else {
-            char escape[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
-            (void)gt_buf_add(buf, escape, sizeof escape);
         }
+        (void)gt_buf_add(buf, text.data + done, i - done);
+        if (letter != 0)
+            (void)gt_buf_add(buf, (char[]){'\\', letter}, 2);
+        else
+            (void)gt_buf_addf(buf, "\\u%04X", code);
+        i += len;
+        done = i;
     }
     if (done < text.len)
         (void)gt_buf_add(buf, text.data + done, text.len - done);

@@ -6,8 +6,9 @@
 #include "base/buf.h"
 #include "base/map.h"
 
-/** Append a JSON string with quotes. Escapes `"` `\` and control characters (\b \t \n \f \r, others \u00XX); everything
- *  else, also `/` and non-ASCII, is written as it is (the way of fastjson 1.2). */
+/** Append a JSON string with quotes, the way of fastjson 1.2 to the byte: escapes `"` `\` and control characters (\b \t
+ *  \n \f \r, others, DEL, U+0080..U+009F, U+2028 and U+2029 as \uXXXX with capital digits); everything else, also `/`
+ *  and non-ASCII, is written as it is. */
 int gt_json_add_string(struct gt_buf *buf, struct gantry_view text);
 
 /** Append {"k":"v",...} in the order of @p props. */
