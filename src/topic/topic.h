@@ -61,7 +61,7 @@ struct gt_append {
 
 /** Memory for encoding, one per thread that appends. */
 struct gt_append_scratch {
-    struct gt_buf batches, raw;
+    struct gt_buf batches, raw, locked;
 };
 
 void gt_append_scratch_init(struct gt_append_scratch *scratch);

@@ -19,9 +19,10 @@ struct gt_queue;
 struct gt_segment {
     atomic_int refs;    /* the queue's list, the queue's active segment, places of appends, readers */
     atomic_int writers; /* those of them that need fd */
+    int64_t base;       /* offset of its first message; also the file's name */
     char *path;         /* owned */
     int fd;             /* open for writing while writers > 0 */
-    struct gt_segment_record committed; /* guarded by queue.lock; base_offset never changes */
+    struct gt_segment_record committed; /* guarded by queue.lock */
     struct gt_segment_record written;   /* guarded by queue.append: what committed will be once all is committed */
     /* The committer's. */
     uint64_t synced_round;
@@ -45,10 +46,12 @@ struct gt_queue {
     int64_t next_offset;       /* guarded by append */
     atomic_uint epoch;         /* written under append; a commit of another epoch is stale */
     bool folder_made;          /* guarded by append */
+    bool resume;               /* guarded by append: the last segment of the list can be gone on with */
 
     pthread_mutex_t lock;
     struct gt_segment **segments; /* guarded by lock: committed ones by offset; owned array */
     size_t segment_count, segment_cap;
+    size_t unlisted;         /* guarded by lock: segments created and not yet in the list */
     int64_t end_offset;      /* guarded by lock: committed */
     struct gt_waiter *waiters; /* guarded by lock */
     char *damage;            /* guarded by lock: NULL, or file, byte and reason; set once */

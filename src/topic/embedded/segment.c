@@ -290,3 +290,12 @@ int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_
     *ret = messages;
     return 0;
 }
+
+const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (gaps[i].segment == segment && gaps[i].from == at)
+            return &gaps[i];
+    }
+    return NULL;
+}

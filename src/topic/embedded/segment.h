@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "convert/converter.h"
+#include "store/tables.h"
 
 enum {
     GT_SEGMENT_HEADER = 32,
@@ -48,5 +49,8 @@ int gt_batch_check(const void *data, const struct gt_batch_info *info, struct ga
  *  0, GANTRY_CORRUPT, GANTRY_NO_MEMORY. */
 int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_arena *arena,
                   struct gt_message **ret, struct gantry_err *err);
+
+/** The settled damage (`gantry topic repair --settle`) that begins at byte @p at of a segment; NULL: none. */
+const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at);
 
 #endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Retention: whole segments go, the oldest first, never the last one. A segment stays while a sink that has ever
+ * committed progress on the queue has not read it (log.retention.unread says otherwise); a sink that is no more is
+ * forgotten by `gantry connector reset`.
+ *
+ * The records go first, in one transaction, then the files: a crash in between leaves files that the next start removes. */
+#include "topic/embedded/queue.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include <unistd.h>
+
+enum { EVERY_MS = 1000 };
+
+/* The lowest committed offset of all sinks on one queue. */
+struct lowest {
+    const struct gt_queue *queue;
+    struct gt_arena arena;
+    int64_t offset;
+};
+
+static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct lowest *lowest = arg;
+    struct gt_progress_record record;
+    (void)key;
+    gt_arena_reset(&lowest->arena);
+    int code = gt_progress_record_read(value, &lowest->arena, &record);
+    for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
+        const struct gt_queue_offset *at = &record.offsets[i];
+        if (at->queue == lowest->queue->index &&
+            gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->name)) && at->offset < lowest->offset)
+            lowest->offset = at->offset;
+    }
+    return code;
+}
+
+static int lowest_offset(struct gt_topics *topics, const struct gt_queue *queue, int64_t *ret)
+{
+    struct lowest lowest = {.queue = queue, .offset = INT64_MAX};
+    struct gantry_view all = {NULL, 0};
+    gt_arena_init(&lowest.arena, 4096, 4096);
+    struct gantry_err err = {0};
+    int code = gt_store_scan(topics->store, GT_TABLE_PROGRESS, all, see_progress, &lowest, &err);
+    gt_arena_deinit(&lowest.arena);
+    if (code != 0)
+        gt_warn("topic", "retention waits: %s", err.text);
+    *ret = lowest.offset;
+    return code;
+}
+
+/* How many of the oldest segments are too old or too much. */
+static size_t count_expired(struct gt_queue *queue, const struct gt_topics_settings *settings)
+{
+    int64_t now = gt_clock_wall_ms(), total = 0;
+    size_t expired = 0;
+    pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < queue->segment_count; i++)
+        total += queue->segments[i]->committed.bytes;
+    while (expired + 1 < queue->segment_count) {
+        const struct gt_segment_record *record = &queue->segments[expired]->committed;
+        bool old = settings->retention_ms > 0 && now - record->last_ms > settings->retention_ms;
+        bool much = settings->retention_bytes > 0 && total > settings->retention_bytes;
+        if (!old && !much)
+            break;
+        total -= record->bytes;
+        expired++;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return expired;
+}
+
+/* Only this thread takes segments out of the list, so the first @p count stay what they are without the lock. */
+static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, size_t count)
+{
+    static const struct gt_commit_ops no_ops = {0};
+    struct gt_commit commit;
+    struct gt_key key;
+    struct gantry_err err = {0};
+    gt_commit_init(&commit, &no_ops);
+    for (size_t i = 0; i < count; i++) {
+        gt_key_segment(&key, queue->topic->name, queue->index, queue->segments[i]->base);
+        gt_commit_delete(&commit, GT_TABLE_SEGMENTS, gt_key_view(&key));
+    }
+    int code = gt_store_commit_now(topics->store, &commit, &err);
+    gt_commit_deinit(&commit);
+    (void)gt_fault("retention.committed");
+    if (code != 0) {
+        gt_warn("topic", "retention failed topic=%s: %s", queue->topic->name, err.text);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&queue->lock);
+        struct gt_segment *segment = queue->segments[0];
+        queue->segment_count--;
+        memmove(queue->segments, queue->segments + 1, queue->segment_count * sizeof(*queue->segments));
+        pthread_mutex_unlock(&queue->lock);
+        gt_info("topic", "retention deleted a segment topic=%s queue=%u offset=%lld", queue->topic->name,
+                queue->index, (long long)segment->base);
+        (void)unlink(segment->path); /* failing leaves an orphan that the next start removes */
+        gt_segment_unref(segment);
+    }
+}
+
+static void retain_queue(struct gt_topics *topics, struct gt_queue *queue)
+{
+    size_t expired = count_expired(queue, &topics->settings);
+    if (expired == 0)
+        return;
+    if (!topics->settings.retention_unread) {
+        int64_t lowest;
+        if (lowest_offset(topics, queue, &lowest) != 0)
+            return;
+        size_t read = 0;
+        pthread_mutex_lock(&queue->lock);
+        while (read < expired && queue->segments[read]->committed.end_offset <= lowest)
+            read++;
+        pthread_mutex_unlock(&queue->lock);
+        expired = read;
+    }
+    if (expired > 0)
+        delete_segments(topics, queue, expired);
+}
+
+void gt_topics_retain(struct gt_topics *topics)
+{
+    int64_t now = gt_clock_mono_ns();
+    if (now - topics->retention_ns < EVERY_MS * 1000000LL)
+        return;
+    topics->retention_ns = now;
+    /* Topics are never removed, and a walk needs the map to stand still. New ones wait a moment. */
+    pthread_mutex_lock(&topics->lock);
+    size_t cursor = 0;
+    struct gantry_view name;
+    void *value;
+    while (gt_map_next(&topics->map, &cursor, &name, &value)) {
+        struct gt_topic *topic = value;
+        for (uint32_t i = 0; i < topic->queue_count; i++)
+            retain_queue(topics, &topic->queues[i]);
+    }
+    pthread_mutex_unlock(&topics->lock);
+}
