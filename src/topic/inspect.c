@@ -422,8 +422,8 @@ int gt_inspect_read(struct gt_inspect *inspect, const char *topic, uint32_t queu
     int code = find_gaps(inspect, topic, queue, &gaps, err);
     bool found = false;
     while (code == 0 && !found) {
-        struct gt_segment_record record;
-        bool some;
+        struct gt_segment_record record = {0};
+        bool some = false;
         code = find_segment(inspect, topic, queue, &offset, &record, &some, err);
         if (code != 0 || !some)
             return code;
