@@ -36,10 +36,21 @@ void gt_findings_to_err(const struct gt_findings *findings, struct gantry_err *e
 
 /** Keys that the runtime itself understands for each kind: canonical connector.class, tasks.max (1..1024, default 1),
  *  source-record-converter, and for sources `topic` (connect.topicname), for sinks `topicNames`
- *  (connect.topicnames, topics), ... */
+ *  (connect.topicnames, topics). The topics are required; a source that names a topic in each record declares `topic`
+ *  itself, without the flag. */
 const struct gantry_config_def *gt_common_defs(enum gantry_kind kind, size_t *ret_count);
 
-/** Find a definition by name or alias in the two tables. NULL when unknown. */
+/** RocketMQ's rule for topic names: 1 to 127 of a-z A-Z 0-9 % | _ -. 0 or GANTRY_INVALID with the reason. */
+int gt_topic_name_check(const char *name, struct gantry_err *err);
+
+/** Check one value against its definition (type, range, choices, emptiness). *ret is the normalised value: sizes in
+ *  bytes, durations in milliseconds, lists without blanks; it is @p value itself or in @p arena. 0, GANTRY_NO_MEMORY, or
+ *  GANTRY_INVALID with the sentence "KEY: 'VALUE' is not ...", in which a password's value is ***. */
+int gt_config_check_value(const struct gantry_config_def *def, const char *value, struct gt_arena *arena,
+                          const char **ret, struct gantry_err *err);
+
+/** Find a definition by name or alias in the two tables; the connector's own comes first. NULL when unknown.
+ *  @p connector may be NULL: only the runtime's keys of both kinds are known. */
 const struct gantry_config_def *gt_config_def_find(const struct gantry_connector *connector, const char *key);
 
 /** The value that a user gave for the canonical key, under any of its spellings; NULL when absent. @p connector may be

@@ -19,6 +19,9 @@ struct gt_registry;
 /** Open the built-in plugins. @p settings: all the worker's settings (copied), which plugins may read.
  *  0, or the error of the first plugin that refused. */
 int gt_registry_open(const struct gt_props *settings, struct gt_registry **ret, struct gantry_err *err);
+/** The same for a list of plugins, NULL-terminated, instead of the built-in ones. They are opened in this order. */
+int gt_registry_open_plugins(const struct gantry_plugin *const *plugins, const struct gt_props *settings,
+                             struct gt_registry **ret, struct gantry_err *err);
 /** No task may be running. NULL is fine. */
 void gt_registry_close(struct gt_registry *registry);
 /** NULL when no plugin offers the class. */
