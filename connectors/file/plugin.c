@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file plugin: one source and one sink, which share the watch on folders and the book of claims. */
+#include "plugin.h"
+
+static void close_plugin(void *arg)
+{
+    struct file_plugin *plugin = arg;
+    if (plugin == NULL)
+        return;
+    file_watch_free(plugin->watch);
+    file_claims_free(plugin->claims);
+    free(plugin);
+}
+
+static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct gantry_err *err)
+{
+    struct file_plugin *plugin = calloc(1, sizeof *plugin);
+    if (plugin == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the file plugin");
+    plugin->runtime = runtime;
+    int rc = file_watch_new(&plugin->watch, err);
+    if (rc == 0)
+        rc = file_claims_new(&plugin->claims, err);
+    if (rc != 0) {
+        close_plugin(plugin);
+        return rc;
+    }
+    *ret = plugin;
+    return 0;
+}
+
+static const struct gantry_connector *const connectors[] = {
+    &file_source_connector,
+    &file_sink_connector,
+};
+
+static const struct gantry_plugin plugin_table = {
+    .struct_size = sizeof(struct gantry_plugin),
+    .abi_version = GANTRY_ABI_VERSION,
+    .name = "file",
+    .version = FILE_PLUGIN_VERSION,
+    .open = open_plugin,
+    .close = close_plugin,
+    .connectors = connectors,
+    .connector_count = sizeof connectors / sizeof connectors[0],
+};
+
+const struct gantry_plugin *gantry_file_plugin(void)
+{
+    return &plugin_table;
+}
