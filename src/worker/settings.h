@@ -11,7 +11,9 @@
 
 /** All settings, typed. Texts are owned by the struct. */
 struct gt_settings {
-    struct gt_props given;      /* file and options as written, canonical keys: for plugins' setting() */
+    struct gt_props given;      /* what file and options gave, for plugins' setting(): numbers are
+                                   plain bytes and milliseconds, secrets are left out */
+    struct gt_props texts;      /* what the texts below point to */
     const char *worker_id;      /* workerId; NULL: the default name ADDRESS@PID */
     const char *rest_address;   /* rest.address, 127.0.0.1 */
     int rest_port;              /* httpPort, 8081 */
