@@ -1,0 +1,917 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hot path of the source: a block of the file is read into the batch's memory and records are made to point into it,
+ * with no call per record but memchr. No line is carried from poll to poll: the position is always the start of the next
+ * thing to give, and an incomplete line is read again. The head of the file is hashed again after each block has been
+ * read, so that a block that was read while somebody truncated and rewrote the file is dropped.
+ *
+ * The source is not mapped: a truncation would kill the worker. */
+#include "follow.h"
+
+#include "generations.h"
+#include "io.h"
+#include "roots.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_POINT "source.read"
+#define WAIT_RETRY_MS 1000
+
+struct file_follow {
+    struct file_plugin *plugin;
+    struct gantry_task_context *ctx;
+    const struct file_follow_options *options;
+    char *path, *folder, *name; /* owned; as configured */
+    char *real_folder;          /* owned; NULL: the same. Where the file of a link lies */
+    char *pattern;              /* owned; NULL: none */
+    char *schema_name;          /* owned */
+    struct gantry_schema schema;
+    struct file_claim *claim;
+    struct file_watch_entry *entry, *real_entry; /* real: of a link's target; NULL: none */
+    int fd;                                      /* -1: not open */
+    struct file_position at;
+    bool stored;   /* `at` came from the store */
+    bool late;
+    bool resumed;
+    bool moved;    /* `at` must be marked */
+    bool told_waiting;
+    int64_t due_ms;
+    int64_t lag;
+    int64_t part_from, part_since_ms;   /* incomplete line: where, and since when */
+    int64_t still_size, still_since_ms; /* rotated file: how long it has had this size */
+    uint64_t long_lines;
+    bool finished_set;
+    struct file_position finished;
+    char *finished_path; /* owned */
+};
+
+static const struct gantry_field line_fields[] = {{"fileLineContent", GANTRY_TYPE_STRING}};
+
+#define VIEW(text) {text, sizeof(text) - 1}
+static const struct gantry_header part_header[] = {{VIEW("gantry.line"), VIEW("part")}};
+static const struct gantry_header cut_header[] = {{VIEW("gantry.line"), VIEW("cut")}};
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void
+say(const struct file_follow *f, enum gantry_log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    va_end(args);
+    f->ctx->log(f->ctx, level, text);
+}
+
+static int no_memory(const struct file_follow *f, struct gantry_err *err)
+{
+    return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory to read %s", f->path);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static int load_position(struct file_follow *f, struct gantry_err *err)
+{
+    char *partition = malloc(6 * strlen(f->path) + 20);
+    if (partition == NULL)
+        return no_memory(f, err);
+    struct gantry_view key = {partition, file_partition_format(f->path, partition)};
+    struct gantry_view stored = {NULL, 0};
+    int rc = f->ctx->position(f->ctx, key, &stored, err);
+    if (rc == 0 && stored.len > 0)
+        rc = file_position_parse(stored, &f->at, err);
+    f->stored = f->resumed = rc == 0 && stored.len > 0;
+    free(partition);
+    return rc;
+}
+
+static int check_and_claim(struct file_follow *f, struct gantry_err *err)
+{
+    char *real = NULL;
+    int rc = file_path_resolve(f->path, &real, err);
+    if (rc == 0)
+        rc = file_roots_check(f->plugin->runtime, f->path, real, err);
+    if (rc == 0)
+        rc = file_claims_take(f->plugin->claims, FILE_CLAIM_READ, f->ctx->connector, real,
+                              &f->claim, err);
+    free(real);
+    return rc;
+}
+
+/* Register for events where that is possible; elsewhere the timer looks. */
+static void watch(struct file_follow *f)
+{
+    struct file_plugin *plugin = f->plugin;
+    struct gantry_err ignored;
+    if (f->entry != NULL && atomic_load_explicit(&f->entry->lost, memory_order_acquire)) {
+        file_watch_remove(plugin->watch, f->entry);
+        f->entry = NULL;
+    }
+    if (f->entry == NULL && file_watch_sees(f->folder) &&
+        file_watch_add(plugin->watch, f->folder, f->name, false, f->ctx, &f->entry, &ignored) != 0)
+        f->entry = NULL;
+}
+
+/* A link's target lies elsewhere under another name: events of writing show there. */
+static void watch_target(struct file_follow *f)
+{
+    struct gantry_err ignored;
+    char *real = NULL, *folder = NULL, *name = NULL;
+    file_watch_remove(f->plugin->watch, f->real_entry);
+    f->real_entry = NULL;
+    free(f->real_folder);
+    f->real_folder = NULL;
+    struct stat link;
+    if (lstat(f->path, &link) != 0 || !S_ISLNK(link.st_mode))
+        return;
+    if (file_path_resolve(f->path, &real, &ignored) == 0 &&
+        file_path_split(real, &folder, &name, &ignored) == 0) {
+        if (file_watch_sees(folder))
+            (void)file_watch_add(f->plugin->watch, folder, name, false, f->ctx, &f->real_entry,
+                                 &ignored); /* without: the timer */
+        f->real_folder = folder;
+        folder = NULL;
+    }
+    free(real);
+    free(folder);
+    free(name);
+}
+
+int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
+                    const struct file_follow_options *options, const struct file_follow_start *start,
+                    struct file_follow **ret, struct gantry_err *err)
+{
+    struct file_follow *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory to read %s", start->path);
+    f->plugin = plugin;
+    f->ctx = ctx;
+    f->options = options;
+    f->late = start->late;
+    f->fd = -1;
+    f->part_from = f->still_size = -1;
+    int rc = file_path_split(start->path, &f->folder, &f->name, err);
+    if (rc != 0)
+        goto fail;
+    size_t room = strlen(start->path) + sizeof "_line";
+    f->path = strdup(start->path);
+    f->schema_name = malloc(room);
+    f->pattern = start->pattern != NULL ? strdup(start->pattern) : NULL;
+    if (f->path == NULL || f->schema_name == NULL || (start->pattern != NULL && f->pattern == NULL)) {
+        rc = no_memory(f, err);
+        goto fail;
+    }
+    (void)snprintf(f->schema_name, room, "%s_line", f->path);
+    f->schema = (struct gantry_schema){sizeof f->schema, f->schema_name, f->path, 1, line_fields};
+    rc = check_and_claim(f, err);
+    if (rc == 0 && start->position != NULL) {
+        f->at = *start->position;
+        f->stored = f->moved = true;
+    } else if (rc == 0) {
+        rc = load_position(f, err);
+    }
+    if (rc != 0)
+        goto fail;
+    watch(f);
+    *ret = f;
+    return 0;
+fail:
+    file_follow_free(f);
+    return rc;
+}
+
+void file_follow_free(struct file_follow *f)
+{
+    if (f == NULL)
+        return;
+    file_watch_remove(f->plugin->watch, f->entry);
+    file_watch_remove(f->plugin->watch, f->real_entry);
+    file_claims_release(f->plugin->claims, f->claim);
+    if (f->fd >= 0)
+        (void)close(f->fd);
+    free(f->path);
+    free(f->folder);
+    free(f->name);
+    free(f->real_folder);
+    free(f->pattern);
+    free(f->schema_name);
+    free(f->finished_path);
+    free(f);
+}
+
+static bool entry_dirty(const struct file_watch_entry *entry)
+{
+    return entry != NULL && atomic_load_explicit(&entry->dirty, memory_order_acquire);
+}
+
+bool file_follow_due(struct file_follow *f, int64_t now_ms)
+{
+    return f->due_ms <= now_ms || entry_dirty(f->entry) || entry_dirty(f->real_entry);
+}
+
+int64_t file_follow_due_at(const struct file_follow *f)
+{
+    return f->due_ms;
+}
+
+const char *file_follow_path(const struct file_follow *f)
+{
+    return f->path;
+}
+
+int64_t file_follow_lag(const struct file_follow *f)
+{
+    return f->lag;
+}
+
+bool file_follow_resumed(const struct file_follow *f)
+{
+    return f->resumed;
+}
+
+bool file_follow_in(const struct file_follow *f, const struct file_stat *st)
+{
+    return f->at.known && f->at.id.inode == st->inode && f->at.id.device == st->device &&
+           (f->at.id.born_ns == 0 || st->born_ns == 0 || f->at.id.born_ns == st->born_ns);
+}
+
+bool file_follow_take_finished(struct file_follow *f, struct file_position *ret, char **ret_path)
+{
+    if (!f->finished_set)
+        return false;
+    f->finished_set = false;
+    *ret = f->finished;
+    *ret_path = f->finished_path;
+    f->finished_path = NULL;
+    return true;
+}
+
+/* --- records ------------------------------------------------------------------------------------------------------ */
+
+static int add(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
+               const struct gantry_header *headers, uint32_t header_count, struct gantry_err *err)
+{
+    struct gantry_record *record = gantry_batch_add(fill->batch);
+    if (record == NULL)
+        return no_memory(f, err);
+    record->value.data = data;
+    record->value.len = len;
+    record->schema = &f->schema;
+    record->headers = headers;
+    record->header_count = header_count;
+    return 0;
+}
+
+/* One piece of a line that is too long, to the dead-letter topic. */
+static int add_dead(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
+                    int64_t offset, bool last, struct gantry_err *err)
+{
+    const size_t digits = 24;
+    struct gantry_header *headers = fill->batch->alloc(fill->batch, 4 * sizeof *headers);
+    char *text = fill->batch->alloc(fill->batch, 2 * digits);
+    if (headers == NULL || text == NULL)
+        return no_memory(f, err);
+    (void)snprintf(text, digits, "%" PRId64, offset);
+    (void)snprintf(text + digits, digits, "%zu", len);
+    headers[0] = (struct gantry_header){VIEW("gantry.file"), gantry_view_of(f->path)};
+    headers[1] = (struct gantry_header){VIEW("gantry.offset"), gantry_view_of(text)};
+    headers[2] = (struct gantry_header){VIEW("gantry.length"), gantry_view_of(text + digits)};
+    headers[3] = part_header[0];
+    int rc = add(f, fill, data, len, headers, last ? 3 : 4, err);
+    if (rc == 0)
+        fill->batch->records[fill->batch->count - 1].topic = f->options->dead_topic;
+    return rc;
+}
+
+/* All complete lines up to the first that is too long. *p: behind the last one taken. */
+static int take_lines(struct file_follow *f, struct file_fill *fill, const char **p, const char *end,
+                      struct gantry_err *err)
+{
+    struct gantry_batch *batch = fill->batch;
+    const size_t max = (size_t)f->options->max_line;
+    const struct gantry_schema *schema = &f->schema;
+    const char *at = *p;
+    int rc = 0;
+    while (at < end) {
+        if (batch->count == batch->capacity && batch->grow(batch) != 0) {
+            rc = no_memory(f, err);
+            break;
+        }
+        struct gantry_record *record = batch->records + batch->count;
+        struct gantry_record *const stop = batch->records + batch->capacity;
+        const char *newline = NULL;
+        for (; record < stop; record++) {
+            newline = memchr(at, '\n', (size_t)(end - at));
+            if (newline == NULL || (size_t)(newline - at) > max) {
+                newline = NULL;
+                break;
+            }
+            *record = (struct gantry_record){.value = {at, (size_t)(newline - at)}, .schema = schema};
+            at = newline + 1;
+        }
+        batch->count = (size_t)(record - batch->records);
+        if (newline == NULL)
+            break;
+    }
+    *p = at;
+    return rc;
+}
+
+/* Folds what would be a flood: tells the 1st, 2nd, 4th, 8th ... */
+static void tell_long(struct file_follow *f, int64_t offset, const char *what)
+{
+    f->long_lines++;
+    if ((f->long_lines & (f->long_lines - 1)) == 0)
+        say(f, GANTRY_LOG_WARN,
+            "line longer than max.line.bytes %s file=\"%s\" offset=%" PRId64 " limit=%" PRId64
+            " count=%" PRIu64,
+            what, f->path, offset, f->options->max_line, f->long_lines);
+}
+
+/* A line at @p p has more than max bytes, which are there. Returns how many were dealt with. */
+static int begin_long(struct file_follow *f, struct file_fill *fill, const char *p, int64_t offset,
+                      size_t *ret_used, struct gantry_err *err)
+{
+    const size_t max = (size_t)f->options->max_line;
+    *ret_used = 0;
+    switch (f->options->long_line) {
+    case FILE_LONG_SKIP:
+        tell_long(f, offset, "sent to the dead-letter topic");
+        f->at.inside = FILE_INSIDE_SKIP;
+        *ret_used = max;
+        return add_dead(f, fill, p, max, offset, false, err);
+    case FILE_LONG_CUT:
+        tell_long(f, offset, "cut");
+        f->at.inside = FILE_INSIDE_CUT;
+        *ret_used = max;
+        return add(f, fill, p, max, cut_header, 1, err);
+    case FILE_LONG_FAIL:
+        break;
+    }
+    return gantry_err_set(err, GANTRY_TOO_LARGE,
+                          "file %s has a line of more than %zu bytes at offset %" PRId64
+                          "; raise max.line.bytes, or set line.too.long to skip or cut",
+                          f->path, max, offset);
+}
+
+/* Go on in a line that is too long. *p moves over what was dealt with; true: more bytes are needed. */
+static int go_on_long(struct file_follow *f, struct file_fill *fill, const char **p, const char *end,
+                      int64_t offset, bool *ret_need, struct gantry_err *err)
+{
+    const size_t max = (size_t)f->options->max_line;
+    size_t there = (size_t)(end - *p);
+    if (f->at.inside == FILE_INSIDE_CUT) {
+        const char *newline = memchr(*p, '\n', there);
+        *p = newline != NULL ? newline + 1 : end;
+        if (newline != NULL)
+            f->at.inside = FILE_INSIDE_NONE;
+        return 0;
+    }
+    const char *newline = memchr(*p, '\n', there <= max ? there : max + 1);
+    if (newline == NULL && there <= max) {
+        *ret_need = true;
+        return 0;
+    }
+    size_t len = newline != NULL ? (size_t)(newline - *p) : max;
+    int rc = add_dead(f, fill, *p, len, offset, newline != NULL, err);
+    *p += newline != NULL ? len + 1 : len;
+    if (newline != NULL)
+        f->at.inside = FILE_INSIDE_NONE;
+    return rc;
+}
+
+/* Make records of a block that begins at the position. *ret_used: bytes dealt with. */
+static int split(struct file_follow *f, struct file_fill *fill, const char *block, size_t size,
+                 size_t *ret_used, struct gantry_err *err)
+{
+    const size_t max = (size_t)f->options->max_line;
+    const char *p = block;
+    const char *end = block + size;
+    bool need = false;
+    int rc = 0;
+    while (rc == 0 && p < end && !need) {
+        int64_t offset = f->at.next + (p - block);
+        if (f->at.inside == FILE_INSIDE_CUT || f->at.inside == FILE_INSIDE_SKIP) {
+            rc = go_on_long(f, fill, &p, end, offset, &need, err);
+            continue;
+        }
+        const char *before = p;
+        rc = take_lines(f, fill, &p, end, err);
+        if (p > before)
+            f->at.inside = FILE_INSIDE_NONE; /* the rest of a part was the first of them */
+        need = (size_t)(end - p) <= max;
+        if (rc != 0 || need)
+            continue;
+        size_t used = 0;
+        bool first = fill->batch->count == 0;
+        rc = begin_long(f, fill, p, f->at.next + (p - block), &used, err);
+        p += used;
+        if (rc == GANTRY_TOO_LARGE && !first) {
+            rc = 0; /* what comes before it is delivered first; the next poll begins with it */
+            need = true;
+        }
+    }
+    *ret_used = (size_t)(p - block);
+    return rc;
+}
+
+enum outcome {
+    OUTCOME_END,     /* all complete lines that the file has are in the batch */
+    OUTCOME_FULL,    /* the batch has enough */
+    OUTCOME_CHANGED, /* the file is not the same any more */
+};
+
+static int read_block(struct file_follow *f, struct file_fill *fill, int64_t size,
+                      enum outcome *ret, struct gantry_err *err)
+{
+    int64_t avail = size - f->at.next;
+    size_t want = (uint64_t)avail < fill->left ? (size_t)avail : fill->left;
+    for (;;) {
+        char *block = fill->batch->alloc(fill->batch, want);
+        if (block == NULL)
+            return no_memory(f, err);
+        ssize_t n = file_io_read(f->fd, block, want, f->at.next, READ_POINT);
+        if (n < 0)
+            return file_io_error(err, "read", f->path);
+        int same = file_identity_recheck(f->fd, &f->at.id);
+        if (same < 0)
+            return file_io_error(err, "read", f->path);
+        if (same == 0) {
+            *ret = OUTCOME_CHANGED;
+            return 0;
+        }
+        size_t used = 0;
+        int rc = split(f, fill, block, (size_t)n, &used, err);
+        f->at.next += (int64_t)used;
+        f->moved = f->moved || used > 0;
+        fill->left -= used < fill->left ? used : fill->left;
+        if (rc != 0)
+            return rc;
+        int64_t most = f->options->max_line + 1;
+        if (used == 0 && (size_t)n == want && (int64_t)want < avail && (int64_t)want < most) {
+            want = (size_t)(avail < most ? avail : most); /* a line longer than the block */
+            continue;
+        }
+        *ret = (int64_t)n < avail ? OUTCOME_FULL : OUTCOME_END;
+        return 0;
+    }
+}
+
+/* Give out the incomplete line at the end of the file: as the part of one, or as all there will ever be of it. */
+static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size, bool part,
+                     struct gantry_err *err)
+{
+    size_t len = size > f->at.next ? (size_t)(size - f->at.next) : 0;
+    char *block = fill->batch->alloc(fill->batch, len + 1);
+    if (block == NULL)
+        return no_memory(f, err);
+    ssize_t n = file_io_read(f->fd, block, len, f->at.next, READ_POINT);
+    if (n < 0)
+        return file_io_error(err, "read", f->path);
+    int rc = 0;
+    if (f->at.inside == FILE_INSIDE_SKIP)
+        rc = add_dead(f, fill, block, (size_t)n, f->at.next, true, err);
+    else if (f->at.inside != FILE_INSIDE_CUT && (n > 0 || f->at.inside == FILE_INSIDE_PART))
+        rc = add(f, fill, block, (size_t)n, part ? part_header : NULL, part ? 1 : 0, err);
+    if (rc != 0)
+        return rc;
+    f->at.next += n;
+    f->at.inside = part ? FILE_INSIDE_PART : FILE_INSIDE_NONE;
+    f->moved = true;
+    fill->left -= (size_t)n < fill->left ? (size_t)n : fill->left;
+    return 0;
+}
+
+/* --- the file ----------------------------------------------------------------------------------------------------- */
+
+static int64_t lost_bytes(const struct file_follow *f)
+{
+    return f->at.size > f->at.next ? f->at.size - f->at.next : 0;
+}
+
+/* Take an open file as the one to read, from @p next on. Takes fd. */
+static int take_file(struct file_follow *f, int fd, int64_t next, struct gantry_err *err)
+{
+    struct file_stat st;
+    struct file_position at = {.next = next, .known = true};
+    if (file_stat_get(fd, NULL, &st) != 0 || file_identity_get(fd, &st, &at.id) != 0) {
+        int rc = file_io_error(err, "read", f->path);
+        (void)close(fd);
+        return rc;
+    }
+    at.size = st.size;
+    at.modified_ns = st.modified_ns;
+    if (f->fd >= 0)
+        (void)close(f->fd);
+    f->fd = fd;
+    f->at = at;
+    f->part_from = f->still_size = -1;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
+    watch_target(f);
+    return 0;
+}
+
+/* Open the followed name. *ret_fd -1: there is nothing of that name. */
+static int open_path(struct file_follow *f, int *ret_fd, struct gantry_err *err)
+{
+    *ret_fd = -1;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : file_io_error(err, "open", f->path);
+    struct stat st;
+    int rc = 0;
+    if (fstat(fd, &st) != 0)
+        rc = file_io_error(err, "look at", f->path);
+    else if (!S_ISREG(st.st_mode))
+        rc = gantry_err_set(err, GANTRY_INVALID, "filename: %s is %s; only regular files are followed",
+                            f->path, S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
+    else
+        rc = file_roots_check_open(f->plugin->runtime, f->path, fd, err);
+    if (rc != 0) {
+        (void)close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* Where a line begins at or before the end of the file, for file.start=end. */
+static int64_t last_line_start(int fd, int64_t size)
+{
+    char buf[4096];
+    while (size > 0) {
+        size_t n = size < (int64_t)sizeof buf ? (size_t)size : sizeof buf;
+        if (file_io_read(fd, buf, n, size - (int64_t)n, READ_POINT) != (ssize_t)n)
+            return 0;
+        const char *newline = memrchr(buf, '\n', n);
+        if (newline != NULL)
+            return size - (int64_t)n + (newline - buf) + 1;
+        size -= (int64_t)n;
+    }
+    return 0;
+}
+
+/* A position of a Java worker: bytes without an identity. */
+static int check_imported(struct file_follow *f, int fd, struct gantry_err *err)
+{
+    struct stat st;
+    char before = '\n';
+    if (fstat(fd, &st) != 0)
+        return file_io_error(err, "look at", f->path);
+    if (f->at.next <= st.st_size && f->at.next > 0 &&
+        file_io_read(fd, &before, 1, f->at.next - 1, READ_POINT) != 1)
+        return file_io_error(err, "read", f->path);
+    if (f->at.next <= st.st_size && before == '\n')
+        return 0;
+    return gantry_err_set(err, GANTRY_CHANGED,
+                          "the stored position %" PRId64 " of %s is %s; see to the file, or start anew with "
+                          "`gantry connector reset %s`",
+                          f->at.next, f->path,
+                          before == '\n' ? "beyond its end" : "not at the start of a line",
+                          f->ctx->connector);
+}
+
+/* The first time that this name is read. Takes fd (-1: no file yet). */
+static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
+{
+    if (fd < 0) {
+        if (f->options->from_end && !f->stored && !f->late) {
+            /* Committed, so that a file made while the worker is down is read from its beginning. */
+            f->at = (struct file_position){0};
+            f->stored = f->moved = true;
+        }
+        return 0;
+    }
+    int64_t next = f->at.next;
+    if (f->stored) {
+        int rc = check_imported(f, fd, err);
+        if (rc != 0) {
+            (void)close(fd);
+            return rc;
+        }
+    } else if (f->options->from_end && !f->late) {
+        struct stat st;
+        next = fstat(fd, &st) == 0 ? last_line_start(fd, st.st_size) : 0;
+    } else if (f->pattern != NULL) {
+        struct file_generation oldest;
+        struct file_identity before_all = {.born_ns = 1};
+        int rc = file_generation_next(f->folder, f->name, &before_all, 1, f->pattern, &oldest, err);
+        if (rc != 0) {
+            (void)close(fd);
+            return rc;
+        }
+        if (oldest.fd >= 0) {
+            (void)close(fd);
+            fd = oldest.fd;
+            oldest.fd = -1;
+        }
+        file_generation_deinit(&oldest);
+    }
+    f->moved = true;
+    return take_file(f, fd, next, err);
+}
+
+static const char *search_folder(const struct file_follow *f)
+{
+    return f->real_folder != NULL ? f->real_folder : f->folder;
+}
+
+static void tell_gone(const struct file_follow *f, const char *next)
+{
+    int64_t lost = lost_bytes(f);
+    say(f, lost > 0 ? GANTRY_LOG_WARN : GANTRY_LOG_INFO,
+        "the file read before is gone, going on with the next file=\"%s\" next=\"%s\" position=%" PRId64
+        " lost.bytes=%" PRId64,
+        f->path, next, f->at.next, lost);
+}
+
+/* Go on with the file of the position, wherever its name is now; it is gone: with its successor. Takes fd. */
+static int open_again(struct file_follow *f, int fd, struct file_fill *fill, struct gantry_err *err)
+{
+    struct file_generation found = {-1, NULL};
+    struct file_stat st = {0};
+    int rc = 0;
+    int is = 0;
+    if (fd >= 0 && (file_stat_get(fd, NULL, &st) != 0 ||
+                    (is = file_identity_is(fd, &st, &f->at.id)) < 0)) {
+        rc = file_io_error(err, "read", f->path);
+        goto out;
+    }
+    struct file_position at = f->at;
+    if (is == 1 || (fd >= 0 && file_follow_in(f, &st))) {
+        /* In the second case the same file has another beginning: rewritten in place, which the next look finds. */
+        rc = take_file(f, fd, at.next, err);
+        fd = -1;
+        if (rc == 0) {
+            struct file_identity now = f->at.id;
+            f->at = at;
+            f->at.id.device = now.device;
+        }
+        goto out;
+    }
+    rc = file_generation_find(search_folder(f), &at.id, &found, err);
+    if (rc == 0 && found.fd >= 0) {
+        rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
+        if (rc != 0)
+            goto out;
+        say(f, GANTRY_LOG_INFO, "the file was renamed, reading it to its end file=\"%s\" now=\"%s\"",
+            f->path, found.path);
+        int old = found.fd;
+        found.fd = -1;
+        rc = take_file(f, old, at.next, err);
+        if (rc == 0)
+            f->at = at;
+        goto out;
+    }
+    if (rc == 0)
+        rc = file_generation_next(search_folder(f), f->name, &at.id, at.modified_ns, NULL, &found,
+                                  err);
+    if (rc == 0 && found.fd >= 0) {
+        rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
+        if (rc != 0)
+            goto out;
+        tell_gone(f, found.path);
+        /* Close the record of a line whose rest is gone. */
+        if (at.inside == FILE_INSIDE_PART)
+            rc = add(f, fill, NULL, 0, NULL, 0, err);
+        else if (at.inside == FILE_INSIDE_SKIP)
+            rc = add_dead(f, fill, NULL, 0, at.next, true, err);
+        if (rc == 0) {
+            int next = found.fd;
+            found.fd = -1;
+            rc = take_file(f, next, 0, err);
+            f->moved = true;
+        }
+    }
+out:
+    if (fd >= 0)
+        (void)close(fd);
+    file_generation_deinit(&found);
+    return rc;
+}
+
+static int open_file(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    int fd = -1;
+    int rc = open_path(f, &fd, err);
+    if (rc != 0)
+        return rc;
+    rc = f->at.known ? open_again(f, fd, fill, err) : open_first(f, fd, err);
+    if (rc == 0 && f->fd < 0 && !f->told_waiting) {
+        f->told_waiting = true;
+        say(f, GANTRY_LOG_INFO, "waiting for the file to appear file=\"%s\"", f->path);
+    }
+    if (f->fd >= 0)
+        f->told_waiting = false;
+    return rc;
+}
+
+/* The file is shorter than it was, or begins with other bytes. */
+static int start_over(struct file_follow *f, struct file_fill *fill, int64_t size,
+                      struct gantry_err *err)
+{
+    say(f, GANTRY_LOG_WARN,
+        "the file was truncated, reading it from its start file=\"%s\" position=%" PRId64
+        " size=%" PRId64 " lost.bytes=%" PRId64,
+        f->path, f->at.next, size, lost_bytes(f));
+    int rc = 0;
+    if (f->at.inside == FILE_INSIDE_PART)
+        rc = add(f, fill, NULL, 0, NULL, 0, err);
+    else if (f->at.inside == FILE_INSIDE_SKIP)
+        rc = add_dead(f, fill, NULL, 0, f->at.next, true, err);
+    if (rc != 0)
+        return rc;
+    struct file_stat st;
+    struct file_position at = {.known = true};
+    if (file_stat_get(f->fd, NULL, &st) != 0 || file_identity_get(f->fd, &st, &at.id) != 0)
+        return file_io_error(err, "read", f->path);
+    at.size = st.size;
+    at.modified_ns = st.modified_ns;
+    f->at = at;
+    f->moved = true;
+    f->part_from = f->still_size = -1;
+    return 0;
+}
+
+/* --- the end of the file ------------------------------------------------------------------------------------------ */
+
+static void come_at(struct file_follow *f, int64_t when_ms)
+{
+    if (when_ms < f->due_ms)
+        f->due_ms = when_ms;
+}
+
+/* At the end of the current file: an incomplete line may have waited long enough. */
+static int rest_at_end(struct file_follow *f, struct file_fill *fill, int64_t size,
+                       struct gantry_err *err)
+{
+    int64_t timeout = f->options->line_timeout_ms;
+    if (timeout == 0 || size <= f->at.next || f->at.inside == FILE_INSIDE_SKIP)
+        return 0;
+    if (f->part_from != f->at.next) {
+        f->part_from = f->at.next;
+        f->part_since_ms = fill->now_ms;
+    }
+    if (fill->now_ms - f->part_since_ms >= timeout)
+        return give_rest(f, fill, size, true, err);
+    come_at(f, f->part_since_ms + timeout);
+    return 0;
+}
+
+/* Whether the rotated file has its last byte. It has when nobody has it open for writing; where that cannot be known, when it
+ * stood still for a while and the next one has something. */
+static bool is_complete(struct file_follow *f, struct file_fill *fill, int64_t size, int next_fd)
+{
+    if (file_has_writer(f->fd) == 0)
+        return true;
+    if (f->still_size != size) {
+        f->still_size = size;
+        f->still_since_ms = fill->now_ms;
+    }
+    struct stat next;
+    int64_t until = f->still_since_ms + f->options->rotate_wait_ms;
+    if (fill->now_ms >= until && fstat(next_fd, &next) == 0 && next.st_size > 0)
+        return true;
+    come_at(f, fill->now_ms >= until ? fill->now_ms + WAIT_RETRY_MS : until);
+    return false;
+}
+
+static void keep_finished(struct file_follow *f)
+{
+    struct file_generation now;
+    struct gantry_err ignored;
+    f->finished = f->at;
+    f->finished_set = false;
+    free(f->finished_path);
+    f->finished_path = NULL;
+    if (file_generation_find(search_folder(f), &f->at.id, &now, &ignored) == 0 && now.fd >= 0) {
+        f->finished_path = now.path;
+        now.path = NULL;
+        f->finished_set = true;
+    }
+    file_generation_deinit(&now);
+}
+
+/* The name points to another file, or to none. *ret_on: there is more to read. */
+static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, bool *ret_on,
+                   struct gantry_err *err)
+{
+    struct file_generation next = {-1, NULL};
+    struct file_stat st;
+    int rc = 0;
+    if (file_stat_get(f->fd, NULL, &st) != 0)
+        return file_io_error(err, "look at", f->path);
+    rc = file_generation_next(search_folder(f), f->name, &f->at.id, st.modified_ns, NULL, &next, err);
+    if (rc == 0 && next.fd < 0 && f->real_folder != NULL)
+        rc = open_path(f, &next.fd, err); /* a link that leads to another folder now */
+    if (rc != 0 || next.fd < 0 || !is_complete(f, fill, size, next.fd))
+        goto out;
+    /* Only now, after the last writer is known to be gone, is the size the last one. */
+    if (file_stat_get(f->fd, NULL, &st) != 0) {
+        rc = file_io_error(err, "look at", f->path);
+        goto out;
+    }
+    *ret_on = true;
+    if (st.size != size)
+        goto out;
+    rc = file_roots_check_open(f->plugin->runtime, f->path, next.fd, err);
+    if (rc == 0 && (size > f->at.next || f->at.inside != FILE_INSIDE_NONE))
+        rc = give_rest(f, fill, size, false, err);
+    if (rc != 0)
+        goto out;
+    f->at.size = size;
+    keep_finished(f);
+    say(f, GANTRY_LOG_INFO, "the file was rotated, going on with the next file=\"%s\" next=\"%s\" size=%"
+        PRId64, f->path, next.path != NULL ? next.path : f->path, size);
+    int fd = next.fd;
+    next.fd = -1;
+    rc = take_file(f, fd, 0, err);
+    f->moved = true;
+out:
+    file_generation_deinit(&next);
+    return rc;
+}
+
+static int at_end(struct file_follow *f, struct file_fill *fill, const struct stat *st, bool *ret_on,
+                  struct gantry_err *err)
+{
+    struct stat named;
+    if (stat(f->path, &named) == 0 && named.st_ino == st->st_ino && named.st_dev == st->st_dev)
+        return rest_at_end(f, fill, st->st_size, err);
+    return rotated(f, fill, st->st_size, ret_on, err);
+}
+
+static int advance(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    for (;;) {
+        int rc = f->fd < 0 ? open_file(f, fill, err) : 0;
+        if (rc != 0 || f->fd < 0)
+            return rc;
+        struct stat st;
+        if (fstat(f->fd, &st) != 0)
+            return file_io_error(err, "look at", f->path);
+        enum outcome outcome = OUTCOME_END;
+        if (st.st_size < f->at.next) {
+            outcome = OUTCOME_CHANGED;
+        } else if (st.st_size > f->at.next) {
+            if (fill->left == 0)
+                outcome = OUTCOME_FULL;
+            else
+                rc = read_block(f, fill, st.st_size, &outcome, err);
+        }
+        if (rc == 0 && outcome == OUTCOME_CHANGED) {
+            rc = start_over(f, fill, st.st_size, err);
+            if (rc == 0)
+                continue;
+        }
+        if (rc != 0)
+            return rc;
+        f->at.size = st.st_size;
+        f->at.modified_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+        if (outcome == OUTCOME_FULL) {
+            come_at(f, 0);
+            return 0;
+        }
+        bool on = false;
+        rc = at_end(f, fill, &st, &on, err);
+        if (rc != 0 || !on)
+            return rc;
+    }
+}
+
+static int add_mark(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    char *partition = fill->batch->alloc(fill->batch, 6 * strlen(f->path) + 20);
+    char position[FILE_POSITION_ROOM];
+    if (partition == NULL)
+        return no_memory(f, err);
+    struct gantry_view key = {partition, file_partition_format(f->path, partition)};
+    struct gantry_view value = {position, file_position_format(&f->at, position)};
+    if (gantry_batch_mark(fill->batch, key, value) != 0)
+        return no_memory(f, err);
+    f->moved = false;
+    return 0;
+}
+
+int file_follow_fill(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    /* Cleared before the first look: what happens after that look marks it again. */
+    if (f->entry != NULL)
+        atomic_store_explicit(&f->entry->dirty, false, memory_order_release);
+    if (f->real_entry != NULL)
+        atomic_store_explicit(&f->real_entry->dirty, false, memory_order_release);
+    watch(f);
+    bool blind = f->entry == NULL || (f->real_folder != NULL && f->real_entry == NULL);
+    f->due_ms = blind ? fill->now_ms + f->options->poll_ms : FILE_NEVER;
+    int rc = advance(f, fill, err);
+    if (rc == 0 && f->moved)
+        rc = add_mark(f, fill, err);
+    int64_t behind = f->fd >= 0 ? f->at.size - f->at.next : 0;
+    f->lag = behind > 0 ? behind : 0;
+    return rc;
+}
