@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Inside the task room: what source and sink tasks have in common (task.c) and what each adds. */
+#ifndef GT_TASK_INTERNAL_H
+#define GT_TASK_INTERNAL_H
+
+#include "task/task.h"
+#include <stdatomic.h>
+
+/** What a kind of task does. All run on the executor. */
+struct gt_task_ops {
+    size_t size; /* of the struct that begins with struct gt_task */
+    /** Read the configuration into the struct; once, at gt_task_new, on the control thread. */
+    int (*setup)(struct gt_task *task, struct gantry_err *err);
+    /** Free what setup made. */
+    void (*teardown)(struct gt_task *task);
+    /** Call task_start, so that task->instance is set. */
+    int (*begin)(struct gt_task *task, struct gantry_err *err);
+    /** One step of work. */
+    void (*step)(struct gt_task *task);
+    /** Stop was asked for: bring what is under way to its end. True when there is nothing left. */
+    bool (*drain)(struct gt_task *task);
+    /** Let go of what begin() took, the instance apart. */
+    void (*end)(struct gt_task *task);
+};
+
+extern const struct gt_task_ops gt_source_ops, gt_sink_ops;
+
+struct gt_task {
+    struct gt_runnable runnable; /* first */
+    const struct gt_task_ops *ops;
+    const struct gt_task_env *env;
+    const struct gt_connector_class *klass;
+    struct gt_executor *executor;
+    const struct gt_converter *converter;
+    char *connector;                         /* owned */
+    struct gantry_config config;             /* owned entries */
+    struct gt_arena memory;                  /* what lives as long as the task */
+    void (*report)(struct gt_task *task, void *arg);
+    void *arg;
+
+    struct gantry_task_context ctx;
+    void *instance; /* what task_start returned; valid while live */
+    uv_timer_t timer;
+    struct gt_buf position; /* what ctx.position returned last */
+
+    /* The executor's. */
+    bool timer_open, live, stopping, failing, pausing;
+    bool paused; /* to be started again by the timer; shown as PAUSED until something goes well */
+    struct gantry_err failure;
+
+    struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
+    struct gt_mail report_mail;                                 /* to control */
+
+    pthread_mutex_t lock;         /* guards status */
+    struct gt_task_status status;
+    atomic_llong lag;
+    atomic_ullong records;
+};
+
+/** The task cannot go on: it drains, stops its connector and is FAILED. */
+void gt_task_fail(struct gt_task *task, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** It cannot go on now, but by itself later: drains, stops its connector, is PAUSED and started again after a while. */
+void gt_task_pause(struct gt_task *task, const char *reason);
+/** Something went well: a paused task is RUNNING again. */
+void gt_task_went_well(struct gt_task *task);
+/** Have the executor call step(). Thread: the executor. */
+void gt_task_ready(struct gt_task *task);
+/** Have the executor call step(). Thread: any. */
+void gt_task_wake(struct gt_task *task);
+const struct gantry_connector *gt_task_connector(const struct gt_task *task);
+
+#endif

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sink task: read, convert, put; and the commit cycle that makes what was put durable.
+ *
+ * A cycle: checkpoint (the connector's state and the offsets now), flush on a helper thread, one store commit of both,
+ * committed(). It begins at once when nothing more is to be read, else by time or bytes; there is one at a time, and the
+ * connector goes on taking records meanwhile if it says that it can. The first cycle comes before the first record: what a
+ * connector found at its start (a file and its length) must be known before it changes it. */
+#include "task/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/tables.h"
+#include <stdlib.h>
+
+enum { STATE_MAX = 1 << 20 };
+
+/* One queue that the task reads. */
+struct input {
+    struct gt_topic *topic;
+    uint32_t queue;
+    struct gt_reader *reader;
+    int64_t end_at_start;
+};
+
+enum cycle { CYCLE_NONE, CYCLE_FLUSHING, CYCLE_COMMITTING };
+
+struct sink {
+    struct gt_task task; /* first */
+    struct input *inputs; /* owned */
+    size_t input_count;
+    char **topics; /* in task memory */
+    size_t topic_count;
+
+    /* The executor's. */
+    size_t turn; /* the input to read next */
+    bool first_committed, caught_up;
+    bool want_commit; /* the connector asks for a commit before the next record */
+    bool full;        /* it has no room: until it wakes us */
+    bool dirty;       /* something was put since the last checkpoint */
+    int64_t dirty_bytes, commit_begun_ns;
+
+    enum cycle cycle;
+    struct gt_buf state; /* of the last checkpoint */
+    uv_work_t work;
+    struct gantry_err flush_err;
+    struct gt_commit commit;
+    atomic_bool commit_done;
+    struct gt_buf stored; /* what the store had at the start; ctx.state points into it */
+};
+
+/* --- Set-up --------------------------------------------------------------------------------------------------------- */
+
+static int split_topics(struct sink *sink, const char *list, struct gantry_err *err)
+{
+    struct gt_arena *memory = &sink->task.memory;
+    size_t most = 1;
+    for (const char *at = list; *at != '\0'; at++)
+        most += *at == ',';
+    sink->topics = gt_arena_alloc(memory, most * sizeof *sink->topics);
+    for (const char *at = list; sink->topics != NULL && at != NULL;) {
+        const char *comma = strchr(at, ',');
+        size_t len = comma != NULL ? (size_t)(comma - at) : strlen(at);
+        struct gantry_view name = gt_view_trim((struct gantry_view){at, len});
+        at = comma != NULL ? comma + 1 : NULL;
+        bool repeated = false;
+        for (size_t i = 0; i < sink->topic_count; i++)
+            repeated = repeated || gantry_view_equal(name, gantry_view_of(sink->topics[i]));
+        if (name.len == 0 || repeated)
+            continue;
+        sink->topics[sink->topic_count] = gt_arena_copy(memory, name);
+        if (sink->topics[sink->topic_count++] == NULL)
+            return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
+    }
+    return sink->topics != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
+}
+
+static int setup(struct gt_task *task, struct gantry_err *err)
+{
+    struct sink *sink = (struct sink *)task;
+    gt_buf_init(&sink->state, STATE_MAX);
+    gt_buf_init(&sink->stored, STATE_MAX + (64 << 10));
+    const char *list = gantry_config_get(&task->config, "topicNames");
+    int code = split_topics(sink, list != NULL ? list : "", err);
+    if (code == 0 && sink->topic_count == 0)
+        code = gantry_err_set(err, GANTRY_INVALID, "topicNames: required; name the topics to read");
+    return code;
+}
+
+static void teardown(struct gt_task *task)
+{
+    struct sink *sink = (struct sink *)task;
+    gt_buf_deinit(&sink->state);
+    gt_buf_deinit(&sink->stored);
+}
+
+/* --- Start ---------------------------------------------------------------------------------------------------------- */
+
+struct finding_offset {
+    const struct input *input;
+    struct gt_arena arena;
+    int64_t offset;
+};
+
+/* How far any task of this connector was on the queue: the number of tasks may have changed since. */
+static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct finding_offset *finding = arg;
+    struct gt_progress_record record;
+    (void)key;
+    gt_arena_reset(&finding->arena);
+    int code = gt_progress_record_read(value, &finding->arena, &record);
+    for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
+        const struct gt_queue_offset *at = &record.offsets[i];
+        if (at->queue == finding->input->queue && at->offset > finding->offset &&
+            gantry_view_equal(at->topic, gantry_view_of(gt_topic_name(finding->input->topic))))
+            finding->offset = at->offset;
+    }
+    return code;
+}
+
+static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    struct input *input = &sink->inputs[sink->input_count];
+    *input = (struct input){.topic = topic, .queue = queue, .end_at_start = gt_topic_end(topic, queue)};
+    struct finding_offset finding = {.input = input};
+    struct gt_key prefix;
+    gt_arena_init(&finding.arena, 4096, 4096);
+    gt_key_prefix(&prefix, task->connector);
+    int code = gt_store_scan(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&prefix), see_progress, &finding, err);
+    gt_arena_deinit(&finding.arena);
+    if (code == GANTRY_CORRUPT)
+        gantry_err_set(err, code, "the stored progress of connector %s is damaged", task->connector);
+    if (code == 0 && finding.offset > input->end_at_start)
+        code = gantry_err_set(err, GANTRY_CHANGED,
+                              "connector %s has read topic %s up to offset %lld, but the topic ends at %lld; was the "
+                              "store put back? `gantry connector reset %s` begins anew",
+                              task->connector, gt_topic_name(topic), (long long)finding.offset,
+                              (long long)input->end_at_start, task->connector);
+    if (code == 0)
+        code = gt_reader_open(topic, queue, finding.offset, &input->reader, err);
+    if (code == 0)
+        sink->input_count++;
+    return code;
+}
+
+/* The queues of all topics, dealt out to the connector's tasks in turn. */
+static int open_inputs(struct sink *sink, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    uint32_t number = 0;
+    for (size_t i = 0; i < sink->topic_count; i++) {
+        struct gt_topic *topic = gt_topic_get(task->env->topics, sink->topics[i]);
+        uint32_t queues = topic != NULL ? gt_topic_queues(topic) : 0;
+        struct input *grown =
+            topic != NULL ? realloc(sink->inputs, (sink->input_count + queues) * sizeof *grown) : NULL;
+        if (grown == NULL)
+            return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", sink->topics[i]);
+        sink->inputs = grown;
+        for (uint32_t queue = 0; queue < queues; queue++) {
+            if (number++ % task->ctx.task_count != task->ctx.task)
+                continue;
+            int code = open_input(sink, topic, queue, err);
+            if (code != 0)
+                return code;
+        }
+    }
+    return 0;
+}
+
+static int load_state(struct sink *sink, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    struct gt_progress_record record;
+    struct gt_arena arena;
+    struct gt_key key;
+    task->ctx.state = (struct gantry_view){NULL, 0};
+    gt_key_progress(&key, task->connector, task->ctx.task);
+    int code = gt_store_get(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&key), &sink->stored, err);
+    if (code == GANTRY_NOT_FOUND)
+        return 0;
+    if (code != 0)
+        return code;
+    gt_arena_init(&arena, 4096, 0);
+    if (gt_progress_record_read(gt_buf_view(&sink->stored), &arena, &record) == 0)
+        task->ctx.state = record.state;
+    else
+        code = gantry_err_set(err, GANTRY_CORRUPT, "the stored progress of connector %s is damaged",
+                              task->connector);
+    gt_arena_deinit(&arena);
+    return code;
+}
+
+static int begin(struct gt_task *task, struct gantry_err *err)
+{
+    struct sink *sink = (struct sink *)task;
+    sink->turn = 0;
+    sink->first_committed = sink->caught_up = sink->want_commit = sink->full = false;
+    sink->dirty_bytes = 0;
+    sink->dirty = true; /* the first state */
+    sink->cycle = CYCLE_NONE;
+    int code = load_state(sink, err);
+    if (code == 0)
+        code = open_inputs(sink, err);
+    if (code == 0)
+        code = gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx, &task->instance, err);
+    task->ctx.state = (struct gantry_view){NULL, 0};
+    gt_buf_deinit(&sink->stored);
+    return code;
+}
+
+static void end(struct gt_task *task)
+{
+    struct sink *sink = (struct sink *)task;
+    for (size_t i = 0; i < sink->input_count; i++)
+        gt_reader_close(sink->inputs[i].reader);
+    free(sink->inputs);
+    sink->inputs = NULL;
+    sink->input_count = 0;
+    gt_buf_deinit(&sink->state);
+}
+
+/* --- The commit cycle ----------------------------------------------------------------------------------------------- */
+
+struct state_output {
+    struct gantry_output api; /* first */
+    struct gt_buf *buf;
+};
+
+static int write_state(struct gantry_output *output, const void *data, size_t len)
+{
+    return gt_buf_add(((struct state_output *)output)->buf, data, len);
+}
+
+/* Thread: the committer. */
+static void on_commit_done(struct gt_commit *commit)
+{
+    struct sink *sink = (struct sink *)((char *)commit - offsetof(struct sink, commit));
+    struct gt_task *task = &sink->task;
+    struct gt_executor *executor = task->executor;
+    atomic_store(&sink->commit_done, true);
+    gt_executor_send(executor, &task->wake_mail);
+}
+
+static const struct gt_commit_ops progress_ops = {.done = on_commit_done};
+
+/* The commit of offsets and state as they are at the checkpoint. */
+static int prepare_commit(struct sink *sink)
+{
+    struct gt_task *task = &sink->task;
+    struct gt_progress_record record = {.offset_count = sink->input_count, .state = gt_buf_view(&sink->state)};
+    record.offsets = calloc(sink->input_count + 1, sizeof *record.offsets);
+    if (record.offsets == NULL)
+        return GANTRY_NO_MEMORY;
+    for (size_t i = 0; i < sink->input_count; i++) {
+        const struct input *input = &sink->inputs[i];
+        record.offsets[i] = (struct gt_queue_offset){
+            .topic = gantry_view_of(gt_topic_name(input->topic)),
+            .queue = input->queue,
+            .offset = gt_reader_offset(input->reader),
+        };
+    }
+    struct gt_key key;
+    struct gt_buf value;
+    gt_buf_init(&value, STATE_MAX + (64 << 10));
+    gt_progress_record_write(&value, &record);
+    gt_key_progress(&key, task->connector, task->ctx.task);
+    gt_commit_init(&sink->commit, &progress_ops);
+    gt_commit_put(&sink->commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
+    int code = value.error != 0 ? value.error : sink->commit.changes.error;
+    gt_buf_deinit(&value);
+    free(record.offsets);
+    if (code != 0)
+        gt_commit_deinit(&sink->commit);
+    return code;
+}
+
+static void end_cycle(struct sink *sink)
+{
+    sink->cycle = CYCLE_NONE;
+    gt_commit_deinit(&sink->commit);
+}
+
+static void submit_progress(struct sink *sink)
+{
+    struct gantry_err err = {0};
+    sink->cycle = CYCLE_COMMITTING;
+    atomic_store(&sink->commit_done, false);
+    int code = gt_store_submit(sink->task.env->store, &sink->commit, &err);
+    if (code != 0) {
+        end_cycle(sink);
+        gt_task_fail(&sink->task, code, "%s", err.text);
+    }
+}
+
+/* Thread: libuv's helper threads. */
+static void run_flush(uv_work_t *work)
+{
+    struct sink *sink = work->data;
+    int code = gt_task_connector(&sink->task)->flush(sink->task.instance, &sink->flush_err);
+    sink->flush_err.code = code;
+}
+
+static void after_flush(uv_work_t *work, int status)
+{
+    struct sink *sink = work->data;
+    (void)status; /* nothing cancels it */
+    if (sink->flush_err.code != 0) {
+        int code = sink->flush_err.code;
+        end_cycle(sink);
+        if (code == GANTRY_NO_SPACE)
+            gt_task_pause(&sink->task, sink->flush_err.text);
+        else
+            gt_task_fail(&sink->task, code, "%s", sink->flush_err.text);
+    } else {
+        submit_progress(sink);
+    }
+    gt_task_ready(&sink->task);
+}
+
+static void begin_cycle(struct sink *sink)
+{
+    struct gt_task *task = &sink->task;
+    const struct gantry_connector *connector = gt_task_connector(task);
+    struct state_output output = {{sizeof output.api, write_state}, &sink->state};
+    struct gantry_err err = {0};
+    gt_buf_clear(&sink->state);
+    int code = connector->checkpoint != NULL ? connector->checkpoint(task->instance, &output.api, &err) : 0;
+    if (code == 0 && sink->state.error != 0)
+        code = gantry_err_set(&err, sink->state.error, "the connector's state is larger than %d bytes", STATE_MAX);
+    if (code == 0) {
+        code = prepare_commit(sink);
+        if (code != 0)
+            gantry_err_set(&err, code, "cannot take the progress: %s", gantry_error_text(code));
+    }
+    if (code == GANTRY_NO_SPACE) {
+        gt_task_pause(task, err.text);
+        return;
+    }
+    if (code != 0) {
+        gt_task_fail(task, code, "%s", err.text);
+        return;
+    }
+    sink->dirty = false;
+    sink->dirty_bytes = 0;
+    sink->commit_begun_ns = gt_clock_mono_ns();
+    if (connector->flush == NULL) {
+        submit_progress(sink);
+        return;
+    }
+    sink->cycle = CYCLE_FLUSHING;
+    sink->flush_err = (struct gantry_err){0};
+    sink->work.data = sink;
+    uv_queue_work(gt_executor_loop(task->executor), &sink->work, run_flush, after_flush);
+}
+
+/* The commit is through: the cycle ends. */
+static void take_commit(struct sink *sink)
+{
+    struct gt_task *task = &sink->task;
+    if (sink->cycle != CYCLE_COMMITTING || !atomic_load(&sink->commit_done))
+        return;
+    struct gantry_err err = sink->commit.err;
+    end_cycle(sink);
+    if (err.code == GANTRY_NO_SPACE) {
+        gt_task_pause(task, err.text);
+        return;
+    }
+    if (err.code != 0) {
+        gt_task_fail(task, err.code, "%s", err.text);
+        return;
+    }
+    sink->first_committed = true;
+    sink->want_commit = sink->want_commit && sink->dirty; /* the cycle may have begun before it was asked for */
+    gt_task_went_well(task);
+    const struct gantry_connector *connector = gt_task_connector(task);
+    int code = connector->committed != NULL ? connector->committed(task->instance, &err) : 0;
+    if (code != 0)
+        gt_task_fail(task, code, "%s", err.text);
+}
+
+/* --- Records -------------------------------------------------------------------------------------------------------- */
+
+static int put_messages(struct sink *sink, struct input *input, const struct gt_message *messages, size_t count,
+                        int64_t first, struct gt_arena *arena, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    struct gantry_record *records = gt_arena_alloc(arena, count * sizeof *records);
+    if (records == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu records", count);
+    size_t bad = 0;
+    struct gantry_err reason = {0};
+    int code = task->converter->to_records(messages, count, records, arena, &bad, &reason);
+    if (code != 0)
+        return gantry_err_set(err, code, "message %lld of topic %s cannot be converted: %s",
+                              (long long)first + (long long)bad, gt_topic_name(input->topic), reason.text);
+    int64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        records[i].topic = gt_topic_name(input->topic);
+        records[i].queue = input->queue;
+        records[i].offset = first + (int64_t)i;
+        bytes += (int64_t)messages[i].body.len;
+    }
+    struct gantry_put_result result = {0};
+    code = gt_task_connector(task)->put(task->instance, records, count, &result, err);
+    if (code != 0 && code != GANTRY_AGAIN)
+        return code;
+    size_t taken = result.taken < count ? result.taken : count;
+    gt_reader_took(input->reader, taken);
+    sink->full = code == GANTRY_AGAIN && taken < count;
+    sink->want_commit = sink->want_commit || result.want_commit;
+    if (taken > 0) {
+        sink->dirty = true;
+        sink->dirty_bytes += taken == count ? bytes : bytes / (int64_t)count * (int64_t)taken;
+        atomic_fetch_add(&task->records, taken);
+    } else if (code == 0 && !result.want_commit) {
+        return gantry_err_set(err, GANTRY_INVALID, "the connector took no record and asked for nothing");
+    }
+    sink->dirty = sink->dirty || result.want_commit;
+    return 0;
+}
+
+/* Hand over one batch of the next queue that has something. *ret_some false: there is nothing. */
+static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
+{
+    struct gt_scratch *scratch = gt_executor_scratch(sink->task.executor);
+    *ret_some = false;
+    for (size_t tried = 0; tried < sink->input_count; tried++) {
+        struct input *input = &sink->inputs[sink->turn];
+        const struct gt_message *messages;
+        size_t count;
+        int64_t first;
+        sink->turn = (sink->turn + 1) % sink->input_count;
+        gt_arena_reset(&scratch->arena);
+        int code = gt_reader_next(input->reader, &scratch->arena, &messages, &count, &first, err);
+        if (code != 0)
+            return code;
+        if (count == 0)
+            continue;
+        *ret_some = true;
+        return put_messages(sink, input, messages, count, first, &scratch->arena, err);
+    }
+    return 0;
+}
+
+static void wake_sink(void *arg)
+{
+    gt_task_wake(arg);
+}
+
+/* Nothing to read: sleep until there is. */
+static void rest(struct sink *sink)
+{
+    bool more = false;
+    for (size_t i = 0; i < sink->input_count; i++)
+        more = !gt_reader_arm(sink->inputs[i].reader, wake_sink, &sink->task) || more;
+    if (more)
+        gt_task_ready(&sink->task);
+}
+
+static bool reached_start(const struct sink *sink)
+{
+    for (size_t i = 0; i < sink->input_count; i++) {
+        if (gt_reader_offset(sink->inputs[i].reader) < sink->inputs[i].end_at_start)
+            return false;
+    }
+    return true;
+}
+
+static int note_caught_up(struct sink *sink, struct gantry_err *err)
+{
+    const struct gantry_connector *connector = gt_task_connector(&sink->task);
+    if (sink->caught_up || !reached_start(sink))
+        return 0;
+    sink->caught_up = true;
+    return connector->caught_up != NULL ? connector->caught_up(sink->task.instance, err) : 0;
+}
+
+static void note_lag(struct sink *sink)
+{
+    int64_t lag = 0;
+    for (size_t i = 0; i < sink->input_count; i++)
+        lag += gt_topic_end(sink->inputs[i].topic, sink->inputs[i].queue) - gt_reader_offset(sink->inputs[i].reader);
+    atomic_store(&sink->task.lag, lag);
+}
+
+static bool commit_due(const struct sink *sink)
+{
+    const struct gt_task_env *env = sink->task.env;
+    return sink->dirty && (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
+                           gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
+}
+
+static void step(struct gt_task *task)
+{
+    struct sink *sink = (struct sink *)task;
+    const struct gantry_connector *connector = gt_task_connector(task);
+    struct gantry_err err = {0};
+    take_commit(sink);
+    if (task->failing || task->pausing)
+        return;
+    if (!sink->first_committed || sink->want_commit) {
+        if (sink->cycle == CYCLE_NONE)
+            begin_cycle(sink);
+        return;
+    }
+    if (sink->cycle == CYCLE_FLUSHING && (connector->flags & GANTRY_CONNECTOR_CONCURRENT_FLUSH) == 0)
+        return;
+
+    bool some = false;
+    sink->full = false;
+    int code = note_caught_up(sink, &err);
+    if (code == 0)
+        code = put_some(sink, &some, &err);
+    if (code == GANTRY_NO_SPACE) {
+        gt_task_pause(task, err.text);
+        return;
+    }
+    if (code != 0) {
+        gt_task_fail(task, code, "%s", err.text);
+        return;
+    }
+    note_lag(sink);
+    if (sink->cycle == CYCLE_NONE && (some ? commit_due(sink) : sink->dirty))
+        begin_cycle(sink);
+    if (some && !sink->full)
+        gt_task_ready(task);
+    else if (!some)
+        rest(sink);
+}
+
+/* Stop: what was put is made durable, what was not read stays in the topic. */
+static bool drain(struct gt_task *task)
+{
+    struct sink *sink = (struct sink *)task;
+    take_commit(sink);
+    if (sink->cycle != CYCLE_NONE)
+        return false;
+    if (task->failing || task->pausing || !sink->dirty)
+        return true;
+    begin_cycle(sink);
+    return task->failing || task->pausing;
+}
+
+const struct gt_task_ops gt_sink_ops = {
+    .size = sizeof(struct sink),
+    .setup = setup,
+    .teardown = teardown,
+    .begin = begin,
+    .step = step,
+    .drain = drain,
+    .end = end,
+};

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all tasks have in common: the life from start to STOPPED, the context that a connector sees, the report to control.
+ *
+ * However a task's run ends (stop, failure, pause), the way out is one: no more work is begun, what is under way is
+ * awaited (drain), the connector's task_stop is called, and only then the new state is shown. So a task that starts again
+ * reads positions that nothing can move any more. */
+#include "task/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/tables.h"
+#include <stdlib.h>
+
+enum {
+    POSITION_MAX = 1 << 20,
+    PAUSE_MS = 1000, /* how often a paused task looks whether it can go on */
+};
+
+const char *gt_task_state_name(enum gt_task_state state)
+{
+    static const char *const names[GT_TASK_STATES] = {
+        [GT_TASK_UNASSIGNED] = "UNASSIGNED", [GT_TASK_RUNNING] = "RUNNING", [GT_TASK_PAUSED] = "PAUSED",
+        [GT_TASK_FAILED] = "FAILED",         [GT_TASK_STOPPED] = "STOPPED",
+    };
+    return (unsigned)state < GT_TASK_STATES ? names[state] : "UNKNOWN";
+}
+
+bool gt_task_move_allowed(enum gt_task_state from, enum gt_task_state to)
+{
+    static const bool moves[GT_TASK_STATES][GT_TASK_STATES] = {
+        [GT_TASK_UNASSIGNED] = {[GT_TASK_RUNNING] = true,
+                                [GT_TASK_PAUSED] = true,
+                                [GT_TASK_FAILED] = true,
+                                [GT_TASK_STOPPED] = true},
+        [GT_TASK_RUNNING] = {[GT_TASK_PAUSED] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
+        [GT_TASK_PAUSED] = {[GT_TASK_RUNNING] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
+        [GT_TASK_FAILED] = {[GT_TASK_UNASSIGNED] = true, [GT_TASK_STOPPED] = true},
+        [GT_TASK_STOPPED] = {false},
+    };
+    return (unsigned)from < GT_TASK_STATES && (unsigned)to < GT_TASK_STATES && moves[from][to];
+}
+
+const struct gantry_connector *gt_task_connector(const struct gt_task *task)
+{
+    return task->klass->connector;
+}
+
+static const char *component(const struct gt_task *task)
+{
+    return gt_task_connector(task)->kind == GANTRY_SOURCE ? "source" : "sink";
+}
+
+/* Show a new state (or a new reason of the same state) and tell control. Thread: the executor; control before start. */
+static void show(struct gt_task *task, enum gt_task_state state, const char *reason)
+{
+    pthread_mutex_lock(&task->lock);
+    enum gt_task_state from = task->status.state;
+    bool same = from == state && strcmp(task->status.reason, reason) == 0;
+    if (from != state && !gt_task_move_allowed(from, state)) {
+        gt_error("task", "impossible move connector=%s from=%s to=%s", task->connector, gt_task_state_name(from),
+                 gt_task_state_name(state));
+        abort();
+    }
+    task->status.state = state;
+    snprintf(task->status.reason, sizeof task->status.reason, "%s", reason);
+    pthread_mutex_unlock(&task->lock);
+    if (same)
+        return;
+    bool bad = state == GT_TASK_FAILED || state == GT_TASK_PAUSED;
+    gt_log(state == GT_TASK_FAILED ? GANTRY_LOG_ERROR : bad ? GANTRY_LOG_WARN : GANTRY_LOG_DEBUG, component(task),
+           "task %s connector=%s task=%u%s%s", gt_task_state_name(state), task->connector, task->ctx.task,
+           *reason != '\0' ? ": " : "", reason);
+    gt_mailbox_send(task->env->control, &task->report_mail);
+}
+
+static enum gt_task_state current_state(struct gt_task *task)
+{
+    pthread_mutex_lock(&task->lock);
+    enum gt_task_state state = task->status.state;
+    pthread_mutex_unlock(&task->lock);
+    return state;
+}
+
+/* --- The context ---------------------------------------------------------------------------------------------------- */
+
+static struct gt_task *of_context(struct gantry_task_context *ctx)
+{
+    return (struct gt_task *)((char *)ctx - offsetof(struct gt_task, ctx));
+}
+
+static void ctx_wake(struct gantry_task_context *ctx)
+{
+    gt_task_wake(of_context(ctx));
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    gt_task_ready(timer->data);
+}
+
+static void ctx_wake_after(struct gantry_task_context *ctx, int64_t delay_ms)
+{
+    struct gt_task *task = of_context(ctx);
+    if (delay_ms < 0) {
+        uv_timer_stop(&task->timer);
+        return;
+    }
+    uv_update_time(gt_executor_loop(task->executor));
+    uv_timer_start(&task->timer, on_timer, (uint64_t)delay_ms, 0);
+}
+
+static int ctx_position(struct gantry_task_context *ctx, struct gantry_view partition, struct gantry_view *ret,
+                        struct gantry_err *err)
+{
+    struct gt_task *task = of_context(ctx);
+    struct gt_key key;
+    struct gantry_view stored;
+    *ret = (struct gantry_view){NULL, 0};
+    gt_key_position(&key, task->connector, &partition);
+    int code = gt_store_get(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&key), &task->position, err);
+    if (code == GANTRY_NOT_FOUND)
+        return 0;
+    if (code == 0 && gt_position_record_read(gt_buf_view(&task->position), &stored, ret) != 0)
+        code = gantry_err_set(err, GANTRY_CORRUPT, "the stored position of connector %s is damaged", task->connector);
+    return code;
+}
+
+static void ctx_report_lag(struct gantry_task_context *ctx, int64_t bytes)
+{
+    atomic_store(&of_context(ctx)->lag, bytes);
+}
+
+static void ctx_log(struct gantry_task_context *ctx, enum gantry_log_level level, const char *text)
+{
+    struct gt_task *task = of_context(ctx);
+    gt_log(level, component(task), "%s connector=%s task=%u", text, task->connector, ctx->task);
+}
+
+/* --- Life, on the executor ------------------------------------------------------------------------------------------ */
+
+void gt_task_ready(struct gt_task *task)
+{
+    gt_executor_ready(task->executor, &task->runnable);
+}
+
+void gt_task_wake(struct gt_task *task)
+{
+    gt_executor_send(task->executor, &task->wake_mail);
+}
+
+void gt_task_fail(struct gt_task *task, int code, const char *format, ...)
+{
+    if (task->failing || task->pausing)
+        return; /* the first reason is the one to show; what follows is its consequence */
+    va_list args;
+    va_start(args, format);
+    task->failure.code = code;
+    vsnprintf(task->failure.text, sizeof task->failure.text, format, args);
+    va_end(args);
+    task->failing = true;
+    gt_task_ready(task);
+}
+
+void gt_task_pause(struct gt_task *task, const char *reason)
+{
+    if (task->failing || task->pausing)
+        return;
+    gantry_err_set(&task->failure, GANTRY_AGAIN, "%s", reason);
+    task->pausing = true;
+    gt_task_ready(task);
+}
+
+void gt_task_went_well(struct gt_task *task)
+{
+    if (!task->paused)
+        return;
+    task->paused = false;
+    show(task, GT_TASK_RUNNING, "");
+}
+
+static void begin(struct gt_task *task)
+{
+    struct gantry_err err = {0};
+    task->failing = task->pausing = false;
+    int code = task->ops->begin(task, &err);
+    if (code != 0) {
+        task->ops->end(task);
+        task->paused = false;
+        show(task, GT_TASK_FAILED, err.text);
+        return;
+    }
+    task->live = true;
+    if (!task->paused)
+        show(task, GT_TASK_RUNNING, "");
+    gt_task_ready(task);
+}
+
+static void restart_after_pause(uv_timer_t *timer)
+{
+    struct gt_task *task = timer->data;
+    if (!task->stopping)
+        begin(task);
+}
+
+/* Everything is at rest: let the connector go and show where the task stands now. */
+static void end_run(struct gt_task *task)
+{
+    uv_timer_stop(&task->timer);
+    if (task->live) {
+        gt_task_connector(task)->task_stop(task->instance);
+        task->instance = NULL;
+        task->live = false;
+        task->ops->end(task);
+    }
+    if (task->stopping) {
+        /* Behind every wake-up that is still in the mailbox. */
+        gt_executor_send(task->executor, &task->last_mail);
+    } else if (task->failing) {
+        task->paused = false;
+        show(task, GT_TASK_FAILED, task->failure.text);
+    } else {
+        task->paused = true;
+        show(task, GT_TASK_PAUSED, task->failure.text);
+        uv_update_time(gt_executor_loop(task->executor));
+        uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+    }
+}
+
+static void step(struct gt_runnable *runnable)
+{
+    struct gt_task *task = (struct gt_task *)runnable;
+    if (!task->live)
+        return;
+    if (task->failing || task->pausing || task->stopping) {
+        if (task->ops->drain(task))
+            end_run(task);
+        return;
+    }
+    task->ops->step(task);
+}
+
+static void on_start(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, start_mail));
+    if (task->stopping || task->live)
+        return;
+    if (!task->timer_open) {
+        uv_timer_init(gt_executor_loop(task->executor), &task->timer);
+        task->timer.data = task;
+        task->timer_open = true;
+    }
+    if (current_state(task) == GT_TASK_FAILED)
+        show(task, GT_TASK_UNASSIGNED, "");
+    begin(task);
+}
+
+static void on_stop(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stop_mail));
+    task->stopping = true;
+    if (task->live)
+        gt_task_ready(task);
+    else if (task->timer_open)
+        end_run(task);
+    else
+        gt_executor_send(task->executor, &task->last_mail);
+}
+
+static void on_wake(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, wake_mail));
+    if (task->live)
+        gt_task_ready(task);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct gt_task *task = handle->data;
+    show(task, GT_TASK_STOPPED, "");
+}
+
+static void on_last(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, last_mail));
+    gt_executor_unready(task->executor, &task->runnable);
+    if (task->timer_open)
+        uv_close((uv_handle_t *)&task->timer, on_closed);
+    else
+        show(task, GT_TASK_STOPPED, "");
+}
+
+static void on_report(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, report_mail));
+    task->report(task, task->arg);
+}
+
+/* --- Control's side ------------------------------------------------------------------------------------------------- */
+
+static int copy_config(struct gt_task *task, const struct gantry_config *config)
+{
+    struct gantry_config_entry *entries = gt_arena_alloc(&task->memory, (config->count + 1) * sizeof *entries);
+    if (entries == NULL)
+        return GANTRY_NO_MEMORY;
+    for (size_t i = 0; i < config->count; i++) {
+        entries[i].key = gt_arena_strdup(&task->memory, config->entries[i].key);
+        entries[i].value = gt_arena_strdup(&task->memory, config->entries[i].value);
+        if (entries[i].key == NULL || entries[i].value == NULL)
+            return GANTRY_NO_MEMORY;
+    }
+    task->config = (struct gantry_config){sizeof task->config, config->count, entries};
+    return 0;
+}
+
+int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct gantry_err *err)
+{
+    const struct gt_task_ops *ops =
+        setup->klass->connector->kind == GANTRY_SOURCE ? &gt_source_ops : &gt_sink_ops;
+    struct gt_task *task = calloc(1, ops->size);
+    if (task == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a task of connector %s", setup->connector);
+    gt_arena_init(&task->memory, 1024, 0);
+    gt_buf_init(&task->position, POSITION_MAX);
+    pthread_mutex_init(&task->lock, NULL);
+    task->runnable.step = step;
+    task->ops = ops;
+    task->env = setup->env;
+    task->klass = setup->klass;
+    task->executor = setup->executor;
+    task->converter = setup->converter;
+    task->report = setup->report;
+    task->arg = setup->arg;
+    task->start_mail.run = on_start;
+    task->stop_mail.run = on_stop;
+    task->wake_mail.run = on_wake;
+    task->last_mail.run = on_last;
+    task->report_mail.run = on_report;
+    atomic_store(&task->lag, -1);
+    task->connector = strdup(setup->connector);
+    int code = task->connector == NULL ? GANTRY_NO_MEMORY : copy_config(task, setup->config);
+    if (code != 0)
+        gantry_err_set(err, code, "no memory for a task of connector %s", setup->connector);
+    task->ctx = (struct gantry_task_context){
+        .struct_size = sizeof task->ctx,
+        .runtime = setup->env->runtime,
+        .connector = task->connector,
+        .task = setup->index,
+        .task_count = setup->count,
+        .config = &task->config,
+        .wake = ctx_wake,
+        .wake_after = ctx_wake_after,
+        .position = ctx_position,
+        .report_lag = ctx_report_lag,
+        .log = ctx_log,
+    };
+    if (code == 0)
+        code = ops->setup(task, err);
+    if (code != 0) {
+        gt_task_free(task);
+        return code;
+    }
+    *ret = task;
+    return 0;
+}
+
+void gt_task_start(struct gt_task *task)
+{
+    gt_executor_send(task->executor, &task->start_mail);
+}
+
+void gt_task_stop(struct gt_task *task)
+{
+    gt_executor_send(task->executor, &task->stop_mail);
+}
+
+void gt_task_free(struct gt_task *task)
+{
+    if (task == NULL)
+        return;
+    task->ops->teardown(task);
+    pthread_mutex_destroy(&task->lock);
+    gt_buf_deinit(&task->position);
+    gt_arena_deinit(&task->memory);
+    free(task->connector);
+    free(task);
+}
+
+void gt_task_status(struct gt_task *task, struct gt_task_status *ret)
+{
+    pthread_mutex_lock(&task->lock);
+    *ret = task->status;
+    pthread_mutex_unlock(&task->lock);
+    ret->lag = atomic_load(&task->lag);
+    ret->records = atomic_load(&task->records);
+}
+
+uint32_t gt_task_index(const struct gt_task *task)
+{
+    return task->ctx.task;
+}
