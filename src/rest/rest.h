@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The REST listener: HTTP in, requests to the control loop, replies out.
  *
- *  libmicrohttpd runs one thread of its own with epoll. A handler parses, submits a gt_request, suspends its connection,
- *  and is resumed by the request's done(); no thread waits. Replies keep the connection alive. */
+ *  One thread of its own runs a libuv loop with all connections. A request is parsed there, goes to the control loop as a
+ *  gt_request, and is answered when its done() has sent it back; no thread waits. Connections are kept alive. */
 #ifndef GT_REST_REST_H
 #define GT_REST_REST_H
 
