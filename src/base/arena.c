@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arena: a list of blocks, the one in use first. What does not fit into an ordinary block gets one of its own size,
- * put behind the first, so that the room left in the first is not given up. */
+/* The arena: a list of blocks, the one in use first. What does not fit into an ordinary block gets
+ * one of its own size, put behind the first, so that the room left in the first is not given up. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -22,7 +22,8 @@ static_assert(alignof(max_align_t) >= ALIGN, "malloc must align to 16 bytes");
 
 void gt_arena_init(struct gt_arena *arena, size_t block_size, size_t keep)
 {
-    *arena = (struct gt_arena){.block_size = (block_size + ALIGN - 1) & ~(size_t)(ALIGN - 1), .keep = keep};
+    *arena = (struct gt_arena){.block_size = (block_size + ALIGN - 1) & ~(size_t)(ALIGN - 1),
+                               .keep = keep};
 }
 
 void gt_arena_deinit(struct gt_arena *arena)
@@ -60,15 +61,16 @@ static void *take(struct gt_arena_block *block, size_t size)
     return data;
 }
 
-/* A block with room for @p size: an empty one kept by a reset, or a new one. It becomes the first unless it is
- * an oversized one. */
+/* A block with room for @p size: an empty one kept by a reset, or a new one. It becomes the first
+ * unless it is an oversized one. */
 static struct gt_arena_block *more(struct gt_arena *arena, size_t size)
 {
     struct gt_arena_block *block = NULL;
 
     if (arena->blocks != NULL) {
         struct gt_arena_block **link = &arena->blocks->next;
-        /* empty ones are behind those in use; a short look is enough, the usual case finds the first */
+        /* empty ones are behind those in use; a short look is enough, the usual case finds the
+         * first */
         for (int i = 0; i < 8 && *link != NULL; i++, link = &(*link)->next) {
             if ((*link)->used == 0 && (*link)->size >= size) {
                 block = *link;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The growing buffer. One byte more than `len` is always kept free, so that a NUL fits without a further allocation. */
+/* The growing buffer. One byte more than `len` is always kept free, so that a NUL fits without a
+ * further allocation. */
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -84,7 +85,8 @@ int gt_buf_addf(struct gt_buf *buf, const char *format, ...)
     int len = vsnprintf(small, sizeof small, format, args);
     va_end(args);
     if (len < 0) {
-        buf->error = GANTRY_TOO_LARGE; /* a result beyond INT_MAX is the one failure that our formats can have */
+        buf->error = GANTRY_TOO_LARGE; /* a result beyond INT_MAX is the one failure that our
+                                          formats can have */
         return buf->error;
     }
     if ((size_t)len < sizeof small)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C three ways, chosen at the first call: the instruction of x86-64 (SSE 4.2), that of ARMv8, or tables.
+/* CRC-32C three ways, chosen at the first call: the instruction of x86-64 (SSE 4.2), that of ARMv8,
+ * or tables.
  *
- * The instruction takes 8 bytes with a latency of 3 cycles and a throughput of 1, so long inputs are cut into three
- * lanes that run side by side. A lane's CRC is moved over the bytes of the lane behind it (as if those were zeros) with
- * a table for each of the two lane lengths, and combined by XOR. */
+ * The instruction takes 8 bytes with a latency of 3 cycles and a throughput of 1, so long inputs
+ * are cut into three lanes that run side by side. A lane's CRC is moved over the bytes of the lane
+ * behind it (as if those were zeros) with a table for each of the two lane lengths, and combined by
+ * XOR. */
 #include "base/crc32c.h"
 
 #include <pthread.h>
@@ -50,7 +52,8 @@ static uint32_t update_tables(uint32_t crc, const uint8_t *data, size_t len)
         uint32_t low = crc ^ ((uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 |
                               (uint32_t)data[3] << 24);
         crc = tables[7][low & 0xff] ^ tables[6][low >> 8 & 0xff] ^ tables[5][low >> 16 & 0xff] ^
-              tables[4][low >> 24] ^ tables[3][data[4]] ^ tables[2][data[5]] ^ tables[1][data[6]] ^ tables[0][data[7]];
+              tables[4][low >> 24] ^ tables[3][data[4]] ^ tables[2][data[5]] ^ tables[1][data[6]] ^
+              tables[0][data[7]];
     }
     for (; len > 0; data++, len--)
         crc = (crc >> 8) ^ tables[0][(crc ^ *data) & 0xff];
@@ -84,25 +87,31 @@ static bool has_instruction(void)
     return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
 }
 
-/* Written as assembly: gcc and clang name their intrinsics differently and want the whole file built for them. */
+/* Written as assembly: gcc and clang name their intrinsics differently and want the whole file
+ * built for them. */
 static inline uint64_t step8(uint64_t crc, uint64_t word)
 {
     uint32_t out;
-    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2" : "=r"(out) : "r"((uint32_t)crc), "r"(word));
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2"
+            : "=r"(out)
+            : "r"((uint32_t)crc), "r"(word));
     return out;
 }
 
 static inline uint64_t step1(uint64_t crc, uint8_t byte)
 {
     uint32_t out;
-    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w1, %w2" : "=r"(out) : "r"((uint32_t)crc), "r"((uint32_t)byte));
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w1, %w2"
+            : "=r"(out)
+            : "r"((uint32_t)crc), "r"((uint32_t)byte));
     return out;
 }
 #endif
 
 static uint32_t long_shift[4][256], short_shift[4][256];
 
-/* The table that moves a CRC over @p len zero bytes: CRCs are linear, so 32 single bits give all the values. */
+/* The table that moves a CRC over @p len zero bytes: CRCs are linear, so 32 single bits give all
+ * the values. */
 static void fill_shift(uint32_t shift[4][256], size_t len)
 {
     uint32_t moved[32];
@@ -125,11 +134,13 @@ static void fill_shift(uint32_t shift[4][256], size_t len)
 
 static inline uint64_t move_over(uint32_t shift[4][256], uint64_t crc)
 {
-    return shift[0][crc & 0xff] ^ shift[1][crc >> 8 & 0xff] ^ shift[2][crc >> 16 & 0xff] ^ shift[3][crc >> 24 & 0xff];
+    return shift[0][crc & 0xff] ^ shift[1][crc >> 8 & 0xff] ^ shift[2][crc >> 16 & 0xff] ^
+           shift[3][crc >> 24 & 0xff];
 }
 
 /* Three lanes of @p lane bytes each. */
-WITH_CRC static inline uint64_t update_lanes(uint64_t crc, const uint8_t *data, size_t lane, uint32_t shift[4][256])
+WITH_CRC static inline uint64_t update_lanes(uint64_t crc, const uint8_t *data, size_t lane,
+                                             uint32_t shift[4][256])
 {
     uint64_t second = 0, third = 0;
     for (size_t i = 0; i < lane; i += 8) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fault points for the crash tests. GANTRY_FAULT is parsed at the first point that is passed. Each entry counts the
- * passages of its own point. A malformed GANTRY_FAULT aborts: a crash test that tests nothing is worse than none. */
+/* Fault points for the crash tests. GANTRY_FAULT is parsed at the first point that is passed. Each
+ * entry counts the passages of its own point. A malformed GANTRY_FAULT aborts: a crash test that
+ * tests nothing is worse than none. */
 #include "base/fault.h"
 
 #ifdef GT_FAULTS
@@ -51,8 +52,8 @@ static void parse_entry(const char *text)
         const char *name;
         int action;
     } actions[] = {
-        {"kill", FAULT_KILL},         {"eio", GT_FAULT_EIO},   {"enospc", GT_FAULT_ENOSPC},
-        {"short", GT_FAULT_SHORT},    {"skip", GT_FAULT_SKIP},
+        {"kill", FAULT_KILL},      {"eio", GT_FAULT_EIO},   {"enospc", GT_FAULT_ENOSPC},
+        {"short", GT_FAULT_SHORT}, {"skip", GT_FAULT_SKIP},
     };
     char copy[128];
     char *rest = copy;
@@ -69,13 +70,16 @@ static void parse_entry(const char *text)
         if (strcmp(actions[i].name, action) == 0)
             entry->action = actions[i].action;
     }
-    if (entry->action == GT_FAULT_NONE || point == NULL || *point == '\0' || strlen(point) > POINT_MAX || rest != NULL)
+    if (entry->action == GT_FAULT_NONE || point == NULL || *point == '\0' ||
+        strlen(point) > POINT_MAX || rest != NULL)
         refuse(text);
-    if ((first != NULL && entry->action == GT_FAULT_SKIP) || (times != NULL && entry->action != GT_FAULT_ENOSPC))
+    if ((first != NULL && entry->action == GT_FAULT_SKIP) ||
+        (times != NULL && entry->action != GT_FAULT_ENOSPC))
         refuse(text);
     strcpy(entry->point, point);
     entry->first = number(first, text);
-    entry->last = entry->action == GT_FAULT_SKIP ? UINT64_MAX : entry->first + number(times, text) - 1;
+    entry->last =
+        entry->action == GT_FAULT_SKIP ? UINT64_MAX : entry->first + number(times, text) - 1;
     entry_count++;
 }
 

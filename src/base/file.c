@@ -33,8 +33,8 @@ static bool fails(enum gt_fault_action action)
     return true;
 }
 
-int gt_file_write_at(int fd, const void *data, size_t len, int64_t offset, const char *path, const char *point,
-                     struct gantry_err *err)
+int gt_file_write_at(int fd, const void *data, size_t len, int64_t offset, const char *path,
+                     const char *point, struct gantry_err *err)
 {
     const char *from = data;
 
@@ -81,7 +81,8 @@ int gt_folder_sync(const char *path, const char *point, struct gantry_err *err)
         return gt_file_error(err, "open folder", path);
     int rc = fsync(fd) == 0 ? 0 : errno;
     close(fd);
-    if (rc == 0 || rc == EINVAL) /* EINVAL: this file system has no sync of folders (some network and FUSE ones) */
+    if (rc == 0 || rc == EINVAL) /* EINVAL: this file system has no sync of folders (some network
+                                    and FUSE ones) */
         return GANTRY_OK;
     errno = rc;
     return gt_file_error(err, "sync folder", path);
@@ -93,7 +94,8 @@ static int parent_of(const char *path, char parent[PATH_MAX], struct gantry_err 
     size_t len = strlen(path);
     if (len == 0 || len >= PATH_MAX)
         return gantry_err_set(err, len == 0 ? GANTRY_INVALID : GANTRY_TOO_LARGE,
-                              "the path '%.100s' has %zu bytes; 1 to %d are possible", path, len, PATH_MAX - 1);
+                              "the path '%.100s' has %zu bytes; 1 to %d are possible", path, len,
+                              PATH_MAX - 1);
     while (len > 1 && path[len - 1] == '/')
         len--;
     while (len > 0 && path[len - 1] != '/')
@@ -120,7 +122,8 @@ int gt_file_read(const char *path, struct gt_buf *buf, struct gantry_err *err)
         return gt_file_error(err, "open", path);
     for (;;) {
         size_t room = buf->max - buf->len;
-        char probe; /* one byte beyond the limit tells a file that is just as large from a larger one */
+        char probe; /* one byte beyond the limit tells a file that is just as large from a larger
+                       one */
         size_t want = room > 65536 ? 65536 : room;
         char *to = want > 0 ? gt_buf_reserve(buf, want) : &probe;
         if (to == NULL) {
@@ -133,7 +136,8 @@ int gt_file_read(const char *path, struct gt_buf *buf, struct gantry_err *err)
         if (got < 0)
             rc = gt_file_error(err, "read", path);
         else if (got > 0 && want == 0)
-            rc = gantry_err_set(err, GANTRY_TOO_LARGE, "cannot read %s: it has more than %zu bytes", path, buf->max);
+            rc = gantry_err_set(err, GANTRY_TOO_LARGE, "cannot read %s: it has more than %zu bytes",
+                                path, buf->max);
         if (got <= 0 || rc != 0)
             break;
         buf->len += (size_t)got;
@@ -142,8 +146,8 @@ int gt_file_read(const char *path, struct gt_buf *buf, struct gantry_err *err)
     return rc;
 }
 
-/* Sync the folder above something that was there already: a run that was killed between mkdir and sync may have left
- * it so. Who may not read that folder cannot have made anything in it. */
+/* Sync the folder above something that was there already: a run that was killed between mkdir and
+ * sync may have left it so. Who may not read that folder cannot have made anything in it. */
 static int sync_again(const char *path, const char *point, struct gantry_err *err)
 {
     int rc = gt_folder_sync_of(path, point, err);
@@ -159,7 +163,8 @@ int gt_folder_make(const char *path, const char *point, struct gantry_err *err)
 
     if (len == 0 || len >= sizeof part)
         return gantry_err_set(err, len == 0 ? GANTRY_INVALID : GANTRY_TOO_LARGE,
-                              "the path '%.100s' has %zu bytes; 1 to %d are possible", path, len, PATH_MAX - 1);
+                              "the path '%.100s' has %zu bytes; 1 to %d are possible", path, len,
+                              PATH_MAX - 1);
     memcpy(part, path, len + 1);
     for (size_t i = 1; i <= len; i++) {
         if (path[i] != '/' && path[i] != '\0')
@@ -192,7 +197,8 @@ int64_t gt_disk_free(const char *path)
     uint64_t bytes;
     if (statvfs(path, &fs) != 0)
         return -1;
-    if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &bytes) || bytes > INT64_MAX)
+    if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &bytes) ||
+        bytes > INT64_MAX)
         return INT64_MAX;
     return (int64_t)bytes;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON. jansson says whether a text is well-formed; the values are then taken out of the text itself, for jansson keeps
- * the value of a number but not how it was written (1.50, 1e3), and users read back what they wrote. So the walk below
- * meets well-formed JSON only, and looks at nothing but structure, depth and nulls. */
+/* JSON. jansson says whether a text is well-formed; the values are then taken out of the text
+ * itself, for jansson keeps the value of a number but not how it was written (1.50, 1e3), and users
+ * read back what they wrote. So the walk below meets well-formed JSON only, and looks at nothing
+ * but structure, depth and nulls. */
 #include "base/json.h"
 
 #include <jansson.h>
@@ -9,8 +10,9 @@
 
 enum { DEPTH_MAX = 32 };
 
-/* What fastjson 1.2 writes as \uXXXX: control characters without a short form, DEL, U+0080 to U+009F, U+2028 and U+2029.
- * Returns the length of such a character at @p text (0: it is none) and its code. */
+/* What fastjson 1.2 writes as \uXXXX: control characters without a short form, DEL, U+0080 to
+ * U+009F, U+2028 and U+2029. Returns the length of such a character at @p text (0: it is none) and
+ * its code. */
 static size_t escaped_char(const unsigned char *text, size_t left, unsigned *ret_code)
 {
     if (text[0] < 0x20 || text[0] == 0x7f) {
@@ -105,13 +107,14 @@ static int fail_at(const struct scanner *scanner, const char *complaint, const c
         column = *p == '\n' ? 1 : column + 1;
         line += *p == '\n';
     }
-    return gantry_err_set(scanner->err, GANTRY_INVALID, "line %zu, column %zu: '%.100s': %s", line, column, name,
-                          complaint);
+    return gantry_err_set(scanner->err, GANTRY_INVALID, "line %zu, column %zu: '%.100s': %s", line,
+                          column, name, complaint);
 }
 
 static void skip_blanks(struct scanner *scanner)
 {
-    while (*scanner->pos == ' ' || *scanner->pos == '\t' || *scanner->pos == '\n' || *scanner->pos == '\r')
+    while (*scanner->pos == ' ' || *scanner->pos == '\t' || *scanner->pos == '\n' ||
+           *scanner->pos == '\r')
         scanner->pos++;
 }
 
@@ -129,8 +132,12 @@ static void read_escape(struct scanner *scanner)
     struct gt_buf *out = &scanner->string;
     char c = *scanner->pos++;
     if (c != 'u') {
-        (void)gt_buf_add_char(
-            out, c == 'b' ? '\b' : c == 'f' ? '\f' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 't' ? '\t' : c);
+        (void)gt_buf_add_char(out, c == 'b'   ? '\b'
+                                   : c == 'f' ? '\f'
+                                   : c == 'n' ? '\n'
+                                   : c == 'r' ? '\r'
+                                   : c == 't' ? '\t'
+                                              : c);
         return;
     }
     uint32_t code = hex4(scanner->pos);
@@ -157,7 +164,8 @@ static struct gantry_view read_string(struct scanner *scanner)
         const char *start = scanner->pos;
         while (*scanner->pos != '"' && *scanner->pos != '\\')
             scanner->pos++;
-        (void)gt_buf_add(&scanner->string, start, (size_t)(scanner->pos - start)); /* sticky error */
+        (void)gt_buf_add(&scanner->string, start,
+                         (size_t)(scanner->pos - start)); /* sticky error */
         if (*scanner->pos == '\\') {
             scanner->pos++;
             read_escape(scanner);
@@ -258,7 +266,8 @@ static int read_object(struct scanner *scanner, struct gt_props *props)
 static int validate(struct gantry_view text, struct gantry_err *err)
 {
     json_error_t error;
-    /* whole numbers as reals: else jansson refuses those beyond 64 bits, which are text for us anyway */
+    /* whole numbers as reals: else jansson refuses those beyond 64 bits, which are text for us
+     * anyway */
     json_t *json = json_loadb(text.data != NULL ? text.data : "", text.len,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
     if (json != NULL) {
@@ -269,11 +278,12 @@ static int validate(struct gantry_view text, struct gantry_err *err)
     if (code == json_error_out_of_memory)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot read JSON: out of memory");
     if (code == json_error_null_character || code == json_error_null_byte_in_key)
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "line %d, column %d: the NUL character (\\u0000) cannot be part of a key or value",
-                              error.line, error.column);
-    return gantry_err_set(err, GANTRY_INVALID, "line %d, column %d: not valid JSON: %s", error.line, error.column,
-                          error.text);
+        return gantry_err_set(
+            err, GANTRY_INVALID,
+            "line %d, column %d: the NUL character (\\u0000) cannot be part of a key or value",
+            error.line, error.column);
+    return gantry_err_set(err, GANTRY_INVALID, "line %d, column %d: not valid JSON: %s", error.line,
+                          error.column, error.text);
 }
 
 int gt_json_parse_props(struct gt_props *props, struct gantry_view text, struct gantry_err *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log. The line is built on the stack and leaves in one write(2): nothing is shared but the level. */
+/* The log. The line is built on the stack and leaves in one write(2): nothing is shared but the
+ * level. */
 #include "base/log.h"
 
 #include "base/view.h"
@@ -57,9 +58,9 @@ static size_t put_head(char *line, size_t room, enum gantry_log_level level, con
     struct tm tm;
     (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
     (void)gmtime_r(&now.tv_sec, &tm);          /* fails only beyond the year 2^31 */
-    int len = snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %-8.32s ", tm.tm_year + 1900,
-                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / 1000000),
-                       level_labels[level], component);
+    int len = snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %-8.32s ",
+                       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                       tm.tm_sec, (int)(now.tv_nsec / 1000000), level_labels[level], component);
     return len > 0 ? (size_t)len : 0;
 }
 
@@ -103,6 +104,7 @@ void gt_log(enum gantry_log_level level, const char *component, const char *form
     ssize_t written;
     do {
         written = write(STDERR_FILENO, line, len);
-    } while (written < 0 && errno == EINTR); /* other failures: there is no place left to report them to */
+    } while (written < 0 &&
+             errno == EINTR); /* other failures: there is no place left to report them to */
     errno = saved;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hash map: open addressing with linear probing, XXH3. A removed item leaves a mark behind (so that a walk may remove
- * what it just saw); marks go away when the table is built anew, at three quarters full of items and marks. */
+/* The hash map: open addressing with linear probing, XXH3. A removed item leaves a mark behind (so
+ * that a walk may remove what it just saw); marks go away when the table is built anew, at three
+ * quarters full of items and marks. */
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -106,7 +107,8 @@ int gt_map_put(struct gt_map *map, struct gantry_view key, void *value, void **r
         if (key.len > 0)
             memcpy(copy, key.data, key.len);
         copy[key.len] = '\0';
-        *first_unused(map->slots, map->cap, hash) = (struct gt_map_slot){copy, key.len, hash, value};
+        *first_unused(map->slots, map->cap, hash) =
+            (struct gt_map_slot){copy, key.len, hash, value};
         map->count++;
         map->used++;
     }
@@ -127,7 +129,8 @@ void *gt_map_remove(struct gt_map *map, struct gantry_view key)
     return value;
 }
 
-bool gt_map_next(const struct gt_map *map, size_t *cursor, struct gantry_view *ret_key, void **ret_value)
+bool gt_map_next(const struct gt_map *map, size_t *cursor, struct gantry_view *ret_key,
+                 void **ret_value)
 {
     while (*cursor < map->cap) {
         const struct gt_map_slot *slot = &map->slots[(*cursor)++];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ordered pairs, and the reader of Java properties files. The reader follows java.util.Properties.load() but for the
- * encoding (UTF-8), and that it refuses what cannot be text for us: NUL characters and broken escapes. */
+/* Ordered pairs, and the reader of Java properties files. The reader follows
+ * java.util.Properties.load() but for the encoding (UTF-8), and that it refuses what cannot be text
+ * for us: NUL characters and broken escapes. */
 #include "base/buf.h"
 #include "base/map.h"
 
@@ -102,7 +103,8 @@ int gt_props_copy(struct gt_props *to, const struct gt_props *from)
 {
     gt_props_deinit(to);
     for (size_t i = 0; i < from->count; i++) {
-        int rc = gt_props_append(to, gantry_view_of(from->items[i].key), gantry_view_of(from->items[i].value));
+        int rc = gt_props_append(to, gantry_view_of(from->items[i].key),
+                                 gantry_view_of(from->items[i].value));
         if (rc != 0)
             return rc;
     }
@@ -121,14 +123,16 @@ bool gt_props_equal(const struct gt_props *a, const struct gt_props *b, const ch
     }
     if (compared[0] != compared[1])
         return false;
-    /* keys are unique on each side, so equal numbers and all of one found in the other mean the same sets */
+    /* keys are unique on each side, so equal numbers and all of one found in the other mean the
+     * same sets */
     for (size_t i = 0; i < a->count; i++) {
         const struct gt_prop *item = &a->items[i];
         if (ignore != NULL && strcmp(item->key, ignore) == 0)
             continue;
         /* the usual case is the same order: look at the same place first */
-        const char *other = i < b->count && strcmp(b->items[i].key, item->key) == 0 ? b->items[i].value
-                                                                                      : gt_props_get(b, item->key);
+        const char *other = i < b->count && strcmp(b->items[i].key, item->key) == 0
+                                ? b->items[i].value
+                                : gt_props_get(b, item->key);
         if (other == NULL || strcmp(other, item->value) != 0)
             return false;
     }
@@ -171,7 +175,8 @@ static bool read_natural_line(struct reader *reader)
         escaped = *reader->pos == '\\' && !escaped;
         reader->pos++;
     }
-    (void)gt_buf_add(&reader->text, start, (size_t)(reader->pos - start) - (escaped ? 1 : 0)); /* sticky error */
+    (void)gt_buf_add(&reader->text, start,
+                     (size_t)(reader->pos - start) - (escaped ? 1 : 0)); /* sticky error */
     if (reader->pos < reader->end)
         skip_line_end(reader);
     else
@@ -211,7 +216,9 @@ static int hex4(const char *p, const char *end, uint32_t *ret)
         return GANTRY_INVALID;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
+                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                             : -1;
         if (digit < 0)
             return GANTRY_INVALID;
         value = value << 4 | (uint32_t)digit;
@@ -232,7 +239,8 @@ static void add_utf8(struct gt_buf *buf, uint32_t c)
     (void)gt_buf_add(buf, bytes, len); /* sticky error */
 }
 
-/* A \uXXXX (two of them for characters beyond 0xffff); *pos stands behind the 'u'. Returns a complaint or NULL. */
+/* A \uXXXX (two of them for characters beyond 0xffff); *pos stands behind the 'u'. Returns a
+ * complaint or NULL. */
 static const char *unescape_unicode(const char **pos, const char *end, struct gt_buf *out)
 {
     uint32_t c, low;
@@ -271,13 +279,18 @@ static const char *unescape(struct gantry_view text, struct gt_buf *out)
                 return complaint;
             continue;
         }
-        (void)gt_buf_add_char(out, c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'f' ? '\f' : c);
+        (void)gt_buf_add_char(out, c == 't'   ? '\t'
+                                   : c == 'n' ? '\n'
+                                   : c == 'r' ? '\r'
+                                   : c == 'f' ? '\f'
+                                              : c);
     }
     return NULL;
 }
 
 /* Where the key ends and where the value begins in a logical line. */
-static void split(struct gantry_view line, struct gantry_view *ret_key, struct gantry_view *ret_value)
+static void split(struct gantry_view line, struct gantry_view *ret_key,
+                  struct gantry_view *ret_value)
 {
     size_t i = 0;
 
@@ -293,8 +306,8 @@ static void split(struct gantry_view line, struct gantry_view *ret_key, struct g
     *ret_value = (struct gantry_view){line.data + i, line.len - i};
 }
 
-static int add_line(struct gt_props *props, struct reader *reader, struct gt_buf *key, struct gt_buf *value,
-                    struct gantry_err *err)
+static int add_line(struct gt_props *props, struct reader *reader, struct gt_buf *key,
+                    struct gt_buf *value, struct gantry_err *err)
 {
     struct gantry_view raw_key, raw_value;
     const char *complaint = NULL;
@@ -319,16 +332,19 @@ static int add_line(struct gt_props *props, struct reader *reader, struct gt_buf
 
 int gt_props_parse(struct gt_props *props, struct gantry_view text, struct gantry_err *err)
 {
-    struct reader reader = {.pos = text.data, .end = text.data + text.len, .line = 1};
+    struct reader reader = {.pos = text.data, .line = 1};
     struct gt_buf key, value;
     int rc = GANTRY_OK;
 
+    if (text.len == 0)
+        return GANTRY_OK;
+    reader.end = text.data + text.len;
     if (text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
         reader.pos += 3; /* a byte order mark, which some editors write */
     gt_buf_init(&reader.text, text.len);
     gt_buf_init(&key, text.len);
     gt_buf_init(&value, text.len);
-    while (rc == 0 && text.len > 0 && read_logical_line(&reader))
+    while (rc == 0 && read_logical_line(&reader))
         rc = add_line(props, &reader, &key, &value, err);
     gt_buf_deinit(&reader.text);
     gt_buf_deinit(&key);

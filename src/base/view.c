@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Views, and the numbers, sizes and durations that users write into configurations. Own parsers rather than strtoll:
- * a view has no NUL at its end, and "12abc", "" and " 12" must be errors. */
+/* Views, and the numbers, sizes and durations that users write into configurations. Own parsers
+ * rather than strtoll: a view has no NUL at its end, and "12abc", "" and " 12" must be errors. */
 #include "base/view.h"
 
 #include <strings.h>
@@ -68,7 +68,8 @@ struct unit {
 };
 
 /* A number with an optional unit out of @p units (the last has an empty name: no unit). */
-static int parse_with_unit(struct gantry_view text, const struct unit *units, int64_t min, int64_t max, int64_t *ret)
+static int parse_with_unit(struct gantry_view text, const struct unit *units, int64_t min,
+                           int64_t max, int64_t *ret)
 {
     int64_t value;
     size_t used;
@@ -97,9 +98,20 @@ static int parse_with_unit(struct gantry_view text, const struct unit *units, in
 int gt_parse_size(struct gantry_view text, int64_t min, int64_t max, int64_t *ret)
 {
     static const struct unit units[] = {
-        {"k", 1 << 10},   {"kb", 1 << 10},  {"kib", 1 << 10}, {"m", 1 << 20}, {"mb", 1 << 20}, {"mib", 1 << 20},
-        {"g", 1 << 30},   {"gb", 1 << 30},  {"gib", 1 << 30}, {"t", INT64_C(1) << 40},
-        {"tb", INT64_C(1) << 40}, {"tib", INT64_C(1) << 40}, {"b", 1}, {"", 1},
+        {"k", 1 << 10},
+        {"kb", 1 << 10},
+        {"kib", 1 << 10},
+        {"m", 1 << 20},
+        {"mb", 1 << 20},
+        {"mib", 1 << 20},
+        {"g", 1 << 30},
+        {"gb", 1 << 30},
+        {"gib", 1 << 30},
+        {"t", INT64_C(1) << 40},
+        {"tb", INT64_C(1) << 40},
+        {"tib", INT64_C(1) << 40},
+        {"b", 1},
+        {"", 1},
     };
     return parse_with_unit(text, units, min, max, ret);
 }
@@ -107,7 +119,8 @@ int gt_parse_size(struct gantry_view text, int64_t min, int64_t max, int64_t *re
 int gt_parse_duration(struct gantry_view text, int64_t min, int64_t max, int64_t *ret_ms)
 {
     static const struct unit units[] = {
-        {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {"", 1},
+        {"ms", 1},      {"s", 1000},     {"m", 60000}, {"min", 60000},
+        {"h", 3600000}, {"d", 86400000}, {"", 1},
     };
     return parse_with_unit(text, units, min, max, ret_ms);
 }
@@ -115,7 +128,8 @@ int gt_parse_duration(struct gantry_view text, int64_t min, int64_t max, int64_t
 /* How long the well-formed character at @p p is; 0 when it is not one. */
 static size_t utf8_char(const uint8_t *p, size_t left)
 {
-    uint8_t low = 0x80, high = 0xbf; /* range of the second byte: shuts out overlong forms and surrogates */
+    uint8_t low = 0x80,
+            high = 0xbf; /* range of the second byte: shuts out overlong forms and surrogates */
     size_t len;
 
     if (p[0] < 0x80)
@@ -188,7 +202,8 @@ static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b
                 best = above[j] + 1;
             if (row[j - 1] + 1 < best)
                 best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && above2[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                above2[j - 2] + 1 < best)
                 best = above2[j - 2] + 1;
             row[j] = best;
         }

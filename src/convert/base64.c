@@ -12,7 +12,8 @@ int gt_base64_add(struct gt_buf *buf, struct gantry_view bytes)
     if (to == NULL)
         return buf->error;
     for (size_t left = bytes.len; left > 0; from += 3, to += 4) {
-        uint32_t word = (uint32_t)from[0] << 16 | (left > 1 ? (uint32_t)from[1] << 8 : 0) | (left > 2 ? from[2] : 0);
+        uint32_t word = (uint32_t)from[0] << 16 | (left > 1 ? (uint32_t)from[1] << 8 : 0) |
+                        (left > 2 ? from[2] : 0);
         to[0] = letters[word >> 18];
         to[1] = letters[word >> 12 & 63];
         to[2] = left > 1 ? letters[word >> 6 & 63] : '=';

@@ -31,6 +31,7 @@ const char *const *gt_converter_names(void)
 {
     /* in the order of `converters` */
     static const char *const names[] = {"string", "bytes", "json2019", "rocketmq", NULL};
-    static_assert(sizeof names / sizeof names[0] == CONVERTER_COUNT + 1, "a name for each converter");
+    static_assert(sizeof names / sizeof names[0] == CONVERTER_COUNT + 1,
+                  "a name for each converter");
     return names;
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JsonConverter of the Java worker of 2019. A message's body is one JSON object, members sorted, nulls left out:
+/* The JsonConverter of the Java worker of 2019. A message's body is one JSON object, members
+ * sorted, nulls left out:
  *
  *   {"entryType":"CREATE","payload":["WyJmaXJzdCBsaW5lIl0="],"queueName":TOPIC,
  *    "schema":{...},"shardingKey":KEY,"timestamp":MS}
  *
- * The one element of `payload` is base64 of the JSON array of the record's fields, here ["first line"]. Byte fields are
- * base64 texts in that array. A record whose schema is not one STRING or BYTES field has the array itself in its value.
+ * The one element of `payload` is base64 of the JSON array of the record's fields, here ["first
+ * line"]. Byte fields are base64 texts in that array. A record whose schema is not one STRING or
+ * BYTES field has the array itself in its value.
  *
- * The Java worker knew no headers. Ours travel as message properties beside the body, where it does not look; the
- * record's key is the message's key besides being the `shardingKey`. */
+ * The Java worker knew no headers. Ours travel as message properties beside the body, where it does
+ * not look; the record's key is the message's key besides being the `shardingKey`. */
 #include "base/clock.h"
 #include "base/json.h"
 #include "convert/converters.h"
@@ -30,31 +32,36 @@ static int take(struct gt_buf *buf, struct gt_arena *arena, struct gantry_view *
 /* Whether @p text is a JSON array. */
 static bool is_array(struct gantry_view text)
 {
-    json_t *json = text.len > 0 ? json_loadb(text.data, text.len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *json = text.len > 0 ? json_loadb(text.data, text.len,
+                                             JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL)
+                                : NULL;
     bool array = json_is_array(json);
     json_decref(json);
     return array;
 }
 
 /* The record's fields as a JSON array. */
-static int add_payload(struct gt_buf *payload, const struct gantry_record *record, struct gantry_err *err)
+static int add_payload(struct gt_buf *payload, const struct gantry_record *record,
+                       struct gantry_err *err)
 {
     gt_buf_clear(payload);
     if (!gt_schema2019_is_plain(record->schema)) {
         if (!is_array(record->value))
-            return gantry_err_set(err, GANTRY_INVALID,
-                                  "JsonConverter: a record of %zu fields must be a JSON array, got '%.*s'",
-                                  record->schema->field_count, SHORTEST(record->value.len),
-                                  record->value.len > 0 ? record->value.data : "");
+            return gantry_err_set(
+                err, GANTRY_INVALID,
+                "JsonConverter: a record of %zu fields must be a JSON array, got '%.*s'",
+                record->schema->field_count, SHORTEST(record->value.len),
+                record->value.len > 0 ? record->value.data : "");
         (void)gt_buf_add_view(payload, record->value); /* errors stick until take() */
         return GANTRY_OK;
     }
     bool text = record->schema != NULL && record->schema->fields[0].type == GANTRY_TYPE_STRING;
     if (text && !gt_utf8_valid(record->value))
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "JsonConverter: the value (%zu bytes) is not UTF-8 text; use the converter 'string', "
-                              "which takes any bytes",
-                              record->value.len);
+        return gantry_err_set(
+            err, GANTRY_INVALID,
+            "JsonConverter: the value (%zu bytes) is not UTF-8 text; use the converter 'string', "
+            "which takes any bytes",
+            record->value.len);
     (void)gt_buf_add_char(payload, '[');
     if (text) {
         (void)gt_json_add_string(payload, record->value);
@@ -67,8 +74,8 @@ static int add_payload(struct gt_buf *payload, const struct gantry_record *recor
     return GANTRY_OK;
 }
 
-static void add_entry(struct gt_buf *body, const struct gt_buf *payload, const struct gantry_record *record,
-                      const char *topic, int64_t timestamp_ms)
+static void add_entry(struct gt_buf *body, const struct gt_buf *payload,
+                      const struct gantry_record *record, const char *topic, int64_t timestamp_ms)
 {
     gt_buf_clear(body);
     (void)gt_buf_add_str(body, "{\"entryType\":"); /* errors stick until take() */
@@ -88,11 +95,13 @@ static void add_entry(struct gt_buf *body, const struct gt_buf *payload, const s
 
 struct gantry_view gt_entry_type_of(const struct gantry_record *record)
 {
-    const struct gantry_header *header = gt_header_find(record->headers, record->header_count, GT_PROPERTY_ENTRY);
+    const struct gantry_header *header =
+        gt_header_find(record->headers, record->header_count, GT_PROPERTY_ENTRY);
     return header != NULL ? header->value : gantry_view_of("CREATE");
 }
 
-const struct gantry_header *gt_header_find(const struct gantry_header *headers, uint32_t count, const char *name)
+const struct gantry_header *gt_header_find(const struct gantry_header *headers, uint32_t count,
+                                           const char *name)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (gantry_view_equal(headers[i].name, gantry_view_of(name)))
@@ -102,10 +111,12 @@ const struct gantry_header *gt_header_find(const struct gantry_header *headers, 
 }
 
 static int to_message(const struct gantry_record *record, const char *topic, struct gt_message *out,
-                      struct gt_buf *payload, struct gt_buf *body, struct gt_arena *arena, struct gantry_err *err)
+                      struct gt_buf *payload, struct gt_buf *body, struct gt_arena *arena,
+                      struct gantry_err *err)
 {
     if (!gt_utf8_valid(record->key) || !gt_utf8_valid(gt_entry_type_of(record)))
-        return gantry_err_set(err, GANTRY_INVALID, "JsonConverter: the key (%zu bytes) is not UTF-8 text",
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "JsonConverter: the key (%zu bytes) is not UTF-8 text",
                               record->key.len);
     int rc = add_payload(payload, record, err);
     if (rc != 0)
@@ -119,8 +130,9 @@ static int to_message(const struct gantry_record *record, const char *topic, str
     return GANTRY_OK;
 }
 
-static int to_messages(const struct gantry_record *records, size_t count, const char *topic, struct gt_message *out,
-                       struct gt_arena *arena, size_t *ret_bad, struct gantry_err *err)
+static int to_messages(const struct gantry_record *records, size_t count, const char *topic,
+                       struct gt_message *out, struct gt_arena *arena, size_t *ret_bad,
+                       struct gantry_err *err)
 {
     struct gt_buf payload, body;
     int rc = GANTRY_OK;
@@ -150,8 +162,8 @@ static int copy_string(const json_t *json, struct gt_arena *arena, struct gantry
 }
 
 /* The bare value of a one-field record out of its array. */
-static int read_plain(const json_t *array, struct gantry_view text, enum gantry_type type, struct gt_arena *arena,
-                      struct gantry_view *ret)
+static int read_plain(const json_t *array, struct gantry_view text, enum gantry_type type,
+                      struct gt_arena *arena, struct gantry_view *ret)
 {
     const json_t *field = json_array_get(array, 0);
 
@@ -163,26 +175,34 @@ static int read_plain(const json_t *array, struct gantry_view text, enum gantry_
     }
     if (json_is_string(field)) {
         if (type == GANTRY_TYPE_BYTES)
-            return gt_base64_decode((struct gantry_view){json_string_value(field), json_string_length(field)}, arena, ret);
+            return gt_base64_decode(
+                (struct gantry_view){json_string_value(field), json_string_length(field)}, arena,
+                ret);
         return copy_string(field, arena, ret);
     }
-    /* a number or a nested value in a text field: as it is written, without the brackets of the array */
+    /* a number or a nested value in a text field: as it is written, without the brackets of the
+     * array */
     text = gt_view_trim(text);
     *ret = gt_view_trim((struct gantry_view){text.data + 1, text.len - 2});
     return type == GANTRY_TYPE_STRING ? GANTRY_OK : GANTRY_INVALID;
 }
 
-static int read_payload(const json_t *entry, struct gantry_record *out, struct gt_arena *arena, struct gantry_err *err)
+static int read_payload(const json_t *entry, struct gantry_record *out, struct gt_arena *arena,
+                        struct gantry_err *err)
 {
     const json_t *list = json_object_get(entry, "payload");
     const json_t *wrapped = json_array_get(list, 0);
     struct gantry_view text = {NULL, 0};
 
     if (json_array_size(list) != 1 || !json_is_string(wrapped))
-        return gantry_err_set(err, GANTRY_INVALID, "JsonConverter: the entry's payload is not one base64 text");
-    int rc = gt_base64_decode((struct gantry_view){json_string_value(wrapped), json_string_length(wrapped)}, arena, &text);
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "JsonConverter: the entry's payload is not one base64 text");
+    int rc = gt_base64_decode(
+        (struct gantry_view){json_string_value(wrapped), json_string_length(wrapped)}, arena,
+        &text);
     if (rc == 0) {
-        json_t *array = json_loadb(text.len > 0 ? text.data : "", text.len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+        json_t *array = json_loadb(text.len > 0 ? text.data : "", text.len,
+                                   JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
         if (!json_is_array(array))
             rc = GANTRY_INVALID;
         else if (gt_schema2019_is_plain(out->schema))
@@ -195,7 +215,8 @@ static int read_payload(const json_t *entry, struct gantry_record *out, struct g
     }
     if (rc == GANTRY_INVALID)
         return gantry_err_set(err, rc,
-                              "JsonConverter: the entry's payload '%.60s' is not base64 of a JSON array of its %zu fields",
+                              "JsonConverter: the entry's payload '%.60s' is not base64 of a JSON "
+                              "array of its %zu fields",
                               json_string_value(wrapped), out->schema->field_count);
     if (rc != 0)
         return gantry_err_set(err, rc, "JsonConverter: out of memory");
@@ -203,17 +224,19 @@ static int read_payload(const json_t *entry, struct gantry_record *out, struct g
 }
 
 /* Headers are the message's properties and, where the body alone says it, the entry type. */
-static int read_headers(const json_t *entry, struct gantry_view properties, struct gantry_record *out,
-                        struct gt_arena *arena, struct gantry_err *err)
+static int read_headers(const json_t *entry, struct gantry_view properties,
+                        struct gantry_record *out, struct gt_arena *arena, struct gantry_err *err)
 {
     const json_t *type = json_object_get(entry, "entryType");
     int rc = gt_properties_decode(properties, arena, &out->headers, &out->header_count);
     if (rc == GANTRY_CORRUPT)
-        return gantry_err_set(err, GANTRY_INVALID, "the properties of the message are damaged (%zu bytes)",
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "the properties of the message are damaged (%zu bytes)",
                               properties.len);
     if (rc == 0 && json_is_string(type) && strcmp(json_string_value(type), "CREATE") != 0 &&
         gt_header_find(out->headers, out->header_count, GT_PROPERTY_ENTRY) == NULL) {
-        struct gantry_header *headers = gt_arena_alloc(arena, (out->header_count + (size_t)1) * sizeof *headers);
+        struct gantry_header *headers =
+            gt_arena_alloc(arena, (out->header_count + (size_t)1) * sizeof *headers);
         rc = GANTRY_NO_MEMORY;
         if (headers != NULL) {
             if (out->header_count > 0)
@@ -227,8 +250,8 @@ static int read_headers(const json_t *entry, struct gantry_view properties, stru
     return rc == 0 ? GANTRY_OK : gantry_err_set(err, rc, "JsonConverter: out of memory");
 }
 
-static int read_entry(const json_t *entry, const struct gt_message *message, struct gantry_record *out,
-                      struct gt_arena *arena, struct gantry_err *err)
+static int read_entry(const json_t *entry, const struct gt_message *message,
+                      struct gantry_record *out, struct gt_arena *arena, struct gantry_err *err)
 {
     const json_t *key = json_object_get(entry, "shardingKey");
     const json_t *timestamp = json_object_get(entry, "timestamp");
@@ -240,7 +263,8 @@ static int read_entry(const json_t *entry, const struct gt_message *message, str
         rc = read_headers(entry, message->properties, out, arena, err);
     if (rc != 0)
         return rc;
-    out->timestamp_ms = json_is_integer(timestamp) ? json_integer_value(timestamp) : message->timestamp_ms;
+    out->timestamp_ms =
+        json_is_integer(timestamp) ? json_integer_value(timestamp) : message->timestamp_ms;
     out->key = message->key;
     if (json_is_string(key) && copy_string(key, arena, &out->key) != 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "JsonConverter: out of memory");
@@ -259,7 +283,8 @@ static int to_records(const struct gt_message *messages, size_t count, struct ga
             rc = read_entry(entry, &messages[i], &out[i], arena, err);
         else
             rc = gantry_err_set(err, GANTRY_INVALID,
-                                "JsonConverter: the message '%.*s' is no JSON entry (%s); it was written with another "
+                                "JsonConverter: the message '%.*s' is no JSON entry (%s); it was "
+                                "written with another "
                                 "converter",
                                 SHORTEST(body.len), body.len > 0 ? body.data : "",
                                 entry == NULL ? error.text : "not an object");

@@ -12,8 +12,8 @@ int gt_properties_encode(const struct gantry_header *headers, size_t count, stru
     }
     size_t size = gt_varint_size(count);
     for (size_t i = 0; i < count; i++)
-        size += gt_varint_size(headers[i].name.len) + headers[i].name.len + gt_varint_size(headers[i].value.len) +
-                headers[i].value.len;
+        size += gt_varint_size(headers[i].name.len) + headers[i].name.len +
+                gt_varint_size(headers[i].value.len) + headers[i].value.len;
     uint8_t *start = gt_arena_alloc(arena, size);
     if (start == NULL)
         return GANTRY_NO_MEMORY;
@@ -31,8 +31,8 @@ int gt_properties_encode(const struct gantry_header *headers, size_t count, stru
     return GANTRY_OK;
 }
 
-int gt_properties_decode(struct gantry_view properties, struct gt_arena *arena, const struct gantry_header **ret,
-                         uint32_t *ret_count)
+int gt_properties_decode(struct gantry_view properties, struct gt_arena *arena,
+                         const struct gantry_header **ret, uint32_t *ret_count)
 {
     if (properties.len == 0) {
         *ret = NULL;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The default converter: a record's value is a message's body, byte for byte. Nothing is copied but headers. */
+/* The default converter: a record's value is a message's body, byte for byte. Nothing is copied but
+ * headers. */
 #include "base/clock.h"
 #include "convert/converters.h"
 
-static int to_messages(const struct gantry_record *records, size_t count, const char *topic, struct gt_message *out,
-                       struct gt_arena *arena, size_t *ret_bad, struct gantry_err *err)
+static int to_messages(const struct gantry_record *records, size_t count, const char *topic,
+                       struct gt_message *out, struct gt_arena *arena, size_t *ret_bad,
+                       struct gantry_err *err)
 {
     int64_t now = 0;
 
@@ -18,9 +20,10 @@ static int to_messages(const struct gantry_record *records, size_t count, const 
         out[i].body = record->value;
         out[i].properties = (struct gantry_view){NULL, 0};
         out[i].timestamp_ms = record->timestamp_ms != 0 ? record->timestamp_ms : now;
-        if (record->header_count > 0 &&
-            gt_properties_encode(record->headers, record->header_count, arena, &out[i].properties) != 0)
-            return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot convert a batch of records: out of memory");
+        if (record->header_count > 0 && gt_properties_encode(record->headers, record->header_count,
+                                                             arena, &out[i].properties) != 0)
+            return gantry_err_set(err, GANTRY_NO_MEMORY,
+                                  "cannot convert a batch of records: out of memory");
     }
     return GANTRY_OK;
 }
@@ -38,12 +41,14 @@ static int to_records(const struct gt_message *messages, size_t count, struct ga
         out[i].timestamp_ms = message->timestamp_ms;
         if (message->properties.len == 0)
             continue;
-        int rc = gt_properties_decode(message->properties, arena, &out[i].headers, &out[i].header_count);
+        int rc =
+            gt_properties_decode(message->properties, arena, &out[i].headers, &out[i].header_count);
         if (rc == GANTRY_NO_MEMORY)
             return gantry_err_set(err, rc, "cannot convert a batch of messages: out of memory");
         if (rc != 0) {
             *ret_bad = i;
-            return gantry_err_set(err, GANTRY_INVALID, "the properties of the message are damaged (%zu bytes)",
+            return gantry_err_set(err, GANTRY_INVALID,
+                                  "the properties of the message are damaged (%zu bytes)",
                                   message->properties.len);
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The connectors that are part of the worker: their plugin functions, one a folder under connectors/. */
+/** The connectors that are part of the worker: their plugin functions, one a folder under
+ * connectors/. */
 #ifndef GT_PLUGIN_BUILTIN_H
 #define GT_PLUGIN_BUILTIN_H
 

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keys that the runtime itself understands, for every connector. A connector may declare one of them again, with
- * its own type or text; then its line counts, and the spellings below still lead to it. */
+/* The keys that the runtime itself understands, for every connector. A connector may declare one of
+ * them again, with its own type or text; then its line counts, and the spellings below still lead
+ * to it. */
 #include "plugin/config_check.h"
 
-#define CLASS                                                                                                          \
-    {                                                                                                                  \
-        .name = "connector.class", .aliases = "connector-class", .type = GANTRY_CONFIG_STRING,                         \
-        .flags = GANTRY_CONFIG_REQUIRED | GANTRY_CONFIG_NOT_EMPTY,                                                     \
-        .doc = "The class name of the connector, e.g. org.apache.rocketmq.connect.file.FileSourceConnector.",          \
+#define CLASS                                                                                      \
+    {                                                                                              \
+        .name = "connector.class", .aliases = "connector-class", .type = GANTRY_CONFIG_STRING,     \
+        .flags = GANTRY_CONFIG_REQUIRED | GANTRY_CONFIG_NOT_EMPTY,                                 \
+        .doc = "The class name of the connector, e.g. "                                            \
+               "org.apache.rocketmq.connect.file.FileSourceConnector.",                            \
     }
-#define TASKS                                                                                                          \
-    {                                                                                                                  \
-        .name = "tasks.max", .aliases = "max-task,tasks.num", .type = GANTRY_CONFIG_INT, .default_value = "1",         \
-        .min = 1, .max = 1024, .doc = "At most how many tasks the connector's work is split into.",                    \
+#define TASKS                                                                                      \
+    {                                                                                              \
+        .name = "tasks.max", .aliases = "max-task,tasks.num", .type = GANTRY_CONFIG_INT,           \
+        .default_value = "1", .min = 1, .max = 1024,                                               \
+        .doc = "At most how many tasks the connector's work is split into.",                       \
     }
-#define CONVERTER                                                                                                      \
-    {                                                                                                                  \
-        .name = "source-record-converter", .type = GANTRY_CONFIG_STRING, .default_value = "",                          \
-        .doc = "How records become messages and back: string (also when empty), bytes, json2019, rocketmq, or the "    \
-               "class name of one.",                                                                                   \
+#define CONVERTER                                                                                  \
+    {                                                                                              \
+        .name = "source-record-converter", .type = GANTRY_CONFIG_STRING, .default_value = "",      \
+        .doc = "How records become messages and back: string (also when empty), bytes, json2019, " \
+               "rocketmq, or the "                                                                 \
+               "class name of one.",                                                               \
     }
 
 static const struct gantry_config_def source_defs[] = {

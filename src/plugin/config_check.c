@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration against its tables. Three passes: what was given (known keys to their canonical name and normalised
- * value, unknown ones kept and warned about), what is missing, what has a default. */
+/* A configuration against its tables. Three passes: what was given (known keys to their canonical
+ * name and normalised value, unknown ones kept and warned about), what is missing, what has a
+ * default. */
 #include "plugin/config_check.h"
 
 #include "base/buf.h"
 #include "convert/converter.h"
 #include <strings.h>
 
-/* Keys that a worker adds to configurations: a configuration that was read back can be sent again. */
+/* Keys that a worker adds to configurations: a configuration that was read back can be sent again.
+ */
 static const char *const worker_keys[] = {"update-timestamp", "task-class"};
 
-enum { WORKER_KEY_COUNT = sizeof worker_keys / sizeof worker_keys[0], SHOWN_MAX = 100, CANDIDATES_MAX = 256, WARNED_MAX = 20 };
+enum {
+    WORKER_KEY_COUNT = sizeof worker_keys / sizeof worker_keys[0],
+    SHOWN_MAX = 100,
+    CANDIDATES_MAX = 256,
+    WARNED_MAX = 20
+};
 
 /* The next of the texts in a list with commas, without blanks around it; false at the end. */
 static bool next_item(struct gantry_view *rest, struct gantry_view *ret)
@@ -40,7 +47,8 @@ static bool def_has_name(const struct gantry_config_def *def, const char *key)
     return false;
 }
 
-static const struct gantry_config_def *find_in(const struct gantry_config_def *defs, size_t count, const char *key)
+static const struct gantry_config_def *find_in(const struct gantry_config_def *defs, size_t count,
+                                               const char *key)
 {
     for (size_t i = 0; i < count; i++) {
         if (def_has_name(&defs[i], key))
@@ -49,7 +57,8 @@ static const struct gantry_config_def *find_in(const struct gantry_config_def *d
     return NULL;
 }
 
-const struct gantry_config_def *gt_config_def_find(const struct gantry_connector *connector, const char *key)
+const struct gantry_config_def *gt_config_def_find(const struct gantry_connector *connector,
+                                                   const char *key)
 {
     const struct gantry_config_def *def;
     size_t count;
@@ -72,7 +81,8 @@ const struct gantry_config_def *gt_config_def_find(const struct gantry_connector
     return own != NULL ? own : def;
 }
 
-const char *gt_config_value(const struct gantry_connector *connector, const struct gt_props *props, const char *key)
+const char *gt_config_value(const struct gantry_connector *connector, const struct gt_props *props,
+                            const char *key)
 {
     const struct gantry_config_def *def = gt_config_def_find(connector, key);
 
@@ -86,7 +96,8 @@ const char *gt_config_value(const struct gantry_connector *connector, const stru
 }
 
 /* The sentence "KEY: 'VALUE' WHAT". */
-static int refuse(const struct gantry_config_def *def, const char *value, struct gantry_err *err, const char *what)
+static int refuse(const struct gantry_config_def *def, const char *value, struct gantry_err *err,
+                  const char *what)
 {
     const char *shown = def->type == GANTRY_CONFIG_PASSWORD ? "***" : value;
     return gantry_err_set(err, GANTRY_INVALID, "%s: '%.*s%s' %s", def->name, SHOWN_MAX, shown,
@@ -94,8 +105,8 @@ static int refuse(const struct gantry_config_def *def, const char *value, struct
 }
 
 /* INT, SIZE and DURATION: to plain decimal. */
-static int check_number(const struct gantry_config_def *def, const char *value, struct gt_arena *arena,
-                        const char **ret, struct gantry_err *err)
+static int check_number(const struct gantry_config_def *def, const char *value,
+                        struct gt_arena *arena, const char **ret, struct gantry_err *err)
 {
     bool limited = def->min != 0 || def->max != 0;
     int64_t min = limited ? def->min : def->type == GANTRY_CONFIG_INT ? INT64_MIN : 0;
@@ -117,36 +128,40 @@ static int check_number(const struct gantry_config_def *def, const char *value, 
     }
     if (rc != 0) {
         if (limited)
-            (void)snprintf(what, sizeof what, "is not a %s from %lld to %lld", kind, (long long)min, (long long)max);
+            (void)snprintf(what, sizeof what, "is not a %s from %lld to %lld", kind, (long long)min,
+                           (long long)max);
         else
             (void)snprintf(what, sizeof what, "is not a %s", kind);
         return refuse(def, value, err, what);
     }
     (void)snprintf(decimal, sizeof decimal, "%lld", (long long)number); /* fits */
     *ret = gt_arena_strdup(arena, decimal);
-    return *ret != NULL ? GANTRY_OK : gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", def->name);
+    return *ret != NULL ? GANTRY_OK
+                        : gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", def->name);
 }
 
 /* ENUM and BOOL: one of the choices, written as the table writes it. */
 static int check_choice(const struct gantry_config_def *def, const char *choices, const char *value,
                         struct gt_arena *arena, const char **ret, struct gantry_err *err)
 {
-    struct gantry_view text = gt_view_trim(gantry_view_of(value)), rest = gantry_view_of(choices), choice;
+    struct gantry_view text = gt_view_trim(gantry_view_of(value)), rest = gantry_view_of(choices),
+                       choice;
     char what[300];
 
     while (next_item(&rest, &choice)) {
         if (choice.len != text.len || strncasecmp(choice.data, text.data, text.len) != 0)
             continue;
         *ret = gt_arena_copy(arena, choice);
-        return *ret != NULL ? GANTRY_OK : gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", def->name);
+        return *ret != NULL ? GANTRY_OK
+                            : gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", def->name);
     }
     (void)snprintf(what, sizeof what, "is not one of: %s", choices);
     return refuse(def, value, err, what);
 }
 
 /* LIST: without blanks and empty items. */
-static int check_list(const struct gantry_config_def *def, const char *value, struct gt_arena *arena, const char **ret,
-                      struct gantry_err *err)
+static int check_list(const struct gantry_config_def *def, const char *value,
+                      struct gt_arena *arena, const char **ret, struct gantry_err *err)
 {
     struct gantry_view rest = gantry_view_of(value), item;
     char *list = gt_arena_alloc(arena, strlen(value) + 1);
@@ -167,8 +182,8 @@ static int check_list(const struct gantry_config_def *def, const char *value, st
     return GANTRY_OK;
 }
 
-int gt_config_check_value(const struct gantry_config_def *def, const char *value, struct gt_arena *arena,
-                          const char **ret, struct gantry_err *err)
+int gt_config_check_value(const struct gantry_config_def *def, const char *value,
+                          struct gt_arena *arena, const char **ret, struct gantry_err *err)
 {
     const char *normalised = value;
     int rc = GANTRY_OK;
@@ -225,10 +240,11 @@ static int check_common(struct check *check, const struct gantry_config_def *def
 
     if (strcmp(def->name, "source-record-converter") == 0 && gt_converter_find(value) == NULL)
         return refuse(def, value, err,
-                      "is not a known converter; known: string, bytes, json2019, rocketmq, and the class names that "
+                      "is not a known converter; known: string, bytes, json2019, rocketmq, and the "
+                      "class names that "
                       "stand for them");
-    if (check->connector->kind == GANTRY_SOURCE && strcmp(def->name, "topic") == 0 && *value != '\0' &&
-        gt_topic_name_check(value, &inner) != 0)
+    if (check->connector->kind == GANTRY_SOURCE && strcmp(def->name, "topic") == 0 &&
+        *value != '\0' && gt_topic_name_check(value, &inner) != 0)
         return gantry_err_set(err, GANTRY_INVALID, "%s: %s", def->name, inner.text);
     if (check->connector->kind != GANTRY_SINK || strcmp(def->name, "topicNames") != 0)
         return GANTRY_OK;
@@ -242,8 +258,9 @@ static int check_common(struct check *check, const struct gantry_config_def *def
         struct gantry_view before = {value, (size_t)(item.data - value)};
         while (before.len > 0 && next_item(&before, &earlier)) {
             if (gantry_view_equal(earlier, item))
-                return gantry_err_set(err, GANTRY_INVALID, "%s: the topic '%s' is named twice; name it once",
-                                      def->name, name);
+                return gantry_err_set(err, GANTRY_INVALID,
+                                      "%s: the topic '%s' is named twice; name it once", def->name,
+                                      name);
         }
     }
     return GANTRY_OK;
@@ -265,7 +282,8 @@ static void add_entry(struct check *check, const char *key, const char *value, c
 }
 
 /* A key that the tables know. */
-static int check_known(struct check *check, const struct gantry_config_def *def, const struct gt_prop *prop)
+static int check_known(struct check *check, const struct gantry_config_def *def,
+                       const struct gt_prop *prop)
 {
     struct gantry_err err = {.code = 0};
     const char *value = prop->value;
@@ -283,24 +301,27 @@ static int check_known(struct check *check, const struct gantry_config_def *def,
         add_entry(check, def->name, value, prop->key);
     } else if (strcmp(other->value, value) != 0) {
         const char *spelling = check->given_as[other - check->entries];
-        (void)gantry_err_set(&err, GANTRY_INVALID,
-                             "%s: given twice with different values, as %s='%.*s' and %s='%.*s'; leave one out",
-                             def->name, spelling, SHOWN_MAX, secret ? "***" : other->value, prop->key, SHOWN_MAX,
-                             secret ? "***" : prop->value);
+        (void)gantry_err_set(
+            &err, GANTRY_INVALID,
+            "%s: given twice with different values, as %s='%.*s' and %s='%.*s'; leave one out",
+            def->name, spelling, SHOWN_MAX, secret ? "***" : other->value, prop->key, SHOWN_MAX,
+            secret ? "***" : prop->value);
         add_err(check, def->name, &err);
     }
     return GANTRY_OK;
 }
 
 /* A key that no table knows: kept, but the user is told, for it may be a slip. */
-static void check_unknown(struct check *check, const struct gt_prop *prop, const char *const *candidates, size_t count)
+static void check_unknown(struct check *check, const struct gt_prop *prop,
+                          const char *const *candidates, size_t count)
 {
     struct gantry_err err;
 
     if (strcmp(prop->key, "config-deleted") == 0) {
-        (void)gantry_err_set(&err, GANTRY_INVALID,
-                             "config-deleted: a configuration cannot ask for its own deletion; use the route "
-                             "/connectors/NAME/stop");
+        (void)gantry_err_set(
+            &err, GANTRY_INVALID,
+            "config-deleted: a configuration cannot ask for its own deletion; use the route "
+            "/connectors/NAME/stop");
         add_err(check, prop->key, &err);
         return;
     }
@@ -313,8 +334,9 @@ static void check_unknown(struct check *check, const struct gt_prop *prop, const
         return; /* told as a number, for a configuration may have very many keys */
     const char *nearest = gt_nearest(prop->key, candidates, count);
     (void)gantry_err_set(&err, GANTRY_INVALID, "%.*s: not known to %s%s%s%s", SHOWN_MAX, prop->key,
-                         check->connector->class_names[0], nearest != NULL ? "; did you mean '" : "",
-                         nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+                         check->connector->class_names[0],
+                         nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                         nearest != NULL ? "'?" : "");
     gt_findings_add(check->findings, prop->key, false, true, err.text);
 }
 
@@ -325,7 +347,8 @@ static int complete(struct check *check, const struct gantry_config_def *defs, s
         const struct gantry_config_def *def = &defs[i];
         struct gantry_err err = {.code = 0};
         const char *value;
-        if (gt_config_def_find(check->connector, def->name) != def || find_entry(check, def->name) != NULL)
+        if (gt_config_def_find(check->connector, def->name) != def ||
+            find_entry(check, def->name) != NULL)
             continue;
         if ((def->flags & GANTRY_CONFIG_REQUIRED) != 0) {
             (void)gantry_err_set(&err, GANTRY_INVALID, "%s: required; %s", def->name,
@@ -344,7 +367,8 @@ static int complete(struct check *check, const struct gantry_config_def *defs, s
     return GANTRY_OK;
 }
 
-static size_t collect_names(const char **names, size_t room, const struct gantry_config_def *defs, size_t count)
+static size_t collect_names(const char **names, size_t room, const struct gantry_config_def *defs,
+                            size_t count)
 {
     size_t used = 0;
     for (; used < count && used < room; used++)
@@ -356,8 +380,8 @@ static int run(struct check *check, const struct gantry_config_def *common, size
 {
     const char *names[CANDIDATES_MAX];
     size_t name_count = collect_names(names, CANDIDATES_MAX, common, common_count);
-    name_count += collect_names(names + name_count, CANDIDATES_MAX - name_count, check->connector->defs,
-                                check->connector->def_count);
+    name_count += collect_names(names + name_count, CANDIDATES_MAX - name_count,
+                                check->connector->defs, check->connector->def_count);
 
     for (size_t i = 0; i < check->props->count; i++) {
         const struct gt_prop *prop = &check->props->items[i];
@@ -369,24 +393,27 @@ static int run(struct check *check, const struct gantry_config_def *common, size
     }
     if (check->unknown_count > WARNED_MAX) {
         char text[80];
-        (void)snprintf(text, sizeof text, "%zu more keys are not known", check->unknown_count - WARNED_MAX);
+        (void)snprintf(text, sizeof text, "%zu more keys are not known",
+                       check->unknown_count - WARNED_MAX);
         gt_findings_add(check->findings, "", false, true, text);
     }
     int rc = complete(check, common, common_count);
     return rc != 0 ? rc : complete(check, check->connector->defs, check->connector->def_count);
 }
 
-int gt_config_check(const struct gantry_connector *connector, const struct gt_props *props, struct gt_findings *findings,
-                    struct gt_arena *arena, struct gantry_config *ret)
+int gt_config_check(const struct gantry_connector *connector, const struct gt_props *props,
+                    struct gt_findings *findings, struct gt_arena *arena, struct gantry_config *ret)
 {
     size_t common_count;
     const struct gantry_config_def *common = gt_common_defs(connector->kind, &common_count);
     size_t room = props->count + common_count + connector->def_count;
-    struct check check = {.connector = connector, .props = props, .findings = findings, .arena = arena};
+    struct check check = {
+        .connector = connector, .props = props, .findings = findings, .arena = arena};
 
     check.entries = gt_arena_alloc(arena, room * sizeof *check.entries);
     check.given_as = gt_arena_alloc(arena, room * sizeof *check.given_as);
-    if (check.entries == NULL || check.given_as == NULL || run(&check, common, common_count) != 0 || findings->no_memory)
+    if (check.entries == NULL || check.given_as == NULL || run(&check, common, common_count) != 0 ||
+        findings->no_memory)
         return GANTRY_NO_MEMORY;
     if (gt_findings_errors(findings) > 0)
         return GANTRY_INVALID;

@@ -12,7 +12,8 @@ static void add_from_connector(struct gantry_findings *api, const char *key, con
 
 void gt_findings_init(struct gt_findings *findings)
 {
-    *findings = (struct gt_findings){.api = {.struct_size = sizeof findings->api, .add = add_from_connector}};
+    *findings = (struct gt_findings){
+        .api = {.struct_size = sizeof findings->api, .add = add_from_connector}};
 }
 
 void gt_findings_deinit(struct gt_findings *findings)
@@ -25,7 +26,8 @@ void gt_findings_deinit(struct gt_findings *findings)
     gt_findings_init(findings);
 }
 
-void gt_findings_add(struct gt_findings *findings, const char *key, bool missing, bool warning, const char *text)
+void gt_findings_add(struct gt_findings *findings, const char *key, bool missing, bool warning,
+                     const char *text)
 {
     if (findings->count == findings->cap) {
         size_t cap = findings->cap == 0 ? 8 : findings->cap * 2;
@@ -62,7 +64,8 @@ void gt_findings_to_err(const struct gt_findings *findings, struct gantry_err *e
     if (err == NULL)
         return;
     if (findings->no_memory) {
-        (void)gantry_err_set(err, GANTRY_NO_MEMORY, "cannot check the configuration: out of memory");
+        (void)gantry_err_set(err, GANTRY_NO_MEMORY,
+                             "cannot check the configuration: out of memory");
         return;
     }
     err->code = GANTRY_INVALID;

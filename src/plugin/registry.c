@@ -39,22 +39,26 @@ static int add_class(struct gt_registry *registry, const struct gantry_connector
     for (const char *const *name = connector->class_names; *name != NULL; name++) {
         const struct gt_connector_class *other = gt_registry_find(registry, *name);
         if (other != NULL)
-            return gantry_err_set(err, GANTRY_EXISTS, "plugin %s offers the class %s, which plugin %s has already",
+            return gantry_err_set(err, GANTRY_EXISTS,
+                                  "plugin %s offers the class %s, which plugin %s has already",
                                   plugin->plugin->name, *name, other->plugin->name);
         if (gt_map_put(&registry->by_name, gantry_view_of(*name), class, NULL) != 0)
-            return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot open plugin %s: out of memory", plugin->plugin->name);
+            return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot open plugin %s: out of memory",
+                                  plugin->plugin->name);
     }
     registry->class_count++;
     return GANTRY_OK;
 }
 
-static int open_one(struct gt_registry *registry, const struct gantry_plugin *plugin, struct gantry_err *err)
+static int open_one(struct gt_registry *registry, const struct gantry_plugin *plugin,
+                    struct gantry_err *err)
 {
     struct open_plugin *slot = &registry->plugins[registry->plugin_count];
 
     if (plugin->abi_version != GANTRY_ABI_VERSION)
         return gantry_err_set(err, GANTRY_VERSION,
-                              "plugin %s was built for version %u of the plugin interface, this worker has version %d; "
+                              "plugin %s was built for version %u of the plugin interface, this "
+                              "worker has version %d; "
                               "build it anew",
                               plugin->name, plugin->abi_version, GANTRY_ABI_VERSION);
     *slot = (struct open_plugin){.plugin = plugin};
@@ -72,8 +76,9 @@ static int open_one(struct gt_registry *registry, const struct gantry_plugin *pl
     return GANTRY_OK;
 }
 
-int gt_registry_open_plugins(const struct gantry_plugin *const *plugins, const struct gt_props *settings,
-                             struct gt_registry **ret, struct gantry_err *err)
+int gt_registry_open_plugins(const struct gantry_plugin *const *plugins,
+                             const struct gt_props *settings, struct gt_registry **ret,
+                             struct gantry_err *err)
 {
     size_t plugin_count = 0, connector_count = 0;
     int rc = GANTRY_NO_MEMORY;
@@ -82,7 +87,8 @@ int gt_registry_open_plugins(const struct gantry_plugin *const *plugins, const s
         connector_count += plugins[plugin_count]->connector_count;
     struct gt_registry *registry = calloc(1, sizeof *registry);
     if (registry != NULL) {
-        registry->runtime = (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION, log_text, setting};
+        registry->runtime = (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION,
+                                                    log_text, setting};
         gt_map_init(&registry->by_name);
         gt_props_init(&registry->settings);
         registry->plugins = calloc(plugin_count + 1, sizeof *registry->plugins);
@@ -102,7 +108,8 @@ int gt_registry_open_plugins(const struct gantry_plugin *const *plugins, const s
     return GANTRY_OK;
 }
 
-int gt_registry_open(const struct gt_props *settings, struct gt_registry **ret, struct gantry_err *err)
+int gt_registry_open(const struct gt_props *settings, struct gt_registry **ret,
+                     struct gantry_err *err)
 {
     return gt_registry_open_plugins(gt_builtin_plugins(), settings, ret, err);
 }
@@ -122,7 +129,8 @@ void gt_registry_close(struct gt_registry *registry)
     free(registry);
 }
 
-const struct gt_connector_class *gt_registry_find(const struct gt_registry *registry, const char *class_name)
+const struct gt_connector_class *gt_registry_find(const struct gt_registry *registry,
+                                                  const char *class_name)
 {
     return gt_map_get(&registry->by_name, gantry_view_of(class_name));
 }
