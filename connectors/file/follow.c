@@ -35,7 +35,6 @@ struct file_follow {
     struct file_position at;
     bool stored;   /* `at` came from the store */
     bool late;
-    bool resumed;
     bool moved;    /* `at` must be marked */
     bool told_waiting;
     int64_t due_ms;
@@ -85,7 +84,7 @@ static int load_position(struct file_follow *f, struct gantry_err *err)
     int rc = f->ctx->position(f->ctx, key, &stored, err);
     if (rc == 0 && stored.len > 0)
         rc = file_position_parse(stored, &f->at, err);
-    f->stored = f->resumed = rc == 0 && stored.len > 0;
+    f->stored = rc == 0 && stored.len > 0;
     free(partition);
     return rc;
 }
@@ -111,6 +110,10 @@ static void watch(struct file_follow *f)
     if (f->entry != NULL && atomic_load_explicit(&f->entry->lost, memory_order_acquire)) {
         file_watch_remove(plugin->watch, f->entry);
         f->entry = NULL;
+    }
+    if (f->real_entry != NULL && atomic_load_explicit(&f->real_entry->lost, memory_order_acquire)) {
+        file_watch_remove(plugin->watch, f->real_entry);
+        f->real_entry = NULL;
     }
     if (f->entry == NULL && file_watch_sees(f->folder) &&
         file_watch_add(plugin->watch, f->folder, f->name, false, f->ctx, &f->entry, &ignored) != 0)
@@ -227,11 +230,6 @@ const char *file_follow_path(const struct file_follow *f)
 int64_t file_follow_lag(const struct file_follow *f)
 {
     return f->lag;
-}
-
-bool file_follow_resumed(const struct file_follow *f)
-{
-    return f->resumed;
 }
 
 bool file_follow_in(const struct file_follow *f, const struct file_stat *st)
@@ -408,13 +406,8 @@ static int split(struct file_follow *f, struct file_fill *fill, const char *bloc
         if (rc != 0 || need)
             continue;
         size_t used = 0;
-        bool first = fill->batch->count == 0;
         rc = begin_long(f, fill, p, f->at.next + (p - block), &used, err);
         p += used;
-        if (rc == GANTRY_TOO_LARGE && !first) {
-            rc = 0; /* what comes before it is delivered first; the next poll begins with it */
-            need = true;
-        }
     }
     *ret_used = (size_t)(p - block);
     return rc;
@@ -452,6 +445,10 @@ static int read_block(struct file_follow *f, struct file_fill *fill, int64_t siz
         fill->left -= used < fill->left ? used : fill->left;
         if (rc != 0)
             return rc;
+        if (used == 0 && (int64_t)n < avail && fill->batch->count > 0) {
+            *ret = OUTCOME_FULL; /* too little room left; the next poll has all of it */
+            return 0;
+        }
         int64_t most = f->options->max_line + 1;
         if (used == 0 && (size_t)n == want && (int64_t)want < avail && (int64_t)want < most) {
             want = (size_t)(avail < most ? avail : most); /* a line longer than the block */
@@ -473,6 +470,10 @@ static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size
     ssize_t n = file_io_read(f->fd, block, len, f->at.next, READ_POINT);
     if (n < 0)
         return file_io_error(err, "read", f->path);
+    if (part && file_identity_recheck(f->fd, &f->at.id) != 1) {
+        f->due_ms = 0; /* truncated just now: the next look tells */
+        return 0;
+    }
     int rc = 0;
     if (f->at.inside == FILE_INSIDE_SKIP)
         rc = add_dead(f, fill, block, (size_t)n, f->at.next, true, err);
@@ -484,6 +485,16 @@ static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size
     f->at.inside = part ? FILE_INSIDE_PART : FILE_INSIDE_NONE;
     f->moved = true;
     fill->left -= (size_t)n < fill->left ? (size_t)n : fill->left;
+    return 0;
+}
+
+/* A line of which parts were given has lost its rest: its last part is empty. */
+static int close_line(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    if (f->at.inside == FILE_INSIDE_PART)
+        return add(f, fill, NULL, 0, NULL, 0, err);
+    if (f->at.inside == FILE_INSIDE_SKIP)
+        return add_dead(f, fill, NULL, 0, f->at.next, true, err);
     return 0;
 }
 
@@ -597,7 +608,7 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
     } else if (f->options->from_end && !f->late) {
         struct stat st;
         next = fstat(fd, &st) == 0 ? last_line_start(fd, st.st_size) : 0;
-    } else if (f->pattern != NULL) {
+    } else if (f->pattern != NULL && !f->late) {
         struct file_generation oldest;
         struct file_identity before_all = {.born_ns = 1};
         int rc = file_generation_next(f->folder, f->name, &before_all, 1, f->pattern, &oldest, err);
@@ -630,6 +641,29 @@ static void tell_gone(const struct file_follow *f, const char *next)
         f->path, next, f->at.next, lost);
 }
 
+/* The file is shorter than it was, or begins with other bytes. */
+static int start_over(struct file_follow *f, struct file_fill *fill, int64_t size,
+                      struct gantry_err *err)
+{
+    say(f, GANTRY_LOG_WARN,
+        "the file was truncated, reading it from its start file=\"%s\" position=%" PRId64
+        " size=%" PRId64 " lost.bytes=%" PRId64,
+        f->path, f->at.next, size, lost_bytes(f));
+    int rc = close_line(f, fill, err);
+    if (rc != 0)
+        return rc;
+    struct file_stat st;
+    struct file_position at = {.known = true};
+    if (file_stat_get(f->fd, NULL, &st) != 0 || file_identity_get(f->fd, &st, &at.id) != 0)
+        return file_io_error(err, "read", f->path);
+    at.size = st.size;
+    at.modified_ns = st.modified_ns;
+    f->at = at;
+    f->moved = true;
+    f->part_from = f->still_size = -1;
+    return 0;
+}
+
 /* Go on with the file of the position, wherever its name is now; it is gone: with its successor. Takes fd. */
 static int open_again(struct file_follow *f, int fd, struct file_fill *fill, struct gantry_err *err)
 {
@@ -644,13 +678,13 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
     }
     struct file_position at = f->at;
     if (is == 1 || (fd >= 0 && file_follow_in(f, &st))) {
-        /* In the second case the same file has another beginning: rewritten in place, which the next look finds. */
+        /* In the second case the same file has another beginning: rewritten in place. */
         rc = take_file(f, fd, at.next, err);
         fd = -1;
         if (rc == 0) {
-            struct file_identity now = f->at.id;
             f->at = at;
-            f->at.id.device = now.device;
+            f->at.id.device = st.device;
+            rc = is == 1 ? 0 : start_over(f, fill, st.size, err);
         }
         goto out;
     }
@@ -676,11 +710,7 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
         if (rc != 0)
             goto out;
         tell_gone(f, found.path);
-        /* Close the record of a line whose rest is gone. */
-        if (at.inside == FILE_INSIDE_PART)
-            rc = add(f, fill, NULL, 0, NULL, 0, err);
-        else if (at.inside == FILE_INSIDE_SKIP)
-            rc = add_dead(f, fill, NULL, 0, at.next, true, err);
+        rc = close_line(f, fill, err);
         if (rc == 0) {
             int next = found.fd;
             found.fd = -1;
@@ -702,6 +732,8 @@ static int open_file(struct file_follow *f, struct file_fill *fill, struct gantr
     if (rc != 0)
         return rc;
     rc = f->at.known ? open_again(f, fd, fill, err) : open_first(f, fd, err);
+    if (rc == 0 && f->fd < 0)
+        watch_target(f); /* a link to nothing yet */
     if (rc == 0 && f->fd < 0 && !f->told_waiting) {
         f->told_waiting = true;
         say(f, GANTRY_LOG_INFO, "waiting for the file to appear file=\"%s\"", f->path);
@@ -709,33 +741,6 @@ static int open_file(struct file_follow *f, struct file_fill *fill, struct gantr
     if (f->fd >= 0)
         f->told_waiting = false;
     return rc;
-}
-
-/* The file is shorter than it was, or begins with other bytes. */
-static int start_over(struct file_follow *f, struct file_fill *fill, int64_t size,
-                      struct gantry_err *err)
-{
-    say(f, GANTRY_LOG_WARN,
-        "the file was truncated, reading it from its start file=\"%s\" position=%" PRId64
-        " size=%" PRId64 " lost.bytes=%" PRId64,
-        f->path, f->at.next, size, lost_bytes(f));
-    int rc = 0;
-    if (f->at.inside == FILE_INSIDE_PART)
-        rc = add(f, fill, NULL, 0, NULL, 0, err);
-    else if (f->at.inside == FILE_INSIDE_SKIP)
-        rc = add_dead(f, fill, NULL, 0, f->at.next, true, err);
-    if (rc != 0)
-        return rc;
-    struct file_stat st;
-    struct file_position at = {.known = true};
-    if (file_stat_get(f->fd, NULL, &st) != 0 || file_identity_get(f->fd, &st, &at.id) != 0)
-        return file_io_error(err, "read", f->path);
-    at.size = st.size;
-    at.modified_ns = st.modified_ns;
-    f->at = at;
-    f->moved = true;
-    f->part_from = f->still_size = -1;
-    return 0;
 }
 
 /* --- the end of the file ------------------------------------------------------------------------------------------ */
@@ -785,6 +790,8 @@ static void keep_finished(struct file_follow *f)
 {
     struct file_generation now;
     struct gantry_err ignored;
+    if (!f->options->patterns)
+        return;
     f->finished = f->at;
     f->finished_set = false;
     free(f->finished_path);
@@ -809,6 +816,11 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
     rc = file_generation_next(search_folder(f), f->name, &f->at.id, st.modified_ns, NULL, &next, err);
     if (rc == 0 && next.fd < 0 && f->real_folder != NULL)
         rc = open_path(f, &next.fd, err); /* a link that leads to another folder now */
+    if (rc == 0 && next.fd < 0 && st.links == 0 && size == f->at.next &&
+        f->at.inside == FILE_INSIDE_NONE && file_has_writer(f->fd) == 0) {
+        (void)close(f->fd); /* deleted and read to its end: its space on disk is free now */
+        f->fd = -1;
+    }
     if (rc != 0 || next.fd < 0 || !is_complete(f, fill, size, next.fd))
         goto out;
     /* Only now, after the last writer is known to be gone, is the size the last one. */
@@ -900,17 +912,23 @@ static int add_mark(struct file_follow *f, struct file_fill *fill, struct gantry
 
 int file_follow_fill(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
 {
+    watch(f);
     /* Cleared before the first look: what happens after that look marks it again. */
     if (f->entry != NULL)
-        atomic_store_explicit(&f->entry->dirty, false, memory_order_release);
+        (void)atomic_exchange_explicit(&f->entry->dirty, false, memory_order_acq_rel);
     if (f->real_entry != NULL)
-        atomic_store_explicit(&f->real_entry->dirty, false, memory_order_release);
-    watch(f);
-    bool blind = f->entry == NULL || (f->real_folder != NULL && f->real_entry == NULL);
-    f->due_ms = blind ? fill->now_ms + f->options->poll_ms : FILE_NEVER;
+        (void)atomic_exchange_explicit(&f->real_entry->dirty, false, memory_order_acq_rel);
+    f->due_ms = FILE_NEVER;
     int rc = advance(f, fill, err);
-    if (rc == 0 && f->moved)
-        rc = add_mark(f, fill, err);
+    bool blind = f->entry == NULL || (f->real_folder != NULL && f->real_entry == NULL);
+    if (blind)
+        come_at(f, fill->now_ms + f->options->poll_ms);
+    if (f->moved) {
+        int mark_rc = add_mark(f, fill, rc == 0 ? err : NULL);
+        rc = rc == 0 ? mark_rc : rc;
+    }
+    if (rc != 0)
+        f->due_ms = 0; /* it fails again, when what came before it is delivered */
     int64_t behind = f->fd >= 0 ? f->at.size - f->at.next : 0;
     f->lag = behind > 0 ? behind : 0;
     return rc;

@@ -19,6 +19,7 @@ struct file_follow_options {
     int64_t poll_ms;         /* where there are no events */
     int64_t rotate_wait_ms;  /* how long a rotated file must stand still that may still have a writer */
     bool from_end;           /* file.start=end */
+    bool patterns;           /* some files are found by pattern: finished generations are kept */
     const char *dead_topic;  /* owned by the task */
 };
 
@@ -51,14 +52,12 @@ bool file_follow_due(struct file_follow *follow, int64_t now_ms);
 /** When to come again without an event; FILE_NEVER: only then. */
 int64_t file_follow_due_at(const struct file_follow *follow);
 
-/** Add what is there to the batch, with one mark behind it. */
+/** Add what is there to the batch, with one mark behind it; on failure, too, what was added is marked. */
 int file_follow_fill(struct file_follow *follow, struct file_fill *fill, struct gantry_err *err);
 
 const char *file_follow_path(const struct file_follow *follow);
 /** Bytes known and not given out yet. */
 int64_t file_follow_lag(const struct file_follow *follow);
-/** Whether a committed position was found. */
-bool file_follow_resumed(const struct file_follow *follow);
 /** Whether the follow stands in this file, whatever its name. */
 bool file_follow_in(const struct file_follow *follow, const struct file_stat *st);
 /** The end of the generation that the last fill finished: where it stands under its name of now. False: none.

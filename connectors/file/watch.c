@@ -327,7 +327,7 @@ int file_watch_add(struct file_watch *watch, const char *folder_path, const char
     entry->hash = hash_name(name);
     entry->pattern = pattern;
     entry->ctx = ctx;
-    atomic_init(&entry->pub.dirty, true);
+    atomic_init(&entry->pub.dirty, false);
     atomic_init(&entry->pub.lost, false);
 
     (void)pthread_mutex_lock(&watch->lock);

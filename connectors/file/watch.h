@@ -16,7 +16,7 @@ struct file_watch;
 
 /** One registered name. Made and owned by the watch until file_watch_remove(). */
 struct file_watch_entry {
-    atomic_bool dirty; /* something happened since the task last cleared this; begins as true */
+    atomic_bool dirty; /* something happened since the task last cleared this. Clear, then look at the file */
     atomic_bool lost;  /* no events any more (the folder went away): remove it and add it anew */
 };
 
@@ -26,7 +26,8 @@ int file_watch_new(struct file_watch **ret, struct gantry_err *err);
 /** Ends the thread. No entry may be left. NULL is fine. */
 void file_watch_free(struct file_watch *watch);
 
-/** Register @p name in @p folder; @p pattern: the name is a pattern of fnmatch(3) and hears of new names only.
+/** Begin to hear of @p name in @p folder; @p pattern: the name is a pattern of fnmatch(3) and hears of new names only.
+ *  What happened before is not told: look at the file afterwards.
  *  GANTRY_NOT_FOUND: no such folder. GANTRY_UNSUPPORTED: no events to be had (text says why); look by timer.
  *  Thread: any. */
 int file_watch_add(struct file_watch *watch, const char *folder, const char *name, bool pattern,
