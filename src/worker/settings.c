@@ -179,6 +179,7 @@ enum { SETTINGS = sizeof table / sizeof table[0] };
 struct load {
     struct gt_settings *settings;
     struct gt_findings *findings;
+    struct gt_arena arena; /* normalised values */
     bool no_memory;
 };
 
@@ -212,17 +213,6 @@ __attribute__((format(printf, 4, 5))) static void report(struct load *load, cons
     gt_findings_add(load->findings, key, false, warning, text);
 }
 
-static bool is_choice(const char *choices, const char *value)
-{
-    size_t len = strlen(value);
-    for (const char *at = choices; len > 0 && at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, value, len) == 0 && (at[len] == ',' || at[len] == '\0'))
-            return true;
-    }
-    return false;
-}
-
 /* A number with the largest unit that leaves it whole, as a user would write it. */
 static void describe_number(const struct gantry_config_def *def, int64_t number, char *out,
                             size_t size)
@@ -252,69 +242,6 @@ static void describe_range(const struct gantry_config_def *def, char *out, size_
         (void)snprintf(out, size, "at least %s", min);
     else
         (void)snprintf(out, size, "%s to %s", min, max);
-}
-
-/* Parse a number of any kind. */
-static int parse_number(const struct gantry_config_def *def, const char *text, int64_t *ret)
-{
-    struct gantry_view view = gantry_view_of(text);
-    switch (def->type) {
-    case GANTRY_CONFIG_SIZE:
-        return gt_parse_size(view, def->min, def->max, ret);
-    case GANTRY_CONFIG_DURATION:
-        return gt_parse_duration(view, def->min, def->max, ret);
-    default:
-        return gt_parse_int(view, def->min, def->max, ret);
-    }
-}
-
-static bool is_number(const struct gantry_config_def *def)
-{
-    return def->type == GANTRY_CONFIG_INT || def->type == GANTRY_CONFIG_SIZE ||
-           def->type == GANTRY_CONFIG_DURATION;
-}
-
-/* Check one value; *ret_number is set for numbers. False: reported. */
-static bool check_value(struct load *load, const struct gantry_config_def *def, const char *text,
-                        int64_t *ret_number)
-{
-    char range[100];
-    static const char *const what[] = {
-        [GANTRY_CONFIG_INT] = "a whole number",
-        [GANTRY_CONFIG_SIZE] = "a size in bytes such as 65536, 64k, 128m or 2g",
-        [GANTRY_CONFIG_DURATION] = "a duration such as 500 (ms), 500ms, 20s, 5m or 1h",
-    };
-
-    switch (def->type) {
-    case GANTRY_CONFIG_INT:
-    case GANTRY_CONFIG_SIZE:
-    case GANTRY_CONFIG_DURATION:
-        if (parse_number(def, text, ret_number) == 0)
-            return true;
-        describe_range(def, range, sizeof range);
-        report(load, def->name, false, "'%.100s' is wrong; give %s, %s", text, what[def->type],
-               range);
-        return false;
-    case GANTRY_CONFIG_BOOL:
-        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
-            return true;
-        report(load, def->name, false, "'%.100s' is wrong; give true or false", text);
-        return false;
-    case GANTRY_CONFIG_ENUM:
-        if (is_choice(def->choices, text))
-            return true;
-        report(load, def->name, false, "'%.100s' is wrong; give one of %s", text, def->choices);
-        return false;
-    case GANTRY_CONFIG_STRING:
-    case GANTRY_CONFIG_LIST:
-    case GANTRY_CONFIG_PASSWORD:
-        break;
-    }
-    if ((def->flags & GANTRY_CONFIG_NOT_EMPTY) != 0 && *text == '\0') {
-        report(load, def->name, false, "is empty; give a value or leave the key out");
-        return false;
-    }
-    return true;
 }
 
 /* The user's home folder, or NULL. */
@@ -366,8 +293,7 @@ static void keep(struct load *load, struct gt_props *props, const char *key, con
 }
 
 /* Put a checked value where the table says. */
-static void store_value(struct load *load, const struct setting *setting, const char *text,
-                        int64_t number)
+static void store_value(struct load *load, const struct setting *setting, const char *text)
 {
     char *base = (char *)load->settings;
     const char *name = setting->def.name;
@@ -382,10 +308,10 @@ static void store_value(struct load *load, const struct setting *setting, const 
         *(const char **)member = gt_props_get(&load->settings->texts, name);
         break;
     case PLACE_INT:
-        *(int *)member = (int)number;
+        *(int *)member = (int)strtol(text, NULL, 10); /* checked */
         break;
     case PLACE_INT64:
-        *(int64_t *)member = number;
+        *(int64_t *)member = strtoll(text, NULL, 10);
         break;
     case PLACE_BOOL:
         *(bool *)member = strcmp(text, "true") == 0;
@@ -400,23 +326,23 @@ static void store_value(struct load *load, const struct setting *setting, const 
 static void take_value(struct load *load, const struct setting *setting, const char *text,
                        bool given)
 {
+    struct gantry_err err;
     struct gt_buf path;
-    char plain[24];
-    int64_t number = 0;
 
     gt_buf_init(&path, FILE_MAX_BYTES);
-    if (!check_value(load, &setting->def, text, &number))
+    int rc = gt_config_check_value(&setting->def, text, &load->arena, &text, &err);
+    if (rc == GANTRY_NO_MEMORY)
+        load->no_memory = true;
+    else if (rc != 0)
+        gt_findings_add(load->findings, setting->def.name, false, false, err.text);
+    if (rc != 0)
         goto out;
     if (setting->place == PLACE_PATH) {
         if (expand_home(load, setting->def.name, text, &path) != 0)
             goto out;
         text = gt_buf_cstr(&path);
     }
-    if (is_number(&setting->def)) {
-        (void)snprintf(plain, sizeof plain, "%" PRId64, number); /* fits: 20 characters */
-        text = plain;
-    }
-    store_value(load, setting, text, number);
+    store_value(load, setting, text);
     /* plugins may read `given`, and have no business with secrets */
     if (given && setting->def.type != GANTRY_CONFIG_PASSWORD)
         keep(load, &load->settings->given, setting->def.name, text);
@@ -605,6 +531,7 @@ int gt_settings_load(const char *file, const struct gt_props *options, struct gt
     struct gt_props merged;
     int rc;
 
+    gt_arena_init(&load.arena, 4096, 0);
     memset(ret, 0, sizeof *ret);
     gt_props_init(&ret->given);
     gt_props_init(&ret->texts);
@@ -624,6 +551,7 @@ int gt_settings_load(const char *file, const struct gt_props *options, struct gt
     }
 out:
     gt_props_deinit(&merged);
+    gt_arena_deinit(&load.arena);
     if (rc != 0)
         gt_settings_deinit(ret);
     return rc;

@@ -203,9 +203,9 @@ static void all_wrong_values_are_reported_at_once(void **state)
                 "sink.commit.ms=soon\nexecutor.threads=2x\nrest.address=localhost\n"
                 "task.restart.backoff.ms=2m\nnamesrvAddr=127.0.0.1:9876\n"),
         GANTRY_INVALID);
-    assert_finding(f, "httpPort", false, "'99999' is wrong; give a whole number, 0 to 65535");
-    assert_finding(f, "log.compression", false, "'zip' is wrong; give one of none,lz4,zstd");
-    assert_finding(f, "log.segment.bytes", false, "64k to 2g");
+    assert_finding(f, "httpPort", false, "'99999' is not a whole number from 0 to 65535");
+    assert_finding(f, "log.compression", false, "'zip' is not one of: none,lz4,zstd");
+    assert_finding(f, "log.segment.bytes", false, "from 65536 to 2147483648");
     assert_finding(f, "rest.insecure", false, "'yes'");
     assert_finding(f, "sink.commit.ms", false, "'soon'");
     assert_finding(f, "executor.threads", false, "'2x'");
