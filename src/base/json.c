@@ -266,6 +266,11 @@ static int read_object(struct scanner *scanner, struct gt_props *props)
 static int validate(struct gantry_view text, struct gantry_err *err)
 {
     json_error_t error;
+    /* jansson skips a NUL behind a number; for the walk it would be the end */
+    const char *nul = text.len > 0 ? memchr(text.data, '\0', text.len) : NULL;
+    if (nul != NULL)
+        return gantry_err_set(err, GANTRY_INVALID, "byte %zu: not valid JSON: a NUL byte",
+                              (size_t)(nul - text.data) + 1);
     /* whole numbers as reals: else jansson refuses those beyond 64 bits, which are text for us
      * anyway */
     json_t *json = json_loadb(text.data != NULL ? text.data : "", text.len,

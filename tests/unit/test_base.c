@@ -452,6 +452,7 @@ static void test_json_props_bad(void **state)
         {{"{\"a\":\"\\u0000\"}", 14}, "NUL"},
         {{"{\"\\u0000\":\"a\"}", 14}, "NUL"},
         {{"{\"a\":\"\0\"}", 9}, "not valid JSON"},
+        {{"{\"a\":1.5\0}", 10}, "byte 9: not valid JSON"}, /* found by fuzzing */
         {{"{\"a\":\"\xff\"}", 9}, "not valid JSON"},
         {{"{\"a\":\"\\ud800\"}", 14}, "not valid JSON"},
     };
