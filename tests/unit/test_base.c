@@ -447,7 +447,7 @@ static void test_json_props_bad(void **state)
         {{"{'a':1}", 7}, "not valid JSON"},
         {{"{\"a\":1,}", 8}, "not valid JSON"},
         {{"{\"a\":1,\n\"a\":2}", 14}, "duplicate"},
-        {{"{\"a\":{\"b\":1,\"b\":2}}", 20}, "duplicate"},
+        {{"{\"a\":{\"b\":1,\"b\":2}}", 19}, "duplicate"},
         {{"{\"key\":\nnull}", 13}, "line 2, column 1: 'key'"},
         {{"{\"a\":\"\\u0000\"}", 14}, "NUL"},
         {{"{\"\\u0000\":\"a\"}", 14}, "NUL"},
