@@ -44,9 +44,12 @@ struct sink {
     uv_work_t work;
     struct gantry_err flush_err;
     struct gt_commit commit;
-    atomic_bool commit_done;
+    struct gt_mail commit_mail; /* the commit is through; nothing else says so, hence no wake-up comes after it */
+    bool commit_done;
     struct gt_buf stored; /* what the store had at the start; ctx.state points into it */
 };
+
+static void on_commit_mail(struct gt_mail *mail);
 
 /* --- Set-up --------------------------------------------------------------------------------------------------------- */
 
@@ -77,6 +80,7 @@ static int split_topics(struct sink *sink, const char *list, struct gantry_err *
 static int setup(struct gt_task *task, struct gantry_err *err)
 {
     struct sink *sink = (struct sink *)task;
+    sink->commit_mail.run = on_commit_mail;
     gt_buf_init(&sink->state, STATE_MAX);
     gt_buf_init(&sink->stored, STATE_MAX + (64 << 10));
     const char *list = gantry_config_get(&task->config, "topicNames");
@@ -236,10 +240,14 @@ static int write_state(struct gantry_output *output, const void *data, size_t le
 static void on_commit_done(struct gt_commit *commit)
 {
     struct sink *sink = (struct sink *)((char *)commit - offsetof(struct sink, commit));
-    struct gt_task *task = &sink->task;
-    struct gt_executor *executor = task->executor;
-    atomic_store(&sink->commit_done, true);
-    gt_executor_send(executor, &task->wake_mail);
+    gt_executor_send(sink->task.executor, &sink->commit_mail);
+}
+
+static void on_commit_mail(struct gt_mail *mail)
+{
+    struct sink *sink = (struct sink *)((char *)mail - offsetof(struct sink, commit_mail));
+    sink->commit_done = true;
+    gt_task_ready(&sink->task);
 }
 
 static const struct gt_commit_ops progress_ops = {.done = on_commit_done};
@@ -285,7 +293,7 @@ static void submit_progress(struct sink *sink)
 {
     struct gantry_err err = {0};
     sink->cycle = CYCLE_COMMITTING;
-    atomic_store(&sink->commit_done, false);
+    sink->commit_done = false;
     int code = gt_store_submit(sink->task.env->store, &sink->commit, &err);
     if (code != 0) {
         end_cycle(sink);
@@ -358,7 +366,7 @@ static void begin_cycle(struct sink *sink)
 static void take_commit(struct sink *sink)
 {
     struct gt_task *task = &sink->task;
-    if (sink->cycle != CYCLE_COMMITTING || !atomic_load(&sink->commit_done))
+    if (sink->cycle != CYCLE_COMMITTING || !sink->commit_done)
         return;
     struct gantry_err err = sink->commit.err;
     end_cycle(sink);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connector that runs: its tasks, and what becomes of those that fail. A failed task starts again after a pause that
+ * doubles, from what was committed; so does a connector whose configuration could not be turned into tasks (a file system
+ * that is not mounted yet). */
+#include "worker/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include <stdlib.h>
+
+enum { CALM_MS = 60000 }; /* a task that ran for so long begins with the shortest pause again */
+
+struct member {
+    struct connector *connector;
+    struct gt_task *task; /* owned; NULL once stopped, or when the plan could not run */
+    struct gt_props props; /* owned */
+    size_t executor;
+    uv_timer_t timer; /* restart */
+    bool timer_open;
+    int64_t pause_ms, restarts; /* of restarts so far */
+    int64_t running_since_ns;
+};
+
+struct connector {
+    struct gt_worker *worker;
+    struct slot *slot;
+    char *name; /* owned */
+    struct gt_props props;
+    int64_t updated_ms;
+    const struct gt_connector_class *klass; /* NULL: unknown */
+    struct member *members;                 /* owned */
+    size_t member_count;
+    char *problem; /* owned: why there are no tasks; NULL: there are */
+    bool closing;
+    size_t open; /* tasks and timers that are not closed yet */
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    void (*settled)(void *arg);
+    void *settled_arg;
+};
+
+static void free_connector(struct connector *connector)
+{
+    for (size_t i = 0; i < connector->member_count; i++)
+        gt_props_deinit(&connector->members[i].props);
+    free(connector->members);
+    gt_props_deinit(&connector->props);
+    free(connector->problem);
+    free(connector->name);
+    free(connector);
+}
+
+static void look_for_stopped(struct connector *connector)
+{
+    if (!connector->closing || connector->open > 0)
+        return;
+    void (*stopped)(void *) = connector->stopped;
+    void *arg = connector->stopped_arg;
+    free_connector(connector);
+    stopped(arg);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct member *member = handle->data;
+    member->connector->open--;
+    look_for_stopped(member->connector);
+}
+
+static void close_timer(struct member *member)
+{
+    if (member->timer_open) {
+        member->timer_open = false;
+        uv_close((uv_handle_t *)&member->timer, on_timer_closed);
+    }
+}
+
+static void settle(struct connector *connector)
+{
+    void (*settled)(void *) = connector->settled;
+    connector->settled = NULL;
+    if (settled != NULL)
+        settled(connector->settled_arg);
+}
+
+/* --- Restarts ------------------------------------------------------------------------------------------------------- */
+
+static void on_restart(uv_timer_t *timer)
+{
+    struct member *member = timer->data;
+    struct connector *connector = member->connector;
+    if (connector->closing)
+        return;
+    if (member->task != NULL) {
+        gt_info("worker", "starting a failed task again connector=%s task=%u", connector->name,
+                gt_task_index(member->task));
+        gt_task_start(member->task);
+        return;
+    }
+    struct gt_props props;
+    gt_props_init(&props);
+    if (gt_props_copy(&props, &connector->props) == 0)
+        gt_operation_start(connector->worker, connector->name, &props, connector->updated_ms);
+    else
+        uv_timer_start(timer, on_restart, (uint64_t)member->pause_ms, 0);
+    gt_props_deinit(&props);
+}
+
+static void restart_later(struct member *member)
+{
+    const struct gt_settings *settings = member->connector->worker->settings;
+    if (settings->restart_max >= 0 && member->restarts >= settings->restart_max) {
+        gt_warn("worker", "no further restart connector=%s restarts=%lld", member->connector->name,
+                (long long)member->restarts);
+        return;
+    }
+    if (member->running_since_ns != 0 && gt_clock_mono_ns() - member->running_since_ns > CALM_MS * 1000000LL)
+        member->pause_ms = 0;
+    member->running_since_ns = 0;
+    member->pause_ms = member->pause_ms == 0 ? settings->restart_backoff_ms : member->pause_ms * 2;
+    if (member->pause_ms > settings->restart_backoff_max_ms)
+        member->pause_ms = settings->restart_backoff_max_ms;
+    member->restarts++;
+    if (!member->timer_open) {
+        uv_timer_init(&member->connector->worker->loop, &member->timer);
+        member->timer.data = member;
+        member->timer_open = true;
+        member->connector->open++;
+    }
+    uv_timer_start(&member->timer, on_restart, (uint64_t)member->pause_ms, 0);
+}
+
+/* --- Reports from tasks --------------------------------------------------------------------------------------------- */
+
+static bool all_running(const struct connector *connector)
+{
+    for (size_t i = 0; i < connector->member_count; i++) {
+        struct gt_task_status status;
+        if (connector->members[i].task == NULL)
+            return false;
+        gt_task_status(connector->members[i].task, &status);
+        if (status.state != GT_TASK_RUNNING)
+            return false;
+    }
+    return connector->member_count > 0;
+}
+
+static void on_report(struct gt_task *task, void *arg)
+{
+    struct member *member = arg;
+    struct connector *connector = member->connector;
+    struct gt_worker *worker = connector->worker;
+    struct gt_task_status status;
+    gt_task_status(task, &status);
+    switch (status.state) {
+    case GT_TASK_RUNNING:
+        if (member->running_since_ns == 0)
+            member->running_since_ns = gt_clock_mono_ns();
+        if (all_running(connector))
+            settle(connector);
+        break;
+    case GT_TASK_PAUSED:
+        settle(connector);
+        break;
+    case GT_TASK_FAILED:
+        settle(connector);
+        if (!connector->closing)
+            restart_later(member);
+        break;
+    case GT_TASK_STOPPED:
+        gt_task_free(task);
+        member->task = NULL;
+        worker->executor_loads[member->executor]--;
+        worker->tasks--;
+        connector->open--;
+        look_for_stopped(connector);
+        gt_worker_look_for_end(worker);
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- Opening and closing -------------------------------------------------------------------------------------------- */
+
+static int start_member(struct member *member, const struct plan *plan, size_t index, struct gantry_err *err)
+{
+    struct connector *connector = member->connector;
+    struct gt_worker *worker = connector->worker;
+    member->executor = gt_worker_place(worker, plan->klass->connector->kind);
+    struct gt_task_setup setup = {
+        .env = &worker->task_env,
+        .klass = plan->klass,
+        .executor = worker->executors[member->executor],
+        .connector = connector->name,
+        .index = (uint32_t)index,
+        .count = (uint32_t)plan->task_count,
+        .config = &plan->tasks[index].config,
+        .converter = plan->converter,
+        .report = on_report,
+        .arg = member,
+    };
+    int code = gt_task_new(&setup, &member->task, err);
+    if (code != 0)
+        return code;
+    worker->executor_loads[member->executor]++;
+    worker->tasks++;
+    connector->open++;
+    gt_task_start(member->task);
+    return 0;
+}
+
+static void set_problem(struct connector *connector, const char *text)
+{
+    free(connector->problem);
+    connector->problem = strdup(text);
+    gt_error("worker", "connector cannot run connector=%s: %s", connector->name, text);
+}
+
+struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot, struct gt_props *props,
+                                    int64_t updated_ms, struct plan *plan)
+{
+    struct connector *connector = calloc(1, sizeof *connector);
+    size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 1;
+    if (connector == NULL)
+        return NULL;
+    connector->worker = worker;
+    connector->updated_ms = updated_ms;
+    connector->klass = plan->klass;
+    connector->props = *props;
+    gt_props_init(props);
+    connector->name = strdup(slot->name);
+    connector->slot = slot;
+    connector->members = calloc(count, sizeof *connector->members);
+    if (connector->name == NULL || connector->members == NULL) {
+        free_connector(connector);
+        return NULL;
+    }
+    connector->member_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct member *member = &connector->members[i];
+        struct gantry_err err = {0};
+        member->connector = connector;
+        gt_props_init(&member->props);
+        if (plan->outcome != GT_CREATE_OK) {
+            set_problem(connector, plan->err.text);
+            (void)gt_props_copy(&member->props, &connector->props); /* for show only */
+            member->pause_ms = slot->pause_ms;
+            member->restarts = slot->tries;
+            restart_later(member);
+            slot->pause_ms = member->pause_ms;
+            slot->tries = member->restarts;
+            continue;
+        }
+        member->props = plan->tasks[i].props;
+        gt_props_init(&plan->tasks[i].props);
+        slot->pause_ms = slot->tries = 0;
+        if (start_member(member, plan, i, &err) != 0)
+            set_problem(connector, err.text);
+    }
+    return connector;
+}
+
+void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg)
+{
+    connector->closing = true;
+    connector->stopped = stopped;
+    connector->stopped_arg = arg;
+    connector->settled = NULL;
+    connector->open++; /* until all have been told */
+    for (size_t i = 0; i < connector->member_count; i++) {
+        close_timer(&connector->members[i]);
+        if (connector->members[i].task != NULL)
+            gt_task_stop(connector->members[i].task);
+    }
+    connector->open--;
+    look_for_stopped(connector);
+}
+
+void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg)
+{
+    connector->settled = settled;
+    connector->settled_arg = arg;
+    if (settled != NULL && (connector->problem != NULL || all_running(connector)))
+        settle(connector);
+}
+
+/* --- Looks ---------------------------------------------------------------------------------------------------------- */
+
+const struct gt_props *gt_connector_props(const struct connector *connector)
+{
+    return &connector->props;
+}
+
+bool gt_connector_running(const struct connector *connector)
+{
+    return all_running(connector);
+}
+
+/* Copy a configuration for a reply; secrets become ***. */
+static int show_props(const struct connector *connector, const struct gt_props *from, struct gt_props *to)
+{
+    const struct gantry_connector *api = connector->klass != NULL ? connector->klass->connector : NULL;
+    gt_props_init(to);
+    for (size_t i = 0; i < from->count; i++) {
+        const struct gantry_config_def *def = gt_config_def_find(api, from->items[i].key);
+        bool secret = def != NULL && def->type == GANTRY_CONFIG_PASSWORD;
+        if (gt_props_set(to, from->items[i].key, secret ? "***" : from->items[i].value) != 0)
+            return GANTRY_NO_MEMORY;
+    }
+    return 0;
+}
+
+static int add_updated(const struct connector *connector, struct gt_props *props)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)connector->updated_ms);
+    return gt_props_set(props, "update-timestamp", text);
+}
+
+static int show_member(const struct connector *connector, const struct member *member, struct gt_task_view *view)
+{
+    struct gt_task_status status = {.state = GT_TASK_FAILED};
+    if (member->task != NULL)
+        gt_task_status(member->task, &status);
+    else
+        snprintf(status.reason, sizeof status.reason, "%s", connector->problem != NULL ? connector->problem : "");
+    int code = show_props(connector, &member->props, &view->config);
+    if (code == 0 && connector->klass != NULL)
+        code = gt_props_set(&view->config, "task-class", connector->klass->connector->task_class);
+    if (code == 0)
+        code = add_updated(connector, &view->config);
+    view->state = gt_task_state_name(status.state);
+    view->reason = strdup(status.reason);
+    return view->reason == NULL ? GANTRY_NO_MEMORY : code;
+}
+
+int gt_connector_show(const struct connector *connector, struct gt_connector_view *view)
+{
+    memset(view, 0, sizeof *view);
+    gt_props_init(&view->config);
+    view->name = strdup(connector->name);
+    view->tasks = calloc(connector->member_count + 1, sizeof *view->tasks);
+    if (view->name == NULL || view->tasks == NULL)
+        return GANTRY_NO_MEMORY;
+    int code = show_props(connector, &connector->props, &view->config);
+    if (code == 0)
+        code = add_updated(connector, &view->config);
+    for (size_t i = 0; i < connector->member_count && code == 0; i++) {
+        code = show_member(connector, &connector->members[i], &view->tasks[i]);
+        view->task_count = i + 1;
+    }
+    view->running = all_running(connector);
+    return code;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Inside the worker room. Everything here belongs to the control loop: one thread, no locks.
+ *
+ *    worker.c     opening, running, closing; signals; shutdown
+ *    service.c    requests from outside to operations
+ *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
+ *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper thread)
+ *    connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
+#ifndef GT_WORKER_INTERNAL_H
+#define GT_WORKER_INTERNAL_H
+
+#include "plugin/config_check.h"
+#include "plugin/registry.h"
+#include "rest/rest.h"
+#include "store/store.h"
+#include "task/task.h"
+#include "worker/worker.h"
+
+struct connector;
+
+/** One task as planned. In the plan's arena but for props. */
+struct plan_task {
+    struct gt_props props;        /* owned: as the user wrote it, then what split() set */
+    struct gantry_config config;  /* checked */
+};
+
+/** What a configuration comes to. */
+struct plan {
+    struct gt_arena arena;
+    const struct gt_connector_class *klass;
+    const struct gt_converter *converter;
+    struct plan_task *tasks; /* owned */
+    size_t task_count;
+
+    /* When it cannot run: */
+    enum gt_create_outcome outcome; /* GT_CREATE_OK: it can */
+    struct gantry_err err;
+    const char *missing_key; /* static, or in the arena */
+};
+
+void gt_plan_init(struct plan *plan);
+void gt_plan_deinit(struct plan *plan);
+/** Check @p props and split the work. Thread: any; may block in the connector's validate() and split(). */
+void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
+                  const struct gt_props *props);
+/** The checks that the Java worker of 2019 makes before it answers, in its order. Sets outcome and returns false when one
+ *  fails; the rest shows as a FAILED task. Thread: any. */
+bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry, const struct gt_props *props);
+
+/** All that happens to one name: the connector that runs under it, and operations that wait for their turn. */
+struct slot {
+    char *name;                  /* owned */
+    struct connector *connector; /* owned; NULL: none */
+    struct operation *head, **tail; /* the first one is under way */
+    bool closing;     /* the connector is being closed for good */
+    int64_t pause_ms; /* before the next try of a connector that cannot run */
+    int64_t tries;
+};
+
+struct gt_worker {
+    const struct gt_settings *settings;
+    char *name;   /* owned: workerId or address@pid */
+    char *member; /* owned: address@pid */
+    uv_loop_t loop;
+    bool loop_open;
+    struct gt_mailbox mailbox;
+    uv_signal_t signals[3];
+    uv_timer_t shutdown_timer;
+
+    struct gt_store *store;
+    struct gt_topics *topics;
+    struct gt_registry *registry;
+    struct gt_executor **executors; /* owned */
+    size_t *executor_loads;         /* tasks on each */
+    size_t executor_count;
+    struct gt_task_env task_env;
+    struct gt_rest *rest;
+
+    struct gt_map slots; /* name to struct slot */
+    size_t tasks;        /* that are not freed yet */
+    size_t operations;   /* that are not ended yet */
+    bool closing, rest_stopped, ended, timed_out;
+    uv_work_t rest_stop;
+};
+
+/** Close everything that is still open as soon as nothing is under way. */
+void gt_worker_look_for_end(struct gt_worker *worker);
+/** The least busy executor: sources look from the first one on, sinks from the last, so that a pair runs side by side. */
+size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind);
+
+/* --- operation.c */
+
+/** A caller's create or stop, or one of the worker's own. */
+struct operation;
+
+/** Create (or replace) the connector that the request names. */
+void gt_operation_create(struct gt_worker *worker, struct gt_request *request);
+/** Stop one connector; @p done (may be NULL) is called with @p arg at the end. */
+void gt_operation_stop(struct gt_worker *worker, const char *name,
+                       void (*done)(void *arg, const struct gantry_err *err), void *arg);
+/** Start what the store holds, at boot or again after its check failed. Takes @p props (emptied). */
+void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props, int64_t updated_ms);
+/** The worker is closing: operations that wait for something that may not come end now. */
+void gt_operations_close(struct gt_worker *worker);
+
+struct slot *gt_slot_find(struct gt_worker *worker, const char *name);
+
+/* --- connector.c */
+
+/** Make a connector and start its tasks; a plan that cannot run becomes one FAILED task. Takes @p plan and @p props
+ *  (both are emptied). NULL without memory. */
+struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot, struct gt_props *props,
+                                    int64_t updated_ms, struct plan *plan);
+/** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
+void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
+/** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no longer. */
+void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
+const struct gt_props *gt_connector_props(const struct connector *connector);
+bool gt_connector_running(const struct connector *connector);
+/** Fill @p view for a reply. 0 or GANTRY_NO_MEMORY. */
+int gt_connector_show(const struct connector *connector, struct gt_connector_view *view);
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Creating and stopping connectors. Operations on one name run one after the other; each goes through
+ *
+ *    create:  compare -> check (helper thread) -> store -> stop the old one -> start -> settle
+ *    start:              check ->                          stop the old one -> start
+ *    stop:                                      unstore -> stop the old one
+ *
+ * and never blocks the control loop. What is stored is what will run after a crash at any point. */
+#include "worker/internal.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include <stdlib.h>
+
+enum {
+    SETTLE_MS = 5000, /* how long a create waits for its tasks to run before it answers anyway */
+};
+
+enum kind { CREATE, START, STOP };
+
+struct operation {
+    struct operation *next;
+    struct gt_worker *worker;
+    struct slot *slot;
+    enum kind kind;
+
+    struct gt_request *request; /* CREATE */
+    struct gt_props props;      /* CREATE, START */
+    int64_t updated_ms;
+    enum gt_create_check check;
+    struct plan plan;
+    void (*done)(void *arg, const struct gantry_err *err); /* STOP */
+    void *arg;
+
+    enum gt_create_outcome outcome;
+    const char *missing_key;
+    struct gantry_err err;
+    uv_work_t work;
+    struct gt_commit commit;
+    struct gt_mail committed_mail;
+    uv_timer_t timer; /* SETTLE_MS */
+    bool settling;
+};
+
+static void run_next(struct slot *slot);
+
+struct slot *gt_slot_find(struct gt_worker *worker, const char *name)
+{
+    return gt_map_get(&worker->slots, gantry_view_of(name));
+}
+
+static struct slot *get_slot(struct gt_worker *worker, const char *name)
+{
+    struct slot *slot = gt_slot_find(worker, name);
+    if (slot != NULL)
+        return slot;
+    slot = calloc(1, sizeof *slot);
+    if (slot == NULL)
+        return NULL;
+    slot->tail = &slot->head;
+    slot->name = strdup(name);
+    if (slot->name == NULL || gt_map_put(&worker->slots, gantry_view_of(name), slot, NULL) != 0) {
+        free(slot->name);
+        free(slot);
+        return NULL;
+    }
+    return slot;
+}
+
+/* --- The end of an operation ---------------------------------------------------------------------------------------- */
+
+static void free_operation(struct operation *operation)
+{
+    gt_props_deinit(&operation->props);
+    gt_plan_deinit(&operation->plan);
+    gt_commit_deinit(&operation->commit);
+    free(operation);
+}
+
+static void answer(struct operation *operation)
+{
+    struct gt_request *request = operation->request;
+    if (request != NULL) {
+        request->outcome = operation->outcome;
+        request->err = operation->err;
+        request->missing_key = operation->missing_key;
+        if (operation->missing_key != NULL) {
+            /* Keys of a plan live in its arena; the request outlives it. */
+            static const char *const known[] = {"connector-class", "source-record-converter"};
+            request->missing_key = NULL;
+            for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+                if (strcmp(operation->missing_key, known[i]) == 0)
+                    request->missing_key = known[i];
+            }
+            const struct gt_connector_class *klass = operation->plan.klass;
+            const struct gantry_config_def *def =
+                gt_config_def_find(klass != NULL ? klass->connector : NULL, operation->missing_key);
+            if (request->missing_key == NULL && def != NULL)
+                request->missing_key = def->name;
+        }
+        request->done(request);
+    }
+    if (operation->done != NULL)
+        operation->done(operation->arg, &operation->err);
+}
+
+/* Answer, and let the next operation of the name begin. */
+static void finish(struct operation *operation)
+{
+    struct gt_worker *worker = operation->worker;
+    struct slot *slot = operation->slot;
+    if (operation->err.code != 0)
+        gt_warn("worker", "%s refused connector=%s: %s", operation->kind == STOP ? "stop" : "connector", slot->name,
+                operation->err.text);
+    slot->head = operation->next;
+    if (slot->head == NULL)
+        slot->tail = &slot->head;
+    worker->operations--;
+    answer(operation);
+    free_operation(operation);
+    if (slot->head != NULL) {
+        run_next(slot);
+    } else if (slot->connector == NULL) {
+        gt_map_remove(&worker->slots, gantry_view_of(slot->name));
+        free(slot->name);
+        free(slot);
+    }
+    gt_worker_look_for_end(worker);
+}
+
+static void refuse(struct operation *operation, enum gt_create_outcome outcome, const struct gantry_err *err)
+{
+    operation->outcome = outcome;
+    operation->err = *err;
+    finish(operation);
+}
+
+/* --- Settle --------------------------------------------------------------------------------------------------------- */
+
+static void on_settle_closed(uv_handle_t *handle)
+{
+    finish(handle->data);
+}
+
+static void end_settling(void *arg)
+{
+    struct operation *operation = arg;
+    if (!operation->settling)
+        return;
+    operation->settling = false;
+    uv_close((uv_handle_t *)&operation->timer, on_settle_closed);
+}
+
+static void on_settle_timeout(uv_timer_t *timer)
+{
+    struct operation *operation = timer->data;
+    if (operation->slot->connector != NULL)
+        gt_connector_await(operation->slot->connector, NULL, NULL);
+    end_settling(operation);
+}
+
+/* --- Start ---------------------------------------------------------------------------------------------------------- */
+
+static void start(struct operation *operation)
+{
+    struct gt_worker *worker = operation->worker;
+    struct slot *slot = operation->slot;
+    if (operation->kind == STOP || worker->closing) {
+        finish(operation);
+        return;
+    }
+    slot->connector =
+        gt_connector_open(worker, slot, &operation->props, operation->updated_ms, &operation->plan);
+    if (slot->connector == NULL) {
+        gantry_err_set(&operation->err, GANTRY_NO_MEMORY, "no memory for connector %s", slot->name);
+        operation->outcome = GT_CREATE_FAILED;
+        finish(operation);
+        return;
+    }
+    if (operation->kind == START) {
+        finish(operation);
+        return;
+    }
+    operation->settling = true;
+    uv_timer_init(&worker->loop, &operation->timer);
+    operation->timer.data = operation;
+    uv_timer_start(&operation->timer, on_settle_timeout, SETTLE_MS, 0);
+    gt_connector_await(slot->connector, end_settling, operation);
+}
+
+static void on_old_stopped(void *arg)
+{
+    struct operation *operation = arg;
+    operation->slot->connector = NULL;
+    start(operation);
+}
+
+static void stop_old(struct operation *operation)
+{
+    if (operation->slot->connector != NULL)
+        gt_connector_close(operation->slot->connector, on_old_stopped, operation);
+    else
+        start(operation);
+}
+
+/* --- Store ---------------------------------------------------------------------------------------------------------- */
+
+static void on_committed_mail(struct gt_mail *mail)
+{
+    struct operation *operation = (struct operation *)((char *)mail - offsetof(struct operation, committed_mail));
+    if (operation->commit.err.code != 0)
+        refuse(operation, GT_CREATE_FAILED, &operation->commit.err);
+    else
+        stop_old(operation);
+}
+
+/* Thread: the committer. */
+static void on_committed(struct gt_commit *commit)
+{
+    struct operation *operation = (struct operation *)((char *)commit - offsetof(struct operation, commit));
+    gt_mailbox_send(&operation->worker->mailbox, &operation->committed_mail);
+}
+
+static const struct gt_commit_ops config_ops = {.done = on_committed};
+
+static void add_config(struct operation *operation)
+{
+    struct gt_props stored;
+    struct gt_buf value;
+    char updated[32];
+    gt_props_init(&stored);
+    gt_buf_init(&value, 8 << 20);
+    snprintf(updated, sizeof updated, "%lld", (long long)operation->updated_ms);
+    int code = gt_props_copy(&stored, &operation->props);
+    if (code == 0)
+        code = gt_props_set(&stored, "update-timestamp", updated);
+    if (code == 0)
+        code = gt_json_add_props(&value, &stored);
+    if (code == 0)
+        gt_commit_put(&operation->commit, GT_TABLE_CONNECTORS, gantry_view_of(operation->slot->name),
+                      gt_buf_view(&value));
+    else
+        operation->commit.changes.error = code;
+    gt_buf_deinit(&value);
+    gt_props_deinit(&stored);
+}
+
+static void store(struct operation *operation)
+{
+    if (operation->kind == CREATE)
+        add_config(operation);
+    else
+        gt_commit_delete(&operation->commit, GT_TABLE_CONNECTORS, gantry_view_of(operation->slot->name));
+    operation->committed_mail.run = on_committed_mail;
+    struct gantry_err err = {0};
+    if (gt_store_submit(operation->worker->store, &operation->commit, &err) != 0)
+        refuse(operation, GT_CREATE_FAILED, &err);
+}
+
+/* --- Check ---------------------------------------------------------------------------------------------------------- */
+
+/* Thread: libuv's helper threads. */
+static void run_check(uv_work_t *work)
+{
+    struct operation *operation = work->data;
+    const struct gt_registry *registry = operation->worker->registry;
+    if (operation->check == GT_CHECK_CLASS_2019) {
+        if (!gt_plan_check_2019(&operation->plan, registry, &operation->props))
+            return;
+        /* What the Java worker looks at only while the task runs does not decide the answer. */
+        gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
+        operation->outcome = GT_CREATE_OK;
+        return;
+    }
+    gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
+}
+
+static void after_check(uv_work_t *work, int status)
+{
+    struct operation *operation = work->data;
+    struct plan *plan = &operation->plan;
+    (void)status; /* nothing cancels it */
+    struct gantry_err closed;
+    gantry_err_set(&closed, GANTRY_CLOSED, "the worker is stopping");
+    if (operation->worker->closing) {
+        refuse(operation, GT_CREATE_FAILED, &closed);
+        return;
+    }
+    bool tolerated = operation->kind == START ||
+                     (operation->check == GT_CHECK_CLASS_2019 && operation->outcome == GT_CREATE_OK);
+    if (plan->outcome != GT_CREATE_OK && !tolerated) {
+        operation->missing_key = plan->missing_key;
+        refuse(operation, plan->outcome, &plan->err);
+        return;
+    }
+    if (operation->kind == CREATE)
+        store(operation);
+    else
+        stop_old(operation);
+}
+
+static void check(struct operation *operation)
+{
+    operation->work.data = operation;
+    operation->outcome = operation->check == GT_CHECK_CLASS_2019 ? GT_CREATE_FAILED : GT_CREATE_OK;
+    uv_queue_work(&operation->worker->loop, &operation->work, run_check, after_check);
+}
+
+/* --- Begin ---------------------------------------------------------------------------------------------------------- */
+
+static void run_next(struct slot *slot)
+{
+    struct operation *operation = slot->head;
+    struct gantry_err err;
+    if (operation->worker->closing) {
+        gantry_err_set(&err, GANTRY_CLOSED, "the worker is stopping");
+        refuse(operation, GT_CREATE_FAILED, &err);
+        return;
+    }
+    switch (operation->kind) {
+    case CREATE:
+        if (slot->connector != NULL &&
+            gt_props_equal(gt_connector_props(slot->connector), &operation->props, "update-timestamp")) {
+            operation->outcome = GT_CREATE_SAME;
+            finish(operation);
+            return;
+        }
+        check(operation);
+        break;
+    case START:
+        check(operation);
+        break;
+    case STOP:
+        if (slot->connector == NULL)
+            finish(operation);
+        else
+            store(operation);
+        break;
+    }
+}
+
+static struct operation *new_operation(struct gt_worker *worker, enum kind kind)
+{
+    struct operation *operation = calloc(1, sizeof *operation);
+    if (operation == NULL)
+        return NULL;
+    operation->worker = worker;
+    operation->kind = kind;
+    gt_props_init(&operation->props);
+    gt_plan_init(&operation->plan);
+    gt_commit_init(&operation->commit, &config_ops);
+    return operation;
+}
+
+static int enqueue(struct operation *operation, const char *name)
+{
+    struct slot *slot = get_slot(operation->worker, name);
+    if (slot == NULL)
+        return GANTRY_NO_MEMORY;
+    bool idle = slot->head == NULL;
+    operation->slot = slot;
+    *slot->tail = operation;
+    slot->tail = &operation->next;
+    operation->worker->operations++;
+    if (idle)
+        run_next(slot);
+    return 0;
+}
+
+void gt_operation_create(struct gt_worker *worker, struct gt_request *request)
+{
+    struct operation *operation = new_operation(worker, CREATE);
+    int code = operation == NULL ? GANTRY_NO_MEMORY : gt_props_copy(&operation->props, &request->config);
+    if (code == 0) {
+        operation->request = request;
+        operation->check = request->check;
+        operation->updated_ms = gt_clock_wall_ms();
+        (void)gt_props_remove(&operation->props, "update-timestamp"); /* the worker's own */
+        code = enqueue(operation, request->name);
+    }
+    if (code != 0) {
+        if (operation != NULL)
+            free_operation(operation);
+        request->outcome = GT_CREATE_FAILED;
+        gantry_err_set(&request->err, code, "no memory for connector %s", request->name);
+        request->done(request);
+    }
+}
+
+void gt_operation_stop(struct gt_worker *worker, const char *name,
+                       void (*done)(void *arg, const struct gantry_err *err), void *arg)
+{
+    struct gantry_err err = {0};
+    struct operation *operation = new_operation(worker, STOP);
+    if (operation != NULL) {
+        operation->done = done;
+        operation->arg = arg;
+        if (enqueue(operation, name) == 0)
+            return;
+        free_operation(operation);
+    }
+    gantry_err_set(&err, GANTRY_NO_MEMORY, "no memory to stop connector %s", name);
+    if (done != NULL)
+        done(arg, &err);
+}
+
+void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props, int64_t updated_ms)
+{
+    struct operation *operation = new_operation(worker, START);
+    if (operation != NULL) {
+        operation->props = *props;
+        operation->updated_ms = updated_ms;
+        gt_props_init(props);
+        if (enqueue(operation, name) == 0)
+            return;
+        free_operation(operation);
+    }
+    gt_error("worker", "no memory to start connector=%s", name);
+}
+
+void gt_operations_close(struct gt_worker *worker)
+{
+    size_t cursor = 0;
+    struct gantry_view key;
+    void *value;
+    while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
+        struct slot *slot = value;
+        if (slot->head != NULL && slot->head->settling)
+            on_settle_timeout(&slot->head->timer);
+    }
+}

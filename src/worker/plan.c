@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a configuration to a plan. Runs on a helper thread, because a connector's own checks may block. */
+#include "worker/internal.h"
+
+#include "base/log.h"
+#include "convert/converter.h"
+#include <stdlib.h>
+
+void gt_plan_init(struct plan *plan)
+{
+    memset(plan, 0, sizeof *plan);
+    gt_arena_init(&plan->arena, 4096, 0);
+}
+
+void gt_plan_deinit(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->task_count; i++)
+        gt_props_deinit(&plan->tasks[i].props);
+    free(plan->tasks);
+    gt_arena_deinit(&plan->arena);
+    memset(plan, 0, sizeof *plan);
+}
+
+/* A finding's text names its key already when the table made it. */
+static bool first_missing(struct plan *plan, const struct gt_findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        if (findings->items[i].missing && !findings->items[i].warning) {
+            plan->missing_key = gt_arena_strdup(&plan->arena, findings->items[i].key);
+            return plan->missing_key != NULL;
+        }
+    }
+    return false;
+}
+
+static void refuse(struct plan *plan, enum gt_create_outcome outcome, const struct gt_findings *findings)
+{
+    plan->outcome = outcome;
+    gt_findings_to_err(findings, &plan->err);
+}
+
+static bool find_class(struct plan *plan, const struct gt_registry *registry, const char *class_name)
+{
+    plan->klass = gt_registry_find(registry, class_name);
+    if (plan->klass != NULL)
+        return true;
+    const char *names[64];
+    size_t count = 0;
+    const struct gt_connector_class *klass;
+    for (size_t i = 0; (klass = gt_registry_at(registry, i)) != NULL && count < 64; i++)
+        names[count++] = klass->connector->class_names[0];
+    const char *near = gt_nearest(class_name, names, count);
+    gantry_err_set(&plan->err, GANTRY_NOT_FOUND,
+                   "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them",
+                   class_name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                   near != NULL ? "'?" : "");
+    plan->outcome = GT_CREATE_UNKNOWN_CLASS;
+    return false;
+}
+
+/* --- Splitting ------------------------------------------------------------------------------------------------------ */
+
+struct splitting {
+    struct gantry_task_list api; /* first */
+    struct plan *plan;
+    const struct gt_props *props;
+};
+
+static int begin_task(struct gantry_task_list *list)
+{
+    struct splitting *splitting = (struct splitting *)list;
+    struct plan *plan = splitting->plan;
+    struct plan_task *grown = realloc(plan->tasks, (plan->task_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return GANTRY_NO_MEMORY;
+    plan->tasks = grown;
+    struct plan_task *task = &plan->tasks[plan->task_count++];
+    memset(task, 0, sizeof *task);
+    gt_props_init(&task->props);
+    return gt_props_copy(&task->props, splitting->props);
+}
+
+static int set_key(struct gantry_task_list *list, const char *key, const char *value)
+{
+    struct plan *plan = ((struct splitting *)list)->plan;
+    if (plan->task_count == 0)
+        return GANTRY_INVALID;
+    return gt_props_set(&plan->tasks[plan->task_count - 1].props, key, value);
+}
+
+static bool split(struct plan *plan, const struct gantry_config *config, const struct gt_props *props)
+{
+    struct splitting splitting = {
+        .api = {sizeof splitting.api, begin_task, set_key}, .plan = plan, .props = props};
+    const struct gantry_connector *connector = plan->klass->connector;
+    uint32_t most = (uint32_t)gantry_config_get_int(config, "tasks.max", 1);
+    int code = connector->split != NULL
+                   ? connector->split(plan->klass->plugin_state, config, most, &splitting.api, &plan->err)
+                   : begin_task(&splitting.api);
+    if (code == 0 && (plan->task_count == 0 || plan->task_count > most))
+        code = gantry_err_set(&plan->err, GANTRY_INVALID, "the connector split its work into %zu tasks, 1 to %u allowed",
+                              plan->task_count, most);
+    if (code != 0 && plan->err.code == 0)
+        gantry_err_set(&plan->err, code, "the connector could not split its work: %s", gantry_error_text(code));
+    if (code != 0)
+        plan->outcome = GT_CREATE_INVALID;
+    return code == 0;
+}
+
+/* --- All of it ------------------------------------------------------------------------------------------------------ */
+
+static void check_converter(struct plan *plan, const struct gantry_config *config, struct gt_findings *findings)
+{
+    const char *name = gantry_config_get(config, "source-record-converter");
+    plan->converter = gt_converter_find(name);
+    if (plan->converter != NULL)
+        return;
+    struct gantry_err text;
+    char known[256] = "";
+    for (const char *const *at = gt_converter_names(); *at != NULL; at++) {
+        size_t len = strlen(known);
+        snprintf(known + len, sizeof known - len, "%s%s", len > 0 ? ", " : "", *at);
+    }
+    gantry_err_set(&text, GANTRY_INVALID, "source-record-converter: there is no converter '%s'; known: %s", name,
+                   known);
+    gt_findings_add(findings, "source-record-converter", false, false, text.text);
+}
+
+static void check_tasks(struct plan *plan, struct gt_findings *findings)
+{
+    for (size_t i = 0; i < plan->task_count && gt_findings_errors(findings) == 0; i++)
+        gt_config_check(plan->klass->connector, &plan->tasks[i].props, findings, &plan->arena,
+                        &plan->tasks[i].config);
+}
+
+void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
+                  const struct gt_props *props)
+{
+    struct gantry_config config;
+    struct gt_findings findings;
+    gt_findings_init(&findings);
+    const char *class_name = gt_config_value(NULL, props, "connector.class");
+    if (class_name == NULL || *class_name == '\0') {
+        plan->outcome = GT_CREATE_MISSING_KEY;
+        plan->missing_key = "connector-class";
+        gantry_err_set(&plan->err, GANTRY_INVALID,
+                       "connector-class: required; `gantry connector classes` lists the classes there are");
+        goto out;
+    }
+    if (!find_class(plan, registry, class_name))
+        goto out;
+    int code = gt_config_check(plan->klass->connector, props, &findings, &plan->arena, &config);
+    if (code == 0)
+        check_converter(plan, &config, &findings);
+    if (code == 0 && plan->klass->connector->validate != NULL)
+        plan->klass->connector->validate(plan->klass->plugin_state, name, &config, &findings.api);
+    if (code == GANTRY_NO_MEMORY || findings.no_memory) {
+        plan->outcome = GT_CREATE_FAILED;
+        gantry_err_set(&plan->err, GANTRY_NO_MEMORY, "out of memory");
+    } else if (gt_findings_errors(&findings) > 0) {
+        refuse(plan, first_missing(plan, &findings) ? GT_CREATE_MISSING_KEY : GT_CREATE_INVALID, &findings);
+    } else if (split(plan, &config, props)) {
+        check_tasks(plan, &findings);
+        if (gt_findings_errors(&findings) > 0)
+            refuse(plan, GT_CREATE_INVALID, &findings);
+    }
+    for (size_t i = 0; i < findings.count; i++) {
+        if (findings.items[i].warning)
+            gt_warn("worker", "connector=%s %s", name, findings.items[i].text);
+    }
+out:
+    gt_findings_deinit(&findings);
+}
+
+static bool missing_2019(struct plan *plan, const char *key)
+{
+    plan->outcome = GT_CREATE_MISSING_KEY;
+    plan->missing_key = key;
+    gantry_err_set(&plan->err, GANTRY_INVALID, "Request config key: %s", key);
+    return false;
+}
+
+bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry, const struct gt_props *props)
+{
+    static const char *const required[] = {"source-record-converter", "connector-class"};
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (gt_config_value(NULL, props, required[i]) == NULL)
+            return missing_2019(plan, required[i]);
+    }
+    if (!find_class(plan, registry, gt_config_value(NULL, props, "connector.class")))
+        return false;
+    const struct gantry_connector *connector = plan->klass->connector;
+    for (size_t i = 0; i < connector->def_count; i++) {
+        const struct gantry_config_def *def = &connector->defs[i];
+        const char *value = gt_config_value(connector, props, def->name);
+        if ((def->flags & GANTRY_CONFIG_REQUIRED) != 0 && value == NULL)
+            return missing_2019(plan, def->name);
+    }
+    return true;
+}

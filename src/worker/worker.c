@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, running and closing a worker.
+ *
+ * The end, by signal: the listener stops taking requests (beside the loop, which still answers those it has), operations end,
+ * tasks stop and are committed; when nothing is left the loop ends. After shutdown.timeout.ms the process ends anyway: what
+ * is committed is safe however it ends. */
+#include "worker/internal.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "store/tables.h"
+#include "worker/java_import.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* --- Names and limits ----------------------------------------------------------------------------------------------- */
+
+/* The first address that others could reach, as the Java worker shows it. */
+static void find_address(char *out, size_t size)
+{
+    uv_interface_address_t *all = NULL;
+    int count = 0;
+    snprintf(out, size, "127.0.0.1");
+    if (uv_interface_addresses(&all, &count) != 0)
+        return;
+    for (int i = 0; i < count; i++) {
+        if (!all[i].is_internal && all[i].address.address4.sin_family == AF_INET) {
+            uv_ip4_name(&all[i].address.address4, out, size);
+            break;
+        }
+    }
+    uv_free_interface_addresses(all, count);
+}
+
+static int name_worker(struct gt_worker *worker, struct gantry_err *err)
+{
+    char address[64];
+    find_address(address, sizeof address);
+    if (asprintf(&worker->member, "%s@%ld", address, (long)getpid()) < 0)
+        worker->member = NULL;
+    const char *given = worker->settings->worker_id;
+    if (worker->member != NULL)
+        worker->name = strdup(given != NULL && *given != '\0' ? given : worker->member);
+    return worker->name != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+}
+
+/* Each followed file is a descriptor, so take all that are allowed. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        gt_warn("worker", "the limit of open files stays at %llu", (unsigned long long)limit.rlim_cur);
+}
+
+size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind)
+{
+    size_t count = worker->executor_count, best = kind == GANTRY_SOURCE ? 0 : count - 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = kind == GANTRY_SOURCE ? i : count - 1 - i;
+        if (worker->executor_loads[at] < worker->executor_loads[best])
+            best = at;
+    }
+    return best;
+}
+
+/* --- A Java worker's store ------------------------------------------------------------------------------------------ */
+
+static void import_connector(struct gt_commit *commit, const struct gt_java_connector *connector)
+{
+    struct gt_buf value;
+    gt_buf_init(&value, 8 << 20);
+    if (gt_json_add_props(&value, &connector->config) == 0)
+        gt_commit_put(commit, GT_TABLE_CONNECTORS, gantry_view_of(connector->name), gt_buf_view(&value));
+    else
+        commit->changes.error = value.error;
+    gt_buf_deinit(&value);
+    gt_info("worker", "imported a connector of the Java worker connector=%s", connector->name);
+}
+
+/* The Java worker keeps positions by file alone; here they belong to a connector: to each that reads the file. */
+static void import_position(struct gt_commit *commit, const struct gt_java_store *java,
+                            const struct gt_java_position *position)
+{
+    struct gt_buf partition, stand, value;
+    gt_buf_init(&partition, 64 << 10);
+    gt_buf_init(&stand, 1024);
+    gt_buf_init(&value, 128 << 10);
+    gt_buf_add_str(&partition, "{\"filename\":");
+    gt_json_add_string(&partition, gantry_view_of(position->filename));
+    gt_buf_add_str(&partition, "}");
+    gt_buf_addf(&stand, "{\"nextPosition\":%lld}", (long long)position->bytes);
+    gt_position_record_write(&value, gt_buf_view(&partition), gt_buf_view(&stand));
+    for (size_t i = 0; i < java->connector_count; i++) {
+        const char *filename = gt_props_get(&java->connectors[i].config, "filename");
+        if (filename == NULL || strcmp(filename, position->filename) != 0)
+            continue;
+        struct gantry_view view = gt_buf_view(&partition);
+        struct gt_key key;
+        gt_key_position(&key, java->connectors[i].name, &view);
+        gt_commit_put(commit, GT_TABLE_POSITIONS, gt_key_view(&key), gt_buf_view(&value));
+    }
+    gt_info("worker", "imported a position of the Java worker file=%s chars=%lld bytes=%lld", position->filename,
+            (long long)position->chars, (long long)position->bytes);
+    gt_buf_deinit(&partition);
+    gt_buf_deinit(&stand);
+    gt_buf_deinit(&value);
+}
+
+static int import_java(struct gt_worker *worker, struct gantry_err *err)
+{
+    static const struct gt_commit_ops no_ops = {0};
+    const char *folder = worker->settings->store;
+    struct gt_buf mark;
+    gt_buf_init(&mark, 64);
+    int known = gt_store_get(worker->store, GT_TABLE_META, gantry_view_of("java-import"), &mark, NULL);
+    gt_buf_deinit(&mark);
+    if (known == 0 || !gt_java_store_present(folder))
+        return 0;
+    struct gt_java_store java;
+    int code = gt_java_store_read(folder, &java, err);
+    if (code != 0)
+        return code;
+    struct gt_commit commit;
+    gt_commit_init(&commit, &no_ops);
+    for (size_t i = 0; i < java.connector_count; i++)
+        import_connector(&commit, &java.connectors[i]);
+    for (size_t i = 0; i < java.position_count; i++) {
+        const struct gt_java_position *position = &java.positions[i];
+        if (position->problem == NULL)
+            import_position(&commit, &java, position);
+        else
+            gt_warn("worker",
+                    "a position of the Java worker is not taken over, its file is read from the start file=%s "
+                    "chars=%lld: %s",
+                    position->filename, (long long)position->chars, position->problem);
+    }
+    gt_commit_put(&commit, GT_TABLE_META, gantry_view_of("java-import"), gantry_view_of("done"));
+    code = gt_store_commit_now(worker->store, &commit, err);
+    gt_commit_deinit(&commit);
+    gt_java_store_deinit(&java);
+    return code;
+}
+
+/* --- Opening -------------------------------------------------------------------------------------------------------- */
+
+static int open_data(struct gt_worker *worker, struct gantry_err *err)
+{
+    const struct gt_settings *settings = worker->settings;
+    struct gt_topics_settings topics = {
+        .segment_bytes = settings->segment_bytes,
+        .compression = settings->compression,
+        .retention_ms = settings->retention_ms,
+        .retention_bytes = settings->retention_bytes,
+        .retention_unread = settings->retention_force,
+        .disk_reserve = settings->disk_reserve,
+    };
+    int code = gt_store_open(settings->store, 0, &worker->store, err);
+    if (code == 0)
+        code = import_java(worker, err);
+    if (code == 0)
+        code = gt_topics_open(worker->store, &topics, &worker->topics, err);
+    if (code == 0)
+        code = gt_registry_open(&settings->given, &worker->registry, err);
+    if (code == 0)
+        code = gt_store_start(worker->store, err);
+    return code;
+}
+
+static int open_executors(struct gt_worker *worker, struct gantry_err *err)
+{
+    size_t count = worker->settings->executors > 0 ? (size_t)worker->settings->executors
+                                                   : (size_t)uv_available_parallelism();
+    worker->executors = calloc(count, sizeof(*worker->executors));
+    worker->executor_loads = calloc(count, sizeof *worker->executor_loads);
+    if (worker->executors == NULL || worker->executor_loads == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu executors", count);
+    int code = 0;
+    while (worker->executor_count < count && code == 0) {
+        char name[16];
+        snprintf(name, sizeof name, "gt-exec-%zu", worker->executor_count % 1000);
+        code = gt_executor_open(name, &worker->executors[worker->executor_count], err);
+        worker->executor_count += code == 0;
+    }
+    return code;
+}
+
+static void on_signal(uv_signal_t *handle, int number);
+
+static int open_loop(struct gt_worker *worker, struct gantry_err *err)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    int rc = uv_loop_init(&worker->loop);
+    if (rc != 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s", uv_strerror(rc));
+    rc = gt_mailbox_init(&worker->mailbox, &worker->loop);
+    if (rc != 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s", uv_strerror(rc));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        uv_signal_init(&worker->loop, &worker->signals[i]);
+        worker->signals[i].data = worker;
+        rc = uv_signal_start(&worker->signals[i], on_signal, numbers[i]);
+        if (rc != 0)
+            return gantry_err_set(err, GANTRY_IO, "cannot wait for signals: %s", uv_strerror(rc));
+    }
+    uv_timer_init(&worker->loop, &worker->shutdown_timer);
+    worker->shutdown_timer.data = worker;
+    worker->loop_open = true;
+    return 0;
+}
+
+static int open_rest(struct gt_worker *worker, struct gantry_err *err)
+{
+    const struct gt_settings *settings = worker->settings;
+    struct gt_rest_settings rest = {
+        .address = settings->rest_address,
+        .port = settings->rest_port,
+        .token = settings->rest_token,
+        .insecure = settings->rest_insecure,
+        .allowed_hosts = settings->rest_hosts,
+    };
+    int code = gt_rest_dialect_parse(settings->rest_dialect, &rest.dialect, err);
+    return code == 0 ? gt_rest_start(&rest, worker, &worker->rest, err) : code;
+}
+
+struct booting {
+    struct gt_worker *worker;
+    struct gantry_err *err;
+};
+
+static int boot_connector(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct booting *booting = arg;
+    struct gt_props props;
+    struct gantry_err reason = {0};
+    gt_props_init(&props);
+    char *name = strndup(key.data, key.len);
+    int code = name == NULL ? GANTRY_NO_MEMORY : gt_json_parse_props(&props, value, &reason);
+    if (code == 0) {
+        const char *updated = gt_props_get(&props, "update-timestamp");
+        int64_t updated_ms = updated != NULL ? strtoll(updated, NULL, 10) : gt_clock_wall_ms();
+        (void)gt_props_remove(&props, "update-timestamp");
+        gt_operation_start(booting->worker, name, &props, updated_ms);
+    } else {
+        gantry_err_set(booting->err, code, "the stored configuration of connector %.*s cannot be read: %s",
+                       GT_VIEW_ARGS(key), reason.text);
+    }
+    gt_props_deinit(&props);
+    free(name);
+    return code;
+}
+
+int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, struct gantry_err *err)
+{
+    struct gt_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    worker->settings = settings;
+    gt_map_init(&worker->slots);
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed socket is an error of one write, not of the worker */
+    raise_file_limit();
+    int code = open_loop(worker, err);
+    if (code == 0)
+        code = name_worker(worker, err);
+    if (code == 0)
+        code = open_data(worker, err);
+    if (code == 0)
+        code = open_executors(worker, err);
+    worker->task_env = (struct gt_task_env){
+        .store = worker->store,
+        .topics = worker->topics,
+        .runtime = worker->registry != NULL ? gt_registry_runtime(worker->registry) : NULL,
+        .control = &worker->mailbox,
+        .commit_bytes = settings->commit_bytes,
+        .sink_commit_ms = settings->sink_commit_ms,
+        .sink_commit_bytes = settings->sink_commit_bytes,
+    };
+    struct booting booting = {worker, err};
+    if (code == 0)
+        code = open_rest(worker, err);
+    if (code == 0)
+        code = gt_store_scan(worker->store, GT_TABLE_CONNECTORS, (struct gantry_view){NULL, 0}, boot_connector,
+                             &booting, err);
+    if (code != 0) {
+        gt_worker_close(worker);
+        return code;
+    }
+    gt_info("worker", "listening address=%s port=%d store=%s", settings->rest_address, gt_rest_port(worker->rest),
+            gt_store_folder(worker->store));
+    gt_info("worker", "The worker [%s] boot success.", worker->name);
+    *ret = worker;
+    return 0;
+}
+
+/* --- The end -------------------------------------------------------------------------------------------------------- */
+
+static void on_connector_closed(void *arg)
+{
+    struct slot *slot = arg;
+    slot->connector = NULL;
+}
+
+/* Connectors without an operation under way; the others are closed when theirs ends. */
+static void close_connectors(struct gt_worker *worker)
+{
+    size_t cursor = 0;
+    struct gantry_view key;
+    void *value;
+    while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
+        struct slot *slot = value;
+        if (slot->head == NULL && slot->connector != NULL && !slot->closing) {
+            slot->closing = true;
+            gt_connector_close(slot->connector, on_connector_closed, slot);
+        }
+    }
+}
+
+void gt_worker_look_for_end(struct gt_worker *worker)
+{
+    if (!worker->closing || worker->ended)
+        return;
+    close_connectors(worker);
+    if (worker->operations > 0 || worker->tasks > 0 || !worker->rest_stopped)
+        return;
+    worker->ended = true;
+    for (size_t i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&worker->signals[i], NULL);
+    uv_close((uv_handle_t *)&worker->shutdown_timer, NULL);
+    gt_mailbox_close(&worker->mailbox, NULL);
+}
+
+/* Thread: libuv's helper threads. */
+static void run_rest_stop(uv_work_t *work)
+{
+    struct gt_worker *worker = work->data;
+    gt_rest_stop(worker->rest);
+}
+
+static void after_rest_stop(uv_work_t *work, int status)
+{
+    struct gt_worker *worker = work->data;
+    (void)status;
+    worker->rest = NULL;
+    worker->rest_stopped = true;
+    gt_worker_look_for_end(worker);
+}
+
+static void on_shutdown_timeout(uv_timer_t *timer)
+{
+    struct gt_worker *worker = timer->data;
+    worker->timed_out = true;
+    uv_stop(&worker->loop);
+}
+
+static void begin_end(struct gt_worker *worker)
+{
+    worker->closing = true;
+    uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout, (uint64_t)worker->settings->shutdown_ms, 0);
+    worker->rest_stop.data = worker;
+    if (worker->rest != NULL)
+        uv_queue_work(&worker->loop, &worker->rest_stop, run_rest_stop, after_rest_stop);
+    else
+        worker->rest_stopped = true;
+    gt_operations_close(worker);
+    gt_worker_look_for_end(worker);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct gt_worker *worker = handle->data;
+    if (worker->closing)
+        return;
+    gt_info("worker", "stopping signal=%s", number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP");
+    begin_end(worker);
+}
+
+int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
+{
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    if (worker->timed_out)
+        return gantry_err_set(err, GANTRY_TIMEOUT,
+                              "%zu tasks had not stopped after %lld ms (shutdown.timeout.ms); what is committed is safe",
+                              worker->tasks, (long long)worker->settings->shutdown_ms);
+    gt_info("worker", "stopped");
+    return 0;
+}
+
+static void free_slots(struct gt_worker *worker)
+{
+    size_t cursor = 0;
+    struct gantry_view key;
+    void *value;
+    while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
+        struct slot *slot = value;
+        free(slot->name);
+        free(slot);
+    }
+    gt_map_deinit(&worker->slots);
+}
+
+void gt_worker_close(struct gt_worker *worker)
+{
+    if (worker == NULL || worker->timed_out)
+        return; /* threads may still be at work: the process's end is theirs */
+    if (worker->loop_open && !worker->ended) { /* opening failed, or it was never run */
+        begin_end(worker);
+        uv_run(&worker->loop, UV_RUN_DEFAULT);
+    }
+    gt_rest_stop(worker->rest);
+    for (size_t i = 0; i < worker->executor_count; i++)
+        gt_executor_close(worker->executors[i]);
+    if (worker->store != NULL)
+        gt_store_stop(worker->store);
+    gt_topics_close(worker->topics);
+    gt_registry_close(worker->registry);
+    gt_store_close(worker->store);
+    if (worker->loop_open)
+        uv_loop_close(&worker->loop);
+    free_slots(worker);
+    free(worker->executors);
+    free(worker->executor_loads);
+    free(worker->name);
+    free(worker->member);
+    free(worker);
+}
