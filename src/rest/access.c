@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Access rules. An Origin must name the very host and port that the request was sent to; a Host must be an IP address,
- * localhost, this machine's name beyond loopback, or a name that the operator listed. */
+/* Access rules. An Origin must name the very host and port that the request was sent to; a Host
+ * must be an IP address, localhost, this machine's name beyond loopback, or a name that the
+ * operator listed. */
 #include "rest/access.h"
 
 #include <arpa/inet.h>
@@ -44,11 +45,12 @@ int gt_access_init(struct gt_access *access, const struct gt_rest_settings *sett
     if (rc != 0)
         return rc;
     if (!loopback && !is_given(settings->token) && !settings->insecure)
-        return gantry_err_set(err, GANTRY_DENIED,
-                              "rest.address %s is beyond loopback and rest.token is not set: anybody "
-                              "could control this worker; set rest.token (or rest.token.file), or "
-                              "rest.insecure=true if that is meant",
-                              settings->address);
+        return gantry_err_set(
+            err, GANTRY_DENIED,
+            "rest.address %s is beyond loopback and rest.token is not set: anybody "
+            "could control this worker; set rest.token (or rest.token.file), or "
+            "rest.insecure=true if that is meant",
+            settings->address);
     if (is_given(settings->token))
         access->token = strdup(settings->token);
     if (is_given(settings->allowed_hosts))
@@ -147,8 +149,7 @@ static bool host_allowed(const struct gt_access *access, struct gantry_view host
     if (name.len > 0 && name.data[name.len - 1] == '.')
         name.len--; /* the root's dot */
     return is_address(name) || equal_nocase(name, gantry_view_of("localhost")) ||
-           (access->hostname[0] != '\0' &&
-            equal_nocase(name, gantry_view_of(access->hostname))) ||
+           (access->hostname[0] != '\0' && equal_nocase(name, gantry_view_of(access->hostname))) ||
            is_listed(access->allowed_hosts, name);
 }
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection: HEAD (a request is awaited or incomplete) -> WORK (the control loop has it) -> WRITE (the reply is on its
- * way, where it did not fit into the socket at once) -> BODY (a body that nobody needs is dropped) -> HEAD again, or LINGER
- * (the last reply is sent; what still comes is dropped, so that a reset does not overtake it) -> closed.
+/* One connection: HEAD (a request is awaited or incomplete) -> WORK (the control loop has it) ->
+ * WRITE (the reply is on its way, where it did not fit into the socket at once) -> BODY (a body
+ * that nobody needs is dropped) -> HEAD again, or LINGER (the last reply is sent; what still comes
+ * is dropped, so that a reset does not overtake it) -> closed.
  *
- * A request that arrives in one piece is parsed where it was read: an idle connection holds no memory but its struct. What
- * a client can make grow is bounded: an unfinished head per connection and for all together, what is sent ahead, the
- * replies that nobody reads. Where the bound for all is met, the connection that has been at it longest goes; so also
- * where there are too many connections. So clients that are slow, idle or broken on purpose cost the others nothing.
+ * A request that arrives in one piece is parsed where it was read: an idle connection holds no
+ * memory but its struct. What a client can make grow is bounded: an unfinished head per connection
+ * and for all together, what is sent ahead, the replies that nobody reads. Where the bound for all
+ * is met, the connection that has been at it longest goes; so also where there are too many
+ * connections. So clients that are slow, idle or broken on purpose cost the others nothing.
  *
- * Deadlines: a head must be complete `idle` after its first byte, however it trickles; a reply must be read at no less than
- * GT_REST_SEND_BYTES_PER_S; LINGER ends after GT_REST_LINGER_MS. WORK has none: the worker answers every request. */
+ * Deadlines: a head must be complete `idle` after its first byte, however it trickles; a reply must
+ * be read at no less than GT_REST_SEND_BYTES_PER_S; LINGER ends after GT_REST_LINGER_MS. WORK has
+ * none: the worker answers every request. */
 #include "rest/conn.h"
 
 #include "base/log.h"
@@ -28,16 +31,16 @@ struct gt_conn {
     bool closing, closed; /* uv_close was called; its callback ran */
     bool at_worker;       /* the worker has `request` */
     bool keep_alive, http_1_0, head_only;
-    bool half_closed;     /* the client sends no more */
-    bool linger;          /* bytes may still come that nobody reads */
+    bool half_closed; /* the client sends no more */
+    bool linger;      /* bytes may still come that nobody reads */
     bool reading;
     uint64_t since_ms;    /* when this state, or this head, began */
     uint64_t deadline_ms; /* UINT64_MAX: none */
     char *in;             /* owned: received, not yet used */
     size_t in_len, in_cap;
-    size_t scanned;           /* of an incomplete head: searched for line ends so far */
-    size_t line_start;        /* where its newest line begins */
-    size_t line_len;          /* length of its first line; 0: not known yet */
+    size_t scanned;    /* of an incomplete head: searched for line ends so far */
+    size_t line_start; /* where its newest line begins */
+    size_t line_len;   /* length of its first line; 0: not known yet */
     uint64_t body_left;
     struct gt_request request;
     struct gt_mail done_mail;
@@ -154,7 +157,8 @@ static void check_deadlines(struct gt_rest *rest)
         (void)uv_timer_start(&rest->timer, on_timer, next - now, 0);
 }
 
-/* The connection that has been longest in a state in which it waits for its client, and holds more than the given bytes.
+/* The connection that has been longest in a state in which it waits for its client, and holds more
+ * than the given bytes.
  * @p but is left out. */
 static struct gt_conn *longest_waiting(struct gt_rest *rest, const struct gt_conn *but,
                                        size_t received, size_t unsent)
@@ -166,7 +170,8 @@ static struct gt_conn *longest_waiting(struct gt_rest *rest, const struct gt_con
             continue;
         if ((received > 0 && conn->in_cap < received) || (unsent > 0 && conn->out_len < unsent))
             continue;
-        if (found == NULL || conn->since_ms < found->since_ms)
+        if (found == NULL ||
+            conn->since_ms <= found->since_ms) /* the list begins with the newest */
             found = conn;
     }
     return found;
@@ -268,7 +273,8 @@ static void write_rest(struct gt_conn *conn, struct gantry_view head, struct gan
         struct gt_conn *victim = longest_waiting(rest, conn, 0, 1);
         if (victim == NULL)
             break;
-        rest->unsent_bytes -= victim->out_len; /* its memory goes with its handle, libuv still has it */
+        rest->unsent_bytes -=
+            victim->out_len; /* its memory goes with its handle, libuv still has it */
         victim->out_len = 0;
         close_conn(victim);
     }
@@ -337,8 +343,7 @@ static void refuse(struct gt_conn *conn, int status, const char *why)
 /* Thread: listener. The worker has answered. */
 static void on_done_mail(struct gt_mail *mail)
 {
-    struct gt_conn *conn =
-        (struct gt_conn *)((char *)mail - offsetof(struct gt_conn, done_mail));
+    struct gt_conn *conn = (struct gt_conn *)((char *)mail - offsetof(struct gt_conn, done_mail));
 
     conn->at_worker = false;
     if (conn->closing) {
@@ -422,8 +427,9 @@ static void start_request(struct gt_conn *conn, struct gantry_view text)
     gt_worker_submit(rest->worker, &conn->request);
 }
 
-/* Search for a head's end. Returns its length; 0 while it is incomplete; or minus the status to refuse it with. Goes on
- * where it stopped, so that a head that trickles in byte by byte costs no more than one that comes at once. */
+/* Search for a head's end. Returns its length; 0 while it is incomplete; or minus the status to
+ * refuse it with. Goes on where it stopped, so that a head that trickles in byte by byte costs no
+ * more than one that comes at once. */
 static ssize_t find_head_end(struct gt_conn *conn, const char *data, size_t len)
 {
     size_t line_max = conn->rest->dialect->line_max;

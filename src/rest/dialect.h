@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A dialect: how requests are understood and answered on one listener. The functions are pure: no I/O but the log.
- *  Thread: the listener's. */
+/** A dialect: how requests are understood and answered on one listener. The functions are pure: no
+ * I/O but the log. Thread: the listener's. */
 #ifndef GT_REST_DIALECT_H
 #define GT_REST_DIALECT_H
 
@@ -11,13 +11,15 @@
 struct gt_dialect {
     const char *name;
     size_t line_max; /* bytes of the longest request line that is taken */
-    /** True: @p request is filled (by gt_request_init and more) and is to be submitted. False: @p reply is filled and
+    /** True: @p request is filled (by gt_request_init and more) and is to be submitted. False: @p
+     * reply is filled and
      *  @p request needs no deinit. */
     bool (*begin)(const struct gt_http_head *head, struct gt_request *request,
                   struct gt_reply *reply);
     /** Turn the worker's answer into a reply. */
     void (*finish)(const struct gt_request *request, struct gt_reply *reply);
-    /** A request that is no HTTP, or too long: @p status with @p why. The connection is closed after it. */
+    /** A request that is no HTTP, or too long: @p status with @p why. The connection is closed
+     * after it. */
     void (*refuse)(int status, const char *why, struct gt_reply *reply);
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dialect `code-2019`: the same routes as the Java worker of that time answered them, for programs that were written
- * against it. Texts, statuses, header fields and the order of keys are those of the captures in tests/e2e/golden; its
- * faults are not kept (a `config-deleted` from a caller stores no tombstone, a refused configuration is not stored). */
+/* The dialect `code-2019`: the same routes as the Java worker of that time answered them, for
+ * programs that were written against it. Texts, statuses, header fields and the order of keys are
+ * those of the captures in tests/e2e/golden; its faults are not kept (a `config-deleted` from a
+ * caller stores no tombstone, a refused configuration is not stored). */
 #include "rest/dialect.h"
 #include "rest/java_order.h"
 #include "rest/lenient_json.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dialect `manual`: the REST manual of 2019 as it is written, its spelling of `runing` and its `fail` included. A `fail`
- * says why in the field X-Gantry-Error and in the log. JSON is parsed strictly; keys come in the user's order. */
+/* The dialect `manual`: the REST manual of 2019 as it is written, its spelling of `runing` and its
+ * `fail` included. A `fail` says why in the field X-Gantry-Error and in the log. JSON is parsed
+ * strictly; keys come in the user's order. */
 #include "rest/dialect.h"
 #include "rest/router.h"
 
@@ -51,14 +52,16 @@ static int read_config(struct gantry_view query, struct gt_request *request, str
 
     size_t found = gt_query_find(query, "config", &raw);
     if (found == 0)
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "parameter 'config' is missing: add ?config=JSON to the URL, the JSON "
-                              "percent-encoded");
+        return gantry_err_set(
+            err, GANTRY_INVALID,
+            "parameter 'config' is missing: add ?config=JSON to the URL, the JSON "
+            "percent-encoded");
     if (found > 1)
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "parameter 'config' is given %zu times: give it once; an & inside the "
-                              "JSON must be written %%26",
-                              found);
+        return gantry_err_set(
+            err, GANTRY_INVALID,
+            "parameter 'config' is given %zu times: give it once; an & inside the "
+            "JSON must be written %%26",
+            found);
     gt_buf_init(&text, URL_MAX);
     int rc = gt_percent_decode(raw, GT_PERCENT_QUERY, &text, err);
     if (rc == 0)
@@ -115,7 +118,8 @@ static bool begin_named(enum gt_request_kind kind, struct gantry_view raw_name,
     return false;
 }
 
-/* No route takes these, but the URL shows that somebody meant to create a connector of that name. */
+/* No route takes these, but the URL shows that somebody meant to create a connector of that name.
+ */
 static bool is_create_of_illegal_name(const struct gt_http_head *head, struct gantry_view *ret_name)
 {
     struct gantry_view ignored;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The head parser. The request line is method, one blank, target, one blank, version; the target may hold any byte but
- * blanks and control characters, since people paste JSON into it as it is. Of the fields only those are kept that the
- * server decides by; each of them may come once. */
+/* The head parser. The request line is method, one blank, target, one blank, version; the target
+ * may hold any byte but blanks and control characters, since people paste JSON into it as it is. Of
+ * the fields only those are kept that the server decides by; each of them may come once. */
 #include "rest/http_head.h"
 
 #include <string.h>
@@ -53,7 +53,8 @@ static bool take_line(struct gantry_view *text, struct gantry_view *ret)
     return true;
 }
 
-/* "http://host:port/path" is how a proxy is asked; its authority takes the place of the Host field. */
+/* "http://host:port/path" is how a proxy is asked; its authority takes the place of the Host field.
+ */
 static bool split_absolute_form(struct gantry_view *target, struct gt_http_head *head)
 {
     static const char scheme[] = "http://";
@@ -99,9 +100,10 @@ static int parse_request_line(struct gantry_view line, struct gt_http_head *head
     struct gantry_view target = {blank + 1, (size_t)(version - blank - 1)};
     version++;
     if (!is_token(head->method) || end - version != 8 || memcmp(version, "HTTP/", 5) != 0 ||
-        version[6] != '.')
+        version[5] < '0' || version[5] > '9' || version[6] != '.' || version[7] < '0' ||
+        version[7] > '9')
         return 400;
-    if (version[5] != '1' || version[7] < '0' || version[7] > '9') {
+    if (version[5] != '1') {
         *why = "this server speaks HTTP/1.0 and HTTP/1.1";
         return 505;
     }

@@ -8,7 +8,8 @@
 /** Views into the text that was parsed; data is NULL where a field was not sent. */
 struct gt_http_head {
     struct gantry_view method;
-    struct gantry_view path;  /* as sent, percent escapes and all; without the authority of an absolute form */
+    struct gantry_view
+        path; /* as sent, percent escapes and all; without the authority of an absolute form */
     struct gantry_view query; /* what follows the '?', as sent; data NULL: there was none */
     struct gantry_view host;  /* the Host field, or the authority of an absolute form */
     struct gantry_view origin;
@@ -21,9 +22,9 @@ struct gt_http_head {
     int minor; /* HTTP/1.minor */
 };
 
-/** Parse a head up to and with its empty line. What is not plainly right is refused, for a parser that guesses can be made
- *  to see another request than its neighbour saw.
- *  0, or the HTTP status to refuse it with (400, 505) and the reason in @p ret_why. Source: RFC 9112, sections 2 to 6. */
+/** Parse a head up to and with its empty line. What is not plainly right is refused, for a parser
+ * that guesses can be made to see another request than its neighbour saw. 0, or the HTTP status to
+ * refuse it with (400, 505) and the reason in @p ret_why. Source: RFC 9112, sections 2 to 6. */
 int gt_http_head_parse(struct gantry_view text, struct gt_http_head *ret, const char **ret_why);
 
 #endif

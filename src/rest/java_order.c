@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Java's maps are tables of buckets whose number is a power of two, 16 at first, and they are walked bucket by bucket. A
- * HashMap doubles its table when it holds more than three quarters of that number, a ConcurrentHashMap already when it
- * holds as many. */
+/* Java's maps are tables of buckets whose number is a power of two, 16 at first, and they are
+ * walked bucket by bucket. A HashMap doubles its table when it holds more than three quarters of
+ * that number, a ConcurrentHashMap already when it holds as many. */
 #include "rest/java_order.h"
 
 #include <gantry/error.h>
 
 #include <stdlib.h>
 
-/* Decode one character at *@p text, which does not end, and step over it. Malformed bytes give U+FFFD one by one. */
+/* Decode one character at *@p text, which does not end, and step over it. Malformed bytes give
+ * U+FFFD one by one. */
 static uint32_t next_character(const unsigned char **text)
 {
     const unsigned char *p = *text;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A recursive descent parser. Nested values are written straight into a buffer as compact JSON; a nested object is first
- * collected as pairs, since its keys are written in the order of a Java HashMap. Observed replies: connect-2019, section 4,
- * and the golden captures d25 to d30. */
+/* A recursive descent parser. Nested values are written straight into a buffer as compact JSON; a
+ * nested object is first collected as pairs, since its keys are written in the order of a Java
+ * HashMap. Observed replies: connect-2019, section 4, and the golden captures d25 to d30. */
 #include "rest/lenient_json.h"
 
 #include "base/json.h"
@@ -257,7 +257,8 @@ static int scan_number(struct parser *parser, struct number *number)
     return 0;
 }
 
-/* java.math.BigDecimal.toString: `digits` without leading zeros times ten to the power of -scale. */
+/* java.math.BigDecimal.toString: `digits` without leading zeros times ten to the power of -scale.
+ */
 static void add_decimal(struct gt_buf *out, struct gantry_view digits, int64_t scale)
 {
     int64_t len = (int64_t)digits.len;

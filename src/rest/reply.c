@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replies. The order of the header fields is that of the Java worker, so that the dialect code-2019 can be compared byte by
- * byte with what was captured. */
+/* Replies. The order of the header fields is that of the Java worker, so that the dialect code-2019
+ * can be compared byte by byte with what was captured. */
 #include "rest/reply.h"
 
 #include <assert.h>
@@ -114,20 +114,19 @@ size_t gt_reply_format_head(const struct gt_reply *reply, const char *connection
     int len;
 
     if (reply->bare) {
-        len = snprintf(to, GT_REPLY_HEAD_MAX,
-                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%sServer: "
-                       "%s\r\n\r\n",
-                       reply->status, reply->reason, reply->content_type, reply->body.len,
-                       connection != NULL ? "Connection: " : "",
-                       connection != NULL ? connection : "", connection != NULL ? "\r\n" : "",
-                       reply->server);
+        len =
+            snprintf(to, GT_REPLY_HEAD_MAX,
+                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%sServer: "
+                     "%s\r\n\r\n",
+                     reply->status, reply->reason, reply->content_type, reply->body.len,
+                     connection != NULL ? "Connection: " : "", connection != NULL ? connection : "",
+                     connection != NULL ? "\r\n" : "", reply->server);
     } else {
         format_date(now, date, sizeof date);
         len = snprintf(to, GT_REPLY_HEAD_MAX,
                        "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%sContent-Type: "
                        "%s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n",
-                       reply->status, reply->reason, date,
-                       connection != NULL ? "Connection: " : "",
+                       reply->status, reply->reason, date, connection != NULL ? "Connection: " : "",
                        connection != NULL ? connection : "", connection != NULL ? "\r\n" : "",
                        reply->server != NULL ? "Server: " : "",
                        reply->server != NULL ? reply->server : "",

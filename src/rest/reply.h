@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A reply: what a dialect fills and a connection sends. One is reused by all connections of a listener.
- *  Thread: the listener's. */
+/** A reply: what a dialect fills and a connection sends. One is reused by all connections of a
+ * listener. Thread: the listener's. */
 #ifndef GT_REST_REPLY_H
 #define GT_REST_REPLY_H
 
@@ -27,13 +27,14 @@ void gt_reply_reset(struct gt_reply *reply);
 
 /** Status (with its usual reason phrase) and text. */
 void gt_reply_text(struct gt_reply *reply, int status, const char *text);
-/** Put a reason into X-Gantry-Error: percent-encoded where it is not printable ASCII, and '%' itself. */
+/** Put a reason into X-Gantry-Error: percent-encoded where it is not printable ASCII, and '%'
+ * itself. */
 void gt_reply_set_error(struct gt_reply *reply, const char *text);
 /** The usual reason phrase of a status that this server sends. */
 const char *gt_reply_reason(int status);
 
-/** Write status line and fields to @p to (GT_REPLY_HEAD_MAX bytes). @p connection: "close", "keep-alive", or NULL for no
- *  such field; @p now: seconds since 1970. Returns the length. */
+/** Write status line and fields to @p to (GT_REPLY_HEAD_MAX bytes). @p connection: "close",
+ * "keep-alive", or NULL for no such field; @p now: seconds since 1970. Returns the length. */
 size_t gt_reply_format_head(const struct gt_reply *reply, const char *connection, int64_t now,
                             char *to);
 

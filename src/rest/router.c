@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routing: patterns are compared segment by segment with the raw path, so that an escaped slash in a name stays part of
- * the name. */
+/* Routing: patterns are compared segment by segment with the raw path, so that an escaped slash in
+ * a name stays part of the name. */
 #include "rest/router.h"
 
 #include <stdlib.h>

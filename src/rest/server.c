@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The listener: one thread with a libuv loop that owns all connections. The HTTP part is our own, since what is promised
- * here - URLs of 1 MiB, their memory bounded over all connections, heads that trickle, six-digit requests per second - did
- * not go together in libmicrohttpd 0.9.75: it clears a connection's whole memory pool after every request, so that with
- * pools of 1.1 MiB it answered 24,000 requests/s over 4 connections and 10,000 over 200 (104,000 and 110,000 with 32 KiB),
- * and its timeout starts anew with each byte.
+/* The listener: one thread with a libuv loop that owns all connections. The HTTP part is our own,
+ * since what is promised here - URLs of 1 MiB, their memory bounded over all connections, heads
+ * that trickle, six-digit requests per second - did not go together in libmicrohttpd 0.9.75: it
+ * clears a connection's whole memory pool after every request, so that with pools of 1.1 MiB it
+ * answered 24,000 requests/s over 4 connections and 10,000 over 200 (104,000 and 110,000 with 32
+ * KiB), and its timeout starts anew with each byte.
  *
- * A request goes to the control loop by gt_worker_submit; its done() runs there and mails the connection back here. */
+ * A request goes to the control loop by gt_worker_submit; its done() runs there and mails the
+ * connection back here. */
 #include "rest/conn.h"
 
 #include "base/log.h"
@@ -110,9 +112,8 @@ static int listen_on(struct gt_rest *rest, const struct gt_rest_settings *settin
     if (rc != 0)
         return gantry_err_set(err, GANTRY_IO, "httpPort %d on %s: cannot listen: %s",
                               settings->port, settings->address, uv_strerror(rc));
-    rest->port = ntohs(address.ss_family == AF_INET6
-                           ? ((struct sockaddr_in6 *)&address)->sin6_port
-                           : ((struct sockaddr_in *)&address)->sin_port);
+    rest->port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                     : ((struct sockaddr_in *)&address)->sin_port);
     return 0;
 }
 
@@ -171,7 +172,7 @@ int gt_rest_start(const struct gt_rest_settings *settings, struct gt_worker *wor
     rest->max_connections =
         settings->max_connections > 0 ? settings->max_connections : CONNECTIONS_DEFAULT;
     rest->idle_ms = 1000ULL * (uint64_t)(settings->idle_timeout_s > 0 ? settings->idle_timeout_s
-                                                                       : IDLE_DEFAULT_S);
+                                                                      : IDLE_DEFAULT_S);
     rest->timer_due_ms = UINT64_MAX;
     rest->stop_mail.run = on_stop_mail;
     gt_reply_init(&rest->reply);
@@ -198,7 +199,7 @@ void gt_rest_stop(struct gt_rest *rest)
     if (rest == NULL)
         return;
     (void)gt_mailbox_send(&rest->mailbox, &rest->stop_mail); /* sent once */
-    (void)pthread_join(rest->thread, NULL);                  /* fails only for a thread that is none */
-    (void)uv_loop_close(&rest->loop);                        /* the thread left nothing open */
+    (void)pthread_join(rest->thread, NULL); /* fails only for a thread that is none */
+    (void)uv_loop_close(&rest->loop);       /* the thread left nothing open */
     free_rest(rest);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a connector may be called. A name is one segment of a URL, a key of the store and a word in log lines, so it must
- * be readable in all three. */
+/* What a connector may be called. A name is one segment of a URL, a key of the store and a word in
+ * log lines, so it must be readable in all three. */
 #include "worker/service.h"
 
 #include "base/view.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a gt_request's memory: what the caller asked with and what the worker answered with is freed in one place,
- * whichever of the two put it there. */
+/* The life of a gt_request's memory: what the caller asked with and what the worker answered with
+ * is freed in one place, whichever of the two put it there. */
 #include "worker/service.h"
 
 #include <stdlib.h>
