@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Memory with one lifetime: allocate often, free at once. One arena per batch or request; one thread at a time.
- *  Blocks are kept over a reset, up to `keep` bytes, so that a steady load allocates nothing. */
+/** Memory with one lifetime: allocate often, free at once. One arena per batch or request; one
+ * thread at a time. Blocks are kept over a reset, up to `keep` bytes, so that a steady load
+ * allocates nothing. */
 #ifndef GT_BASE_ARENA_H
 #define GT_BASE_ARENA_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A growing byte buffer with a maximum that is fixed at birth. The first error sticks, so that a writer of many pieces
- *  checks once at the end. Owned by one thread at a time. */
+/** A growing byte buffer with a maximum that is fixed at birth. The first error sticks, so that a
+ * writer of many pieces checks once at the end. Owned by one thread at a time. */
 #ifndef GT_BASE_BUF_H
 #define GT_BASE_BUF_H
 
@@ -23,10 +23,12 @@ int gt_buf_add_view(struct gt_buf *buf, struct gantry_view view);
 int gt_buf_add_str(struct gt_buf *buf, const char *text);
 int gt_buf_add_char(struct gt_buf *buf, char c);
 int gt_buf_addf(struct gt_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** The content as a C string; "" when empty or failed before any byte. Holds until the next write. */
+/** The content as a C string; "" when empty or failed before any byte. Holds until the next write.
+ */
 const char *gt_buf_cstr(struct gt_buf *buf);
 struct gantry_view gt_buf_view(const struct gt_buf *buf);
-/** Hand the memory (NUL-terminated, from malloc) to the caller; NULL on error. The buffer is empty afterwards. */
+/** Hand the memory (NUL-terminated, from malloc) to the caller; NULL on error. The buffer is empty
+ * afterwards. */
 char *gt_buf_take(struct gt_buf *buf);
 
 #endif

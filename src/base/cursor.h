@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Reading and writing of binary formats. Little endian; varints are LEB128 (7 bits a byte, low bits first).
- *  The reader keeps its first error: read all the fields, check once. Thread: any. */
+/** Reading and writing of binary formats. Little endian; varints are LEB128 (7 bits a byte, low
+ * bits first). The reader keeps its first error: read all the fields, check once. Thread: any. */
 #ifndef GT_BASE_CURSOR_H
 #define GT_BASE_CURSOR_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The log: one event, one line, to standard error.
  *
- *  `2026-01-31T12:00:00.123Z INFO  worker   text key=value ...`. A line is written with one write(2), so that lines of
- *  several threads never mix. Control characters in texts are shown as \xNN; a line is cut at 8 KiB. Thread: any. */
+ *  `2026-01-31T12:00:00.123Z INFO  worker   text key=value ...`. A line is written with one
+ * write(2), so that lines of several threads never mix. Control characters in texts are shown as
+ * \xNN; a line is cut at 8 KiB. Thread: any. */
 #ifndef GT_BASE_LOG_H
 #define GT_BASE_LOG_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Messages from any thread to a loop. A message is a struct embedded in its owner's: sending allocates nothing and
- *  cannot fail. They run on the loop's thread in the order of sending. */
+/** Messages from any thread to a loop. A message is a struct embedded in its owner's: sending
+ * allocates nothing and cannot fail. They run on the loop's thread in the order of sending. */
 #ifndef GT_BASE_MAILBOX_H
 #define GT_BASE_MAILBOX_H
 
@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <uv.h>
 
-
-/** One message; embed it, set `run`, send it. It belongs to the mailbox from send until `run` is called. */
+/** One message; embed it, set `run`, send it. It belongs to the mailbox from send until `run` is
+ * called. */
 struct gt_mail {
     struct gt_mail *next;
     void (*run)(struct gt_mail *mail);
@@ -26,7 +26,8 @@ struct gt_mailbox {
 int gt_mailbox_init(struct gt_mailbox *mailbox, uv_loop_t *loop);
 /** Send; a mail that is still waiting stays where it is (returns false). Thread: any. */
 bool gt_mailbox_send(struct gt_mailbox *mailbox, struct gt_mail *mail);
-/** Closes the handle; the memory is free once @p closed ran. Messages must not be sent any more. Thread: the loop's. */
+/** Closes the handle; the memory is free once @p closed ran. Messages must not be sent any more.
+ * Thread: the loop's. */
 void gt_mailbox_close(struct gt_mailbox *mailbox, uv_close_cb closed);
 /** Keep the loop alive because of this mailbox or not (default: yes). Thread: the loop's. */
 void gt_mailbox_unref(struct gt_mailbox *mailbox);
