@@ -37,4 +37,11 @@ int gt_rest_port(const struct gt_rest *rest);
  *  still be running, or have answered them all. NULL is fine. */
 void gt_rest_stop(struct gt_rest *rest);
 
+struct gt_settings;
+
+/** Start the listener that @p settings describe and let it end with the worker (gt_worker_attach). *ret stays valid until
+ *  then. */
+int gt_rest_serve(struct gt_worker *worker, const struct gt_settings *settings, struct gt_rest **ret,
+                  struct gantry_err *err);
+
 #endif

@@ -11,7 +11,6 @@
 
 #include "plugin/config_check.h"
 #include "plugin/registry.h"
-#include "rest/rest.h"
 #include "store/store.h"
 #include "task/task.h"
 #include "worker/worker.h"
@@ -74,13 +73,14 @@ struct gt_worker {
     size_t *executor_loads;         /* tasks on each */
     size_t executor_count;
     struct gt_task_env task_env;
-    struct gt_rest *rest;
+    void (*stop_listener)(void *arg);
+    void *listener;
 
     struct gt_map slots; /* name to struct slot */
     size_t tasks;        /* that are not freed yet */
     size_t operations;   /* that are not ended yet */
-    bool closing, rest_stopped, ended, timed_out;
-    uv_work_t rest_stop;
+    bool closing, listener_stopped, ended, timed_out;
+    uv_work_t listener_stop;
 };
 
 /** Close everything that is still open as soon as nothing is under way. */

@@ -215,20 +215,6 @@ static int open_loop(struct gt_worker *worker, struct gantry_err *err)
     return 0;
 }
 
-static int open_rest(struct gt_worker *worker, struct gantry_err *err)
-{
-    const struct gt_settings *settings = worker->settings;
-    struct gt_rest_settings rest = {
-        .address = settings->rest_address,
-        .port = settings->rest_port,
-        .token = settings->rest_token,
-        .insecure = settings->rest_insecure,
-        .allowed_hosts = settings->rest_hosts,
-    };
-    int code = gt_rest_dialect_parse(settings->rest_dialect, &rest.dialect, err);
-    return code == 0 ? gt_rest_start(&rest, worker, &worker->rest, err) : code;
-}
-
 struct booting {
     struct gt_worker *worker;
     struct gantry_err *err;
@@ -283,19 +269,20 @@ int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, s
     };
     struct booting booting = {worker, err};
     if (code == 0)
-        code = open_rest(worker, err);
-    if (code == 0)
         code = gt_store_scan(worker->store, GT_TABLE_CONNECTORS, (struct gantry_view){NULL, 0}, boot_connector,
                              &booting, err);
     if (code != 0) {
         gt_worker_close(worker);
         return code;
     }
-    gt_info("worker", "listening address=%s port=%d store=%s", settings->rest_address, gt_rest_port(worker->rest),
-            gt_store_folder(worker->store));
-    gt_info("worker", "The worker [%s] boot success.", worker->name);
     *ret = worker;
     return 0;
+}
+
+void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *arg)
+{
+    worker->stop_listener = stop;
+    worker->listener = arg;
 }
 
 /* --- The end -------------------------------------------------------------------------------------------------------- */
@@ -326,7 +313,7 @@ void gt_worker_look_for_end(struct gt_worker *worker)
     if (!worker->closing || worker->ended)
         return;
     close_connectors(worker);
-    if (worker->operations > 0 || worker->tasks > 0 || !worker->rest_stopped)
+    if (worker->operations > 0 || worker->tasks > 0 || !worker->listener_stopped)
         return;
     worker->ended = true;
     for (size_t i = 0; i < 3; i++)
@@ -335,19 +322,24 @@ void gt_worker_look_for_end(struct gt_worker *worker)
     gt_mailbox_close(&worker->mailbox, NULL);
 }
 
-/* Thread: libuv's helper threads. */
-static void run_rest_stop(uv_work_t *work)
+static void stop_listener(struct gt_worker *worker)
 {
-    struct gt_worker *worker = work->data;
-    gt_rest_stop(worker->rest);
+    if (worker->stop_listener != NULL)
+        worker->stop_listener(worker->listener);
+    worker->stop_listener = NULL;
 }
 
-static void after_rest_stop(uv_work_t *work, int status)
+/* Thread: libuv's helper threads. */
+static void run_listener_stop(uv_work_t *work)
+{
+    stop_listener(work->data);
+}
+
+static void after_listener_stop(uv_work_t *work, int status)
 {
     struct gt_worker *worker = work->data;
     (void)status;
-    worker->rest = NULL;
-    worker->rest_stopped = true;
+    worker->listener_stopped = true;
     gt_worker_look_for_end(worker);
 }
 
@@ -362,11 +354,8 @@ static void begin_end(struct gt_worker *worker)
 {
     worker->closing = true;
     uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout, (uint64_t)worker->settings->shutdown_ms, 0);
-    worker->rest_stop.data = worker;
-    if (worker->rest != NULL)
-        uv_queue_work(&worker->loop, &worker->rest_stop, run_rest_stop, after_rest_stop);
-    else
-        worker->rest_stopped = true;
+    worker->listener_stop.data = worker;
+    uv_queue_work(&worker->loop, &worker->listener_stop, run_listener_stop, after_listener_stop);
     gt_operations_close(worker);
     gt_worker_look_for_end(worker);
 }
@@ -382,6 +371,9 @@ static void on_signal(uv_signal_t *handle, int number)
 
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
 {
+    gt_info("worker", "store=%s executors=%zu connectors=%zu", gt_store_folder(worker->store), worker->executor_count,
+            worker->slots.count);
+    gt_info("worker", "The worker [%s] boot success.", worker->name);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     if (worker->timed_out)
         return gantry_err_set(err, GANTRY_TIMEOUT,
@@ -412,7 +404,7 @@ void gt_worker_close(struct gt_worker *worker)
         begin_end(worker);
         uv_run(&worker->loop, UV_RUN_DEFAULT);
     }
-    gt_rest_stop(worker->rest);
+    stop_listener(worker);
     for (size_t i = 0; i < worker->executor_count; i++)
         gt_executor_close(worker->executors[i]);
     if (worker->store != NULL)

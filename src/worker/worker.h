@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A worker: the control loop, its executors, store, topics, connectors and REST listener.
- *  main() opens one, runs it, closes it. See ARCHITECTURE.md. */
+/** A worker: the control loop, its executors, store, topics and connectors.
+ *  A program opens one, attaches a listener (rest/rest.h), runs it, closes it. See ARCHITECTURE.md. */
 #ifndef GT_WORKER_WORKER_H
 #define GT_WORKER_WORKER_H
 
 #include "worker/service.h"
 #include "worker/settings.h"
 
-/** Open the store (refused with GANTRY_BUSY when another worker has it), recover, start threads and the listener, start
- *  what was configured. Failure leaves nothing behind. Thread: main, which becomes the control thread. */
+/** Open the store (refused with GANTRY_BUSY when another worker has it), recover, start threads, and have what was
+ *  configured started once the worker runs. Failure leaves nothing behind. @p settings stay valid until close. Thread: main,
+ *  which becomes the control thread. */
 int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, struct gantry_err *err);
-/** Run until SIGTERM or SIGINT. 0 after an orderly end, GANTRY_TIMEOUT when shutdown.timeout.ms passed before all
- *  tasks had stopped. */
+/** Have @p stop called once, on a helper thread while the control loop still answers, when the worker ends: it returns when
+ *  no request will be submitted any more. */
+void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *arg);
+/** Say `The worker [NAME] boot success.` and run until SIGTERM, SIGINT or SIGHUP. 0 after an orderly end, GANTRY_TIMEOUT
+ *  when shutdown.timeout.ms passed before all tasks had stopped. */
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err);
 void gt_worker_close(struct gt_worker *worker);
 
