@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two claims meet when their resolved paths are the same, when both paths exist and are one inode (hard links), or when
- * the path lies in the pattern's folder and matches. Writers are few, so they stand in a list of their own and a new
- * reader looks only there. */
+/* Two claims meet when their resolved paths are the same, when both paths exist and are one inode
+ * (hard links), or when the path lies in the pattern's folder and matches. Writers are few, so they
+ * stand in a list of their own and a new reader looks only there. */
 #include "claims.h"
 
 #include <fnmatch.h>
@@ -79,19 +79,22 @@ static int conflict(const struct file_claim *mine, const struct file_claim *othe
                     struct gantry_err *err)
 {
     if (mine->kind == FILE_CLAIM_WRITE && other->kind == FILE_CLAIM_WRITE)
-        return gantry_err_set(err, GANTRY_BUSY,
-                              "filename: %s is written by connector %s already; one sink owns a file: "
-                              "give this one another file or stop that connector",
-                              mine->path, other->connector);
+        return gantry_err_set(
+            err, GANTRY_BUSY,
+            "filename: %s is written by connector %s already; one sink owns a file: "
+            "give this one another file or stop that connector",
+            mine->path, other->connector);
     if (mine->kind == FILE_CLAIM_WRITE)
-        return gantry_err_set(err, GANTRY_BUSY,
-                              "filename: %s is read by the file source of connector %s (%s); it would "
-                              "read what this sink writes: give one of them another file",
-                              mine->path, other->connector, other->path);
-    return gantry_err_set(err, GANTRY_BUSY,
-                          "filename: %s is written by the file sink of connector %s (%s); this source "
-                          "would read what that sink writes: give one of them another file",
-                          mine->path, other->connector, other->path);
+        return gantry_err_set(
+            err, GANTRY_BUSY,
+            "filename: %s is read by the file source of connector %s (%s); it would "
+            "read what this sink writes: give one of them another file",
+            mine->path, other->connector, other->path);
+    return gantry_err_set(
+        err, GANTRY_BUSY,
+        "filename: %s is written by the file sink of connector %s (%s); this source "
+        "would read what that sink writes: give one of them another file",
+        mine->path, other->connector, other->path);
 }
 
 /* Under the lock. */
@@ -148,8 +151,7 @@ int file_claims_take(struct file_claims *claims, enum file_claim_kind kind, cons
     (void)pthread_mutex_lock(&claims->lock);
     int rc = check(claims, claim, true, err);
     if (rc == 0) {
-        struct file_claim **list =
-            kind == FILE_CLAIM_WRITE ? &claims->writers : &claims->readers;
+        struct file_claim **list = kind == FILE_CLAIM_WRITE ? &claims->writers : &claims->readers;
         claim->next = *list;
         claim->prev = list;
         if (*list != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Who reads and who writes which file: one task owns an output file, and no source follows a file that a sink writes (it
- *  would read its own output for ever). Several sources may read one file. Thread: any; one mutex. */
+/** Who reads and who writes which file: one task owns an output file, and no source follows a file
+ * that a sink writes (it would read its own output for ever). Several sources may read one file.
+ * Thread: any; one mutex. */
 #ifndef FILE_CLAIMS_H
 #define FILE_CLAIMS_H
 
@@ -20,8 +21,8 @@ int file_claims_new(struct file_claims **ret, struct gantry_err *err);
 /** No claim may be left. NULL is fine. */
 void file_claims_free(struct file_claims *claims);
 
-/** Whether @p connector may claim the path (of file_path_resolve). Its own claims don't count when @p own is false: a
- *  validation of a connector that runs. GANTRY_BUSY names the other connector. */
+/** Whether @p connector may claim the path (of file_path_resolve). Its own claims don't count when
+ * @p own is false: a validation of a connector that runs. GANTRY_BUSY names the other connector. */
 int file_claims_check(struct file_claims *claims, enum file_claim_kind kind, const char *connector,
                       const char *path, bool own, struct gantry_err *err);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hot path of the source: a block of the file is read into the batch's memory and records are made to point into it,
- * with no call per record but memchr. No line is carried from poll to poll: the position is always the start of the next
- * thing to give, and an incomplete line is read again. The head of the file is hashed again after each block has been
- * read, so that a block that was read while somebody truncated and rewrote the file is dropped.
+/* The hot path of the source: a block of the file is read into the batch's memory and records are
+ * made to point into it, with no call per record but memchr. No line is carried from poll to poll:
+ * the position is always the start of the next thing to give, and an incomplete line is read again.
+ * The head of the file is hashed again after each block has been read, so that a block that was
+ * read while somebody truncated and rewrote the file is dropped.
  *
  * The source is not mapped: a truncation would kill the worker. */
 #include "follow.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_POINT "source.read"
+#define READ_POINT    "source.read"
 #define WAIT_RETRY_MS 1000
 
 struct file_follow {
@@ -33,9 +34,9 @@ struct file_follow {
     struct file_watch_entry *entry, *real_entry; /* real: of a link's target; NULL: none */
     int fd;                                      /* -1: not open */
     struct file_position at;
-    bool stored;   /* `at` came from the store */
+    bool stored; /* `at` came from the store */
     bool late;
-    bool moved;    /* `at` must be marked */
+    bool moved; /* `at` must be marked */
     bool told_waiting;
     int64_t due_ms;
     int64_t lag;
@@ -49,7 +50,10 @@ struct file_follow {
 
 static const struct gantry_field line_fields[] = {{"fileLineContent", GANTRY_TYPE_STRING}};
 
-#define VIEW(text) {text, sizeof(text) - 1}
+#define VIEW(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
 static const struct gantry_header part_header[] = {{VIEW("gantry.line"), VIEW("part")}};
 static const struct gantry_header cut_header[] = {{VIEW("gantry.line"), VIEW("cut")}};
 
@@ -72,7 +76,9 @@ static int no_memory(const struct file_follow *f, struct gantry_err *err)
     return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory to read %s", f->path);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int load_position(struct file_follow *f, struct gantry_err *err)
 {
@@ -146,8 +152,9 @@ static void watch_target(struct file_follow *f)
 }
 
 int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
-                    const struct file_follow_options *options, const struct file_follow_start *start,
-                    struct file_follow **ret, struct gantry_err *err)
+                    const struct file_follow_options *options,
+                    const struct file_follow_start *start, struct file_follow **ret,
+                    struct gantry_err *err)
 {
     struct file_follow *f = calloc(1, sizeof *f);
     if (f == NULL)
@@ -165,7 +172,8 @@ int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
     f->path = strdup(start->path);
     f->schema_name = malloc(room);
     f->pattern = start->pattern != NULL ? strdup(start->pattern) : NULL;
-    if (f->path == NULL || f->schema_name == NULL || (start->pattern != NULL && f->pattern == NULL)) {
+    if (f->path == NULL || f->schema_name == NULL ||
+        (start->pattern != NULL && f->pattern == NULL)) {
         rc = no_memory(f, err);
         goto fail;
     }
@@ -249,7 +257,9 @@ bool file_follow_take_finished(struct file_follow *f, struct file_position *ret,
     return true;
 }
 
-/* --- records ------------------------------------------------------------------------------------------------------ */
+/* --- records
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int add(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
                const struct gantry_header *headers, uint32_t header_count, struct gantry_err *err)
@@ -287,8 +297,8 @@ static int add_dead(struct file_follow *f, struct file_fill *fill, const char *d
 }
 
 /* All complete lines up to the first that is too long. *p: behind the last one taken. */
-static int take_lines(struct file_follow *f, struct file_fill *fill, const char **p, const char *end,
-                      struct gantry_err *err)
+static int take_lines(struct file_follow *f, struct file_fill *fill, const char **p,
+                      const char *end, struct gantry_err *err)
 {
     struct gantry_batch *batch = fill->batch;
     const size_t max = (size_t)f->options->max_line;
@@ -309,7 +319,8 @@ static int take_lines(struct file_follow *f, struct file_fill *fill, const char 
                 newline = NULL;
                 break;
             }
-            *record = (struct gantry_record){.value = {at, (size_t)(newline - at)}, .schema = schema};
+            *record =
+                (struct gantry_record){.value = {at, (size_t)(newline - at)}, .schema = schema};
             at = newline + 1;
         }
         batch->count = (size_t)(record - batch->records);
@@ -357,9 +368,10 @@ static int begin_long(struct file_follow *f, struct file_fill *fill, const char 
                           f->path, max, offset);
 }
 
-/* Go on in a line that is too long. *p moves over what was dealt with; true: more bytes are needed. */
-static int go_on_long(struct file_follow *f, struct file_fill *fill, const char **p, const char *end,
-                      int64_t offset, bool *ret_need, struct gantry_err *err)
+/* Go on in a line that is too long. *p moves over what was dealt with; true: more bytes are needed.
+ */
+static int go_on_long(struct file_follow *f, struct file_fill *fill, const char **p,
+                      const char *end, int64_t offset, bool *ret_need, struct gantry_err *err)
 {
     const size_t max = (size_t)f->options->max_line;
     size_t there = (size_t)(end - *p);
@@ -459,7 +471,8 @@ static int read_block(struct file_follow *f, struct file_fill *fill, int64_t siz
     }
 }
 
-/* Give out the incomplete line at the end of the file: as the part of one, or as all there will ever be of it. */
+/* Give out the incomplete line at the end of the file: as the part of one, or as all there will
+ * ever be of it. */
 static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size, bool part,
                      struct gantry_err *err)
 {
@@ -498,7 +511,9 @@ static int close_line(struct file_follow *f, struct file_fill *fill, struct gant
     return 0;
 }
 
-/* --- the file ----------------------------------------------------------------------------------------------------- */
+/* --- the file
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static int64_t lost_bytes(const struct file_follow *f)
 {
@@ -539,8 +554,9 @@ static int open_path(struct file_follow *f, int *ret_fd, struct gantry_err *err)
     if (fstat(fd, &st) != 0)
         rc = file_io_error(err, "look at", f->path);
     else if (!S_ISREG(st.st_mode))
-        rc = gantry_err_set(err, GANTRY_INVALID, "filename: %s is %s; only regular files are followed",
-                            f->path, S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
+        rc = gantry_err_set(err, GANTRY_INVALID,
+                            "filename: %s is %s; only regular files are followed", f->path,
+                            S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
     else
         rc = file_roots_check_open(f->plugin->runtime, f->path, fd, err);
     if (rc != 0) {
@@ -579,12 +595,12 @@ static int check_imported(struct file_follow *f, int fd, struct gantry_err *err)
         return file_io_error(err, "read", f->path);
     if (f->at.next <= st.st_size && before == '\n')
         return 0;
-    return gantry_err_set(err, GANTRY_CHANGED,
-                          "the stored position %" PRId64 " of %s is %s; see to the file, or start anew with "
-                          "`gantry connector reset %s`",
-                          f->at.next, f->path,
-                          before == '\n' ? "beyond its end" : "not at the start of a line",
-                          f->ctx->connector);
+    return gantry_err_set(
+        err, GANTRY_CHANGED,
+        "the stored position %" PRId64 " of %s is %s; see to the file, or start anew with "
+        "`gantry connector reset %s`",
+        f->at.next, f->path, before == '\n' ? "beyond its end" : "not at the start of a line",
+        f->ctx->connector);
 }
 
 /* The first time that this name is read. Takes fd (-1: no file yet). */
@@ -592,7 +608,8 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
 {
     if (fd < 0) {
         if (f->options->from_end && !f->stored && !f->late) {
-            /* Committed, so that a file made while the worker is down is read from its beginning. */
+            /* Committed, so that a file made while the worker is down is read from its beginning.
+             */
             f->at = (struct file_position){0};
             f->stored = f->moved = true;
         }
@@ -636,8 +653,8 @@ static void tell_gone(const struct file_follow *f, const char *next)
 {
     int64_t lost = lost_bytes(f);
     say(f, lost > 0 ? GANTRY_LOG_WARN : GANTRY_LOG_INFO,
-        "the file read before is gone, going on with the next file=\"%s\" next=\"%s\" position=%" PRId64
-        " lost.bytes=%" PRId64,
+        "the file read before is gone, going on with the next file=\"%s\" next=\"%s\" "
+        "position=%" PRId64 " lost.bytes=%" PRId64,
         f->path, next, f->at.next, lost);
 }
 
@@ -664,15 +681,16 @@ static int start_over(struct file_follow *f, struct file_fill *fill, int64_t siz
     return 0;
 }
 
-/* Go on with the file of the position, wherever its name is now; it is gone: with its successor. Takes fd. */
+/* Go on with the file of the position, wherever its name is now; it is gone: with its successor.
+ * Takes fd. */
 static int open_again(struct file_follow *f, int fd, struct file_fill *fill, struct gantry_err *err)
 {
     struct file_generation found = {-1, NULL};
     struct file_stat st = {0};
     int rc = 0;
     int is = 0;
-    if (fd >= 0 && (file_stat_get(fd, NULL, &st) != 0 ||
-                    (is = file_identity_is(fd, &st, &f->at.id)) < 0)) {
+    if (fd >= 0 &&
+        (file_stat_get(fd, NULL, &st) != 0 || (is = file_identity_is(fd, &st, &f->at.id)) < 0)) {
         rc = file_io_error(err, "read", f->path);
         goto out;
     }
@@ -693,8 +711,9 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
         rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
         if (rc != 0)
             goto out;
-        say(f, GANTRY_LOG_INFO, "the file was renamed, reading it to its end file=\"%s\" now=\"%s\"",
-            f->path, found.path);
+        say(f, GANTRY_LOG_INFO,
+            "the file was renamed, reading it to its end file=\"%s\" now=\"%s\"", f->path,
+            found.path);
         int old = found.fd;
         found.fd = -1;
         rc = take_file(f, old, at.next, err);
@@ -743,7 +762,8 @@ static int open_file(struct file_follow *f, struct file_fill *fill, struct gantr
     return rc;
 }
 
-/* --- the end of the file ------------------------------------------------------------------------------------------ */
+/* --- the end of the file
+ * ------------------------------------------------------------------------------------------ */
 
 static void come_at(struct file_follow *f, int64_t when_ms)
 {
@@ -768,8 +788,8 @@ static int rest_at_end(struct file_follow *f, struct file_fill *fill, int64_t si
     return 0;
 }
 
-/* Whether the rotated file has its last byte. It has when nobody has it open for writing; where that cannot be known, when it
- * stood still for a while and the next one has something. */
+/* Whether the rotated file has its last byte. It has when nobody has it open for writing; where
+ * that cannot be known, when it stood still for a while and the next one has something. */
 static bool is_complete(struct file_follow *f, struct file_fill *fill, int64_t size, int next_fd)
 {
     if (file_has_writer(f->fd) == 0)
@@ -813,7 +833,8 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
     int rc = 0;
     if (file_stat_get(f->fd, NULL, &st) != 0)
         return file_io_error(err, "look at", f->path);
-    rc = file_generation_next(search_folder(f), f->name, &f->at.id, st.modified_ns, NULL, &next, err);
+    rc = file_generation_next(search_folder(f), f->name, &f->at.id, st.modified_ns, NULL, &next,
+                              err);
     if (rc == 0 && next.fd < 0 && f->real_folder != NULL)
         rc = open_path(f, &next.fd, err); /* a link that leads to another folder now */
     if (rc == 0 && next.fd < 0 && st.links == 0 && size == f->at.next &&
@@ -838,8 +859,9 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
         goto out;
     f->at.size = size;
     keep_finished(f);
-    say(f, GANTRY_LOG_INFO, "the file was rotated, going on with the next file=\"%s\" next=\"%s\" size=%"
-        PRId64, f->path, next.path != NULL ? next.path : f->path, size);
+    say(f, GANTRY_LOG_INFO,
+        "the file was rotated, going on with the next file=\"%s\" next=\"%s\" size=%" PRId64,
+        f->path, next.path != NULL ? next.path : f->path, size);
     int fd = next.fd;
     next.fd = -1;
     rc = take_file(f, fd, 0, err);
@@ -849,8 +871,8 @@ out:
     return rc;
 }
 
-static int at_end(struct file_follow *f, struct file_fill *fill, const struct stat *st, bool *ret_on,
-                  struct gantry_err *err)
+static int at_end(struct file_follow *f, struct file_fill *fill, const struct stat *st,
+                  bool *ret_on, struct gantry_err *err)
 {
     struct stat named;
     if (stat(f->path, &named) == 0 && named.st_ino == st->st_ino && named.st_dev == st->st_dev)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** One followed file of a source task: from its position to the end, through rotations and truncations.
- *  Thread: the task's. */
+/** One followed file of a source task: from its position to the end, through rotations and
+ * truncations. Thread: the task's. */
 #ifndef FILE_FOLLOW_H
 #define FILE_FOLLOW_H
 
@@ -13,14 +13,15 @@ enum file_long_line { FILE_LONG_FAIL, FILE_LONG_SKIP, FILE_LONG_CUT };
 
 /** What the task's configuration says; outlives its follows. */
 struct file_follow_options {
-    int64_t max_line;        /* bytes without the newline */
+    int64_t max_line; /* bytes without the newline */
     enum file_long_line long_line;
     int64_t line_timeout_ms; /* 0: never */
     int64_t poll_ms;         /* where there are no events */
-    int64_t rotate_wait_ms;  /* how long a rotated file must stand still that may still have a writer */
-    bool from_end;           /* file.start=end */
-    bool patterns;           /* some files are found by pattern: finished generations are kept */
-    const char *dead_topic;  /* owned by the task */
+    int64_t
+        rotate_wait_ms; /* how long a rotated file must stand still that may still have a writer */
+    bool from_end;      /* file.start=end */
+    bool patterns;      /* some files are found by pattern: finished generations are kept */
+    const char *dead_topic; /* owned by the task */
 };
 
 /** One poll of the task. */
@@ -40,10 +41,12 @@ struct file_follow_start {
     const struct file_position *position; /* NULL: the committed one */
 };
 
-/** Checks roots, takes the claim, looks up the committed position, registers for events. Opens nothing yet. */
+/** Checks roots, takes the claim, looks up the committed position, registers for events. Opens
+ * nothing yet. */
 int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
-                    const struct file_follow_options *options, const struct file_follow_start *start,
-                    struct file_follow **ret, struct gantry_err *err);
+                    const struct file_follow_options *options,
+                    const struct file_follow_start *start, struct file_follow **ret,
+                    struct gantry_err *err);
 /** NULL is fine. */
 void file_follow_free(struct file_follow *follow);
 
@@ -52,7 +55,8 @@ bool file_follow_due(struct file_follow *follow, int64_t now_ms);
 /** When to come again without an event; FILE_NEVER: only then. */
 int64_t file_follow_due_at(const struct file_follow *follow);
 
-/** Add what is there to the batch, with one mark behind it; on failure, too, what was added is marked. */
+/** Add what is there to the batch, with one mark behind it; on failure, too, what was added is
+ * marked. */
 int file_follow_fill(struct file_follow *follow, struct file_fill *fill, struct gantry_err *err);
 
 const char *file_follow_path(const struct file_follow *follow);
@@ -60,8 +64,9 @@ const char *file_follow_path(const struct file_follow *follow);
 int64_t file_follow_lag(const struct file_follow *follow);
 /** Whether the follow stands in this file, whatever its name. */
 bool file_follow_in(const struct file_follow *follow, const struct file_stat *st);
-/** The end of the generation that the last fill finished: where it stands under its name of now. False: none.
- *  Taken back by the call. @p ret_path is to be freed by the caller. */
-bool file_follow_take_finished(struct file_follow *follow, struct file_position *ret, char **ret_path);
+/** The end of the generation that the last fill finished: where it stands under its name of now.
+ * False: none. Taken back by the call. @p ret_path is to be freed by the caller. */
+bool file_follow_take_finished(struct file_follow *follow, struct file_position *ret,
+                               char **ret_path);
 
 #endif

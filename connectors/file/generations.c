@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which file comes next, when a followed name points to another file than it did. The rule stands in the header: it can
- * be wrong only where a file system tells neither birth nor distinct modification times and the names follow no
- * convention; then a file may be read twice or in another order, and none is left out. */
+/* Which file comes next, when a followed name points to another file than it did. The rule stands
+ * in the header: it can be wrong only where a file system tells neither birth nor distinct
+ * modification times and the names follow no convention; then a file may be read twice or in
+ * another order, and none is left out. */
 #include "generations.h"
 
 #include "io.h"
@@ -130,7 +131,8 @@ static int compare(const struct listing *list, const struct item *a, const struc
     return order != 0 ? order : by_number(a, b, list->falling);
 }
 
-/* Which way the numbers go: what the times of most neighbours say, else what the names look like. */
+/* Which way the numbers go: what the times of most neighbours say, else what the names look like.
+ */
 static void learn_direction(struct listing *list)
 {
     int evidence = 0;
@@ -354,8 +356,9 @@ int file_generation_next(const char *folder, const char *name, const struct file
 
 int file_has_writer(int fd)
 {
-    /* The kernel gives a read lease only when nobody has the file open for writing. It would tell us by a signal when
-     * somebody opens it in that instant: SIGURG, which does nothing by default (SIGIO, the usual one, kills). */
+    /* The kernel gives a read lease only when nobody has the file open for writing. It would tell
+     * us by a signal when somebody opens it in that instant: SIGURG, which does nothing by default
+     * (SIGIO, the usual one, kills). */
     if (fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
         (void)fcntl(fd, F_SETLEASE, F_UNLCK);
         return 0;

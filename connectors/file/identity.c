@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An inode number alone is not enough: file systems give the number of a deleted file to the next one. The first bytes
- * tell a log apart from its successor and from itself after a truncation; the birth time, where there is one, tells
- * what the bytes cannot. */
+/* An inode number alone is not enough: file systems give the number of a deleted file to the next
+ * one. The first bytes tell a log apart from its successor and from itself after a truncation; the
+ * birth time, where there is one, tells what the bytes cannot. */
 #include "identity.h"
 
 #include "io.h"

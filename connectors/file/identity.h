@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What makes a file the same file under another name: device, inode, time of birth, hash of its first bytes.
- *  Thread: any. */
+/** What makes a file the same file under another name: device, inode, time of birth, hash of its
+ * first bytes. Thread: any. */
 #ifndef FILE_IDENTITY_H
 #define FILE_IDENTITY_H
 
@@ -34,12 +34,12 @@ int file_stat_get(int fd, const char *path, struct file_stat *ret);
 /** Take the identity of an open file. -1 with errno. */
 int file_identity_get(int fd, const struct file_stat *st, struct file_identity *ret);
 
-/** Look at the first bytes again: 1 when they are the same (and take in more of them where the file has grown), 0 when they
- *  are not, -1 with errno. */
+/** Look at the first bytes again: 1 when they are the same (and take in more of them where the file
+ * has grown), 0 when they are not, -1 with errno. */
 int file_identity_recheck(int fd, struct file_identity *id);
 
-/** Whether the open file is the one that @p id tells of: 1, 0, or -1 with errno. A device number may change with a reboot,
- *  so it counts only where nothing else can tell. */
+/** Whether the open file is the one that @p id tells of: 1, 0, or -1 with errno. A device number
+ * may change with a reboot, so it counts only where nothing else can tell. */
 int file_identity_is(int fd, const struct file_stat *st, const struct file_identity *id);
 
 #endif

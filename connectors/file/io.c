@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every call by which the connectors change or read the outside, in one place, so that crash tests can stop or break
- * each of them by name. */
+/* Every call by which the connectors change or read the outside, in one place, so that crash tests
+ * can stop or break each of them by name. */
 #include "io.h"
 
 #include "faults.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** System calls of the file connectors, each with the name of a fault point (faults.h). They return -1 with errno, like
- *  the calls themselves; file_io_error() turns errno into an error with words. Thread: any. */
+/** System calls of the file connectors, each with the name of a fault point (faults.h). They return
+ * -1 with errno, like the calls themselves; file_io_error() turns errno into an error with words.
+ * Thread: any. */
 #ifndef FILE_IO_H
 #define FILE_IO_H
 
@@ -8,8 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** "cannot VERB PATH: REASON". ENOSPC, EDQUOT: NO_SPACE. ENOENT: NOT_FOUND. EACCES, EPERM, EROFS: DENIED. ENOMEM:
- *  NO_MEMORY. Others: IO. Returns the code. */
+/** "cannot VERB PATH: REASON". ENOSPC, EDQUOT: NO_SPACE. ENOENT: NOT_FOUND. EACCES, EPERM, EROFS:
+ * DENIED. ENOMEM: NO_MEMORY. Others: IO. Returns the code. */
 int file_io_error(struct gantry_err *err, const char *verb, const char *path);
 
 /** Read up to @p len bytes, fewer only at the end of the file. */

@@ -1,6 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file plugin: one source and one sink, which share the watch on folders and the book of claims. */
+/* The file plugin: one source and one sink, which share the watch on folders and the book of
+ * claims. */
 #include "plugin.h"
+
+struct file_buffer *file_plugin_take_buffer(struct file_plugin *plugin)
+{
+    (void)pthread_mutex_lock(&plugin->buffer_lock);
+    struct file_buffer *buffer = plugin->buffers;
+    if (buffer != NULL)
+        plugin->buffers = buffer->next;
+    (void)pthread_mutex_unlock(&plugin->buffer_lock);
+    return buffer != NULL ? buffer : malloc(sizeof *buffer);
+}
+
+void file_plugin_give_buffer(struct file_plugin *plugin, struct file_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    (void)pthread_mutex_lock(&plugin->buffer_lock);
+    buffer->next = plugin->buffers;
+    plugin->buffers = buffer;
+    (void)pthread_mutex_unlock(&plugin->buffer_lock);
+}
 
 static void close_plugin(void *arg)
 {
@@ -9,6 +30,12 @@ static void close_plugin(void *arg)
         return;
     file_watch_free(plugin->watch);
     file_claims_free(plugin->claims);
+    while (plugin->buffers != NULL) {
+        struct file_buffer *next = plugin->buffers->next;
+        free(plugin->buffers);
+        plugin->buffers = next;
+    }
+    (void)pthread_mutex_destroy(&plugin->buffer_lock);
     free(plugin);
 }
 
@@ -18,6 +45,7 @@ static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct 
     if (plugin == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the file plugin");
     plugin->runtime = runtime;
+    (void)pthread_mutex_init(&plugin->buffer_lock, NULL); /* cannot fail on Linux */
     int rc = file_watch_new(&plugin->watch, err);
     if (rc == 0)
         rc = file_claims_new(&plugin->claims, err);

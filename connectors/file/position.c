@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Positions are flat JSON objects of numbers and short texts, so a scanner of one page reads them; anything else is
- * refused, never guessed. Numbers may stand in quotes, as a Java worker writes them. Unknown keys are passed over, for a
- * later version may add some. */
+/* Positions are flat JSON objects of numbers and short texts, so a scanner of one page reads them;
+ * anything else is refused, never guessed. Numbers may stand in quotes, as a Java worker writes
+ * them. Unknown keys are passed over, for a later version may add some. */
 #include "position.h"
 
 #include <inttypes.h>
@@ -229,20 +229,20 @@ int file_position_parse(struct gantry_view text, struct file_position *ret, stru
     *ret = p;
     return 0;
 bad:
-    return gantry_err_set(err, GANTRY_CORRUPT, "stored position is not one of the file source: %.*s",
+    return gantry_err_set(err, GANTRY_CORRUPT,
+                          "stored position is not one of the file source: %.*s",
                           (int)(text.len < 200 ? text.len : 200), text.data);
 }
 
 size_t file_sink_state_format(const char *path, const struct file_sink_state *state, char *ret)
 {
     size_t n = file_partition_format(path, ret) - 1; /* goes on where the closing brace was */
-    int more = snprintf(ret + n, FILE_POSITION_ROOM - 20,
-                        ",\"device\":%" PRIu64 ",\"inode\":%" PRIu64 ",\"born\":%" PRId64
-                        ",\"length\":%" PRId64 ",\"sequence\":%" PRId64 ",\"rotate\":%" PRId64
-                        ",\"midLine\":%d}",
-                        state->id.device, state->id.inode,
-                        state->id.born_ns > 0 ? state->id.born_ns : 0, state->length,
-                        state->sequence, state->rotate, state->mid_line ? 1 : 0);
+    int more = snprintf(
+        ret + n, FILE_POSITION_ROOM - 20,
+        ",\"device\":%" PRIu64 ",\"inode\":%" PRIu64 ",\"born\":%" PRId64 ",\"length\":%" PRId64
+        ",\"sequence\":%" PRId64 ",\"rotate\":%" PRId64 ",\"midLine\":%d}",
+        state->id.device, state->id.inode, state->id.born_ns > 0 ? state->id.born_ns : 0,
+        state->length, state->sequence, state->rotate, state->mid_line ? 1 : 0);
     return n + (size_t)more;
 }
 

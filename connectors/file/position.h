@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Where a source stands in a file, and where a sink does, as the JSON text that the runtime keeps. Thread: any. */
+/** Where a source stands in a file, and where a sink does, as the JSON text that the runtime keeps.
+ * Thread: any. */
 #ifndef FILE_POSITION_H
 #define FILE_POSITION_H
 
@@ -17,10 +18,11 @@ enum file_inside {
 struct file_position {
     int64_t next; /* byte offset of what comes next */
     enum file_inside inside;
-    bool known;   /* the identity below is set; not in positions of a Java worker */
+    bool known; /* the identity below is set; not in positions of a Java worker */
     struct file_identity id;
     int64_t size;        /* size of the file when last looked at */
-    int64_t modified_ns; /* its modification time then; orders generations where there is no birth time */
+    int64_t modified_ns; /* its modification time then; orders generations where there is no birth
+                            time */
 };
 
 /** The state of a sink at a commit. */
@@ -35,7 +37,8 @@ struct file_sink_state {
 /* Room that file_position_format and file_sink_state_format need, less the path. */
 #define FILE_POSITION_ROOM 400
 
-/** {"filename":"PATH"} into @p ret, which must have room for 6 * strlen(path) + 20 bytes. Returns the length. */
+/** {"filename":"PATH"} into @p ret, which must have room for 6 * strlen(path) + 20 bytes. Returns
+ * the length. */
 size_t file_partition_format(const char *path, char *ret);
 
 /** Returns the length. */
@@ -44,7 +47,8 @@ size_t file_position_format(const struct file_position *position, char ret[FILE_
 /** GANTRY_CORRUPT with the text when it is no position. */
 int file_position_parse(struct gantry_view text, struct file_position *ret, struct gantry_err *err);
 
-/** {"filename":"PATH","device":…}; @p ret has room for FILE_POSITION_ROOM + 6 * strlen(path). Returns the length. */
+/** {"filename":"PATH","device":…}; @p ret has room for FILE_POSITION_ROOM + 6 * strlen(path).
+ * Returns the length. */
 size_t file_sink_state_format(const char *path, const struct file_sink_state *state, char *ret);
 
 /** *ret_same: the state tells of @p path. GANTRY_CORRUPT with the text when it is no state. */

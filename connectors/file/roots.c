@@ -25,7 +25,8 @@ static char *join(const char *folder, size_t folder_len, const char *name)
     return path;
 }
 
-/* The longest beginning of @p path that exists, resolved, with the rest behind it. The path names no link at its end. */
+/* The longest beginning of @p path that exists, resolved, with the rest behind it. The path names
+ * no link at its end. */
 static int resolve_beginning(const char *path, char **ret, struct gantry_err *err)
 {
     char *copy = strdup(path);
@@ -154,10 +155,11 @@ static int check_list(const char *roots, const char *path, const char *resolved,
     free(copy);
     if (found)
         return 0;
-    return gantry_err_set(err, GANTRY_DENIED,
-                          "filename: %s is %s, which lies outside connectors.file.roots (%s); move the "
-                          "file or widen that setting of the worker",
-                          path, resolved, roots);
+    return gantry_err_set(
+        err, GANTRY_DENIED,
+        "filename: %s is %s, which lies outside connectors.file.roots (%s); move the "
+        "file or widen that setting of the worker",
+        path, resolved, roots);
 }
 
 int file_roots_check(const struct gantry_runtime *runtime, const char *path, const char *resolved,
@@ -169,10 +171,11 @@ int file_roots_check(const struct gantry_runtime *runtime, const char *path, con
     const char *beyond = runtime->setting(runtime, "rest.beyond.loopback");
     if (beyond == NULL || strcmp(beyond, "true") != 0)
         return 0;
-    return gantry_err_set(err, GANTRY_DENIED,
-                          "filename: %s is refused: the worker listens beyond loopback, so its setting "
-                          "connectors.file.roots must list the folders that file connectors may touch",
-                          path);
+    return gantry_err_set(
+        err, GANTRY_DENIED,
+        "filename: %s is refused: the worker listens beyond loopback, so its setting "
+        "connectors.file.roots must list the folders that file connectors may touch",
+        path);
 }
 
 int file_roots_check_open(const struct gantry_runtime *runtime, const char *path, int fd,

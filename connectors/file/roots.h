@@ -5,21 +5,22 @@
 
 #include <gantry/connector.h>
 
-/** The absolute path without links, "." and "..": of the file itself where it exists (a link's target, then), else of the
- *  folders that do exist with the rest behind. *ret: to be freed by the caller. GANTRY_INVALID, GANTRY_NO_MEMORY, or
- *  what the system says. */
+/** The absolute path without links, "." and "..": of the file itself where it exists (a link's
+ * target, then), else of the folders that do exist with the rest behind. *ret: to be freed by the
+ * caller. GANTRY_INVALID, GANTRY_NO_MEMORY, or what the system says. */
 int file_path_resolve(const char *path, char **ret, struct gantry_err *err);
 
-/** Folder ("." when there is none) and name of a path, as written; both to be freed by the caller. GANTRY_INVALID when the
- *  path ends in '/', "." or "..". */
+/** Folder ("." when there is none) and name of a path, as written; both to be freed by the caller.
+ * GANTRY_INVALID when the path ends in '/', "." or "..". */
 int file_path_split(const char *path, char **ret_folder, char **ret_name, struct gantry_err *err);
 
-/** Check @p resolved (of file_path_resolve; shown as @p path) against the settings connectors.file.roots and
- *  rest.beyond.loopback. GANTRY_DENIED with the remedy. */
+/** Check @p resolved (of file_path_resolve; shown as @p path) against the settings
+ * connectors.file.roots and rest.beyond.loopback. GANTRY_DENIED with the remedy. */
 int file_roots_check(const struct gantry_runtime *runtime, const char *path, const char *resolved,
                      struct gantry_err *err);
 
-/** The same for a file that is open already: a link may have changed after the check of its path. */
+/** The same for a file that is open already: a link may have changed after the check of its path.
+ */
 int file_roots_check_open(const struct gantry_runtime *runtime, const char *path, int fd,
                           struct gantry_err *err);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file source: the configuration's names and patterns, divided among the tasks, and the poll over the files that have
- * something. A task looks only at files whose event has come or whose timer is due, so idle ones cost nothing.
+/* The file source: the configuration's names and patterns, divided among the tasks, and the poll
+ * over the files that have something. A task looks only at files whose event has come or whose
+ * timer is due, so idle ones cost nothing.
  *
- * Division: the i-th plain name of the list belongs to task i mod tasks. What a pattern finds belongs to the task that the
- * letters at the beginning of its name choose, so that a file and what it is renamed to stay together. */
+ * Division: the i-th plain name of the list belongs to task i mod tasks. What a pattern finds
+ * belongs to the task that the letters at the beginning of its name choose, so that a file and what
+ * it is renamed to stay together. */
 #include "follow.h"
 
 #include "generations.h"
@@ -26,7 +28,7 @@ struct pattern {
     struct file_claim *claim;
     struct file_watch_entry *entry; /* NULL: no events */
     bool scanned;
-    bool late;      /* new names are read from their beginning */
+    bool late;       /* new names are read from their beginning */
     bool mark_first; /* say in the store that it began */
     int64_t due_ms;
 };
@@ -45,14 +47,16 @@ struct source_task {
     int64_t timer_ms; /* what wake_after was told; FILE_NEVER: nothing */
 };
 
-/* --- the list of names -------------------------------------------------------------------------------------------- */
+/* --- the list of names
+ * -------------------------------------------------------------------------------------------- */
 
 struct names {
     char *copy; /* owned */
     char *save;
 };
 
-static int names_open(struct names *names, const struct gantry_config *config, struct gantry_err *err)
+static int names_open(struct names *names, const struct gantry_config *config,
+                      struct gantry_err *err)
 {
     const char *text = gantry_config_get(config, "filename");
     *names = (struct names){strdup(text != NULL ? text : ""), NULL};
@@ -89,8 +93,11 @@ static bool is_utf8(const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
     while (*p != '\0') {
-        int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : (*p & 0xf0) == 0xe0 ? 2
-                   : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
+        int more = *p < 0x80                 ? 0
+                   : *p >= 0xc2 && *p < 0xe0 ? 1
+                   : (*p & 0xf0) == 0xe0     ? 2
+                   : *p >= 0xf0 && *p < 0xf5 ? 3
+                                             : -1;
         if (more < 0 || (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
             (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
             return false;
@@ -113,7 +120,8 @@ static uint32_t share_of(const char *name, uint32_t tasks)
     return (uint32_t)(hash[0] % tasks);
 }
 
-/* --- validation and division -------------------------------------------------------------------------------------- */
+/* --- validation and division
+ * -------------------------------------------------------------------------------------- */
 
 static int check_file(const char *path, struct gantry_err *err)
 {
@@ -128,12 +136,12 @@ static int check_file(const char *path, struct gantry_err *err)
         rc = file_io_error(err, "look at", path);
     else if (S_ISDIR(st.st_mode))
         rc = gantry_err_set(err, GANTRY_INVALID,
-                            "filename: %s is a folder; give a file, or a pattern such as %s/*.log", path,
-                            path);
+                            "filename: %s is a folder; give a file, or a pattern such as %s/*.log",
+                            path, path);
     else if (!S_ISREG(st.st_mode))
-        rc = gantry_err_set(err, GANTRY_INVALID,
-                            "filename: %s is a device, pipe or socket; only regular files are followed",
-                            path);
+        rc = gantry_err_set(
+            err, GANTRY_INVALID,
+            "filename: %s is a device, pipe or socket; only regular files are followed", path);
     (void)close(fd);
     return rc;
 }
@@ -165,10 +173,11 @@ static int check_name(struct file_plugin *plugin, const char *connector, const c
         return check_file(path, err);
     rc = file_path_split(path, &folder, &name, err);
     if (rc == 0 && is_pattern(folder))
-        rc = gantry_err_set(err, GANTRY_INVALID,
-                            "filename: '%s' has a pattern in its folder; only the last part may have "
-                            "*, ? or [",
-                            path);
+        rc = gantry_err_set(
+            err, GANTRY_INVALID,
+            "filename: '%s' has a pattern in its folder; only the last part may have "
+            "*, ? or [",
+            path);
     if (rc == 0)
         rc = is_pattern(name) ? resolve_pattern(folder, name, &real, err)
                               : file_path_resolve(path, &real, err);
@@ -177,8 +186,9 @@ static int check_name(struct file_plugin *plugin, const char *connector, const c
     if (rc == 0 && !is_pattern(name))
         rc = check_file(path, err);
     if (rc == 0)
-        rc = file_claims_check(plugin->claims, is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ,
-                               connector, real, false, err);
+        rc = file_claims_check(plugin->claims,
+                               is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ, connector,
+                               real, false, err);
     free(folder);
     free(name);
     free(real);
@@ -206,10 +216,12 @@ static void source_validate(void *arg, const char *connector, const struct gantr
         findings->add(findings, "filename", "filename: is empty; give the file to read");
     const char *policy = gantry_config_get(config, "line.too.long");
     if (policy != NULL && strcmp(policy, "skip") == 0 &&
-        gantry_config_get(config, "dlq.topic") == NULL && gantry_config_get(config, "topic") == NULL)
-        findings->add(findings, "dlq.topic",
-                      "dlq.topic: needed by line.too.long=skip where topic is not given; name the topic "
-                      "for lines that are too long");
+        gantry_config_get(config, "dlq.topic") == NULL &&
+        gantry_config_get(config, "topic") == NULL)
+        findings->add(
+            findings, "dlq.topic",
+            "dlq.topic: needed by line.too.long=skip where topic is not given; name the topic "
+            "for lines that are too long");
 }
 
 static int source_split(void *arg, const struct gantry_config *config, uint32_t max_tasks,
@@ -235,7 +247,9 @@ static int source_split(void *arg, const struct gantry_config *config, uint32_t 
     return 0;
 }
 
-/* --- life of a task ----------------------------------------------------------------------------------------------- */
+/* --- life of a task
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void pattern_deinit(struct source_task *task, struct pattern *pattern)
 {
@@ -292,7 +306,8 @@ static int add_follow(struct source_task *task, const struct file_follow_start *
 }
 
 /* Whether the store has a position of this name. */
-static int has_position(struct source_task *task, const char *name, bool *ret, struct gantry_err *err)
+static int has_position(struct source_task *task, const char *name, bool *ret,
+                        struct gantry_err *err)
 {
     char *partition = malloc(6 * strlen(name) + 20);
     if (partition == NULL)
@@ -396,7 +411,9 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     return 0;
 }
 
-/* --- patterns ----------------------------------------------------------------------------------------------------- */
+/* --- patterns
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 struct found {
     char **names; /* owned, and each */
@@ -459,7 +476,8 @@ static bool followed(const struct source_task *task, const char *path)
     return false;
 }
 
-/* Whether one of the task's follows stands in this file: it was renamed, and is read to its end there. */
+/* Whether one of the task's follows stands in this file: it was renamed, and is read to its end
+ * there. */
 static bool followed_elsewhere(const struct source_task *task, const struct file_stat *st)
 {
     for (size_t i = 0; i < task->follow_count; i++) {
@@ -506,23 +524,22 @@ static int consider(struct source_task *task, struct pattern *pattern, const cha
     if (usable && pass == 0)
         rc = has_position(task, path, &stored, err);
     if (rc == 0 && usable && (pass == 0 ? stored : !followed_elsewhere(task, &st))) {
-        struct file_follow_start start = {.path = path,
-                                          .pattern = pattern->name,
-                                          .late = pattern->late || pattern->scanned};
+        struct file_follow_start start = {
+            .path = path, .pattern = pattern->name, .late = pattern->late || pattern->scanned};
         rc = add_follow(task, &start, err);
     }
     free(path);
     return rc;
 }
 
-/* Follow what matches and is new. Of app.log, app.log.1, app.log.2 only the first is followed; the others are its
- * generations. */
+/* Follow what matches and is new. Of app.log, app.log.1, app.log.2 only the first is followed; the
+ * others are its generations. */
 static int scan(struct source_task *task, struct pattern *pattern, struct gantry_err *err)
 {
     struct found found = {0};
     int rc = list_matches(pattern, &found, err);
-    /* First those that were followed in an earlier life, then the new ones: by then it is known which of these are an old
-     * one under a new name. */
+    /* First those that were followed in an earlier life, then the new ones: by then it is known
+     * which of these are an old one under a new name. */
     for (int pass = pattern->scanned ? 1 : 0; pass < 2; pass++) {
         const char *base = NULL;
         for (size_t i = 0; i < found.count && rc == 0; i++) {
@@ -583,8 +600,9 @@ static int scan_due(struct source_task *task, struct file_fill *fill, struct gan
     return 0;
 }
 
-/* A generation that was read to its end may match a pattern under its new name (app.log -> app-2026.log with *.log): it is
- * followed there from its end, so that it is not read again, and late lines are not lost. */
+/* A generation that was read to its end may match a pattern under its new name (app.log ->
+ * app-2026.log with *.log): it is followed there from its end, so that it is not read again, and
+ * late lines are not lost. */
 static int follow_finished(struct source_task *task, struct file_follow *follow,
                            struct gantry_err *err)
 {
@@ -612,7 +630,9 @@ static int follow_finished(struct source_task *task, struct file_follow *follow,
     return rc;
 }
 
-/* --- poll --------------------------------------------------------------------------------------------------------- */
+/* --- poll
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void set_timer(struct source_task *task, bool again, int64_t now_ms)
 {
@@ -661,40 +681,67 @@ static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err 
     return rc;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------- */
+/* --- tables
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static const struct gantry_config_def defs[] = {
-    {.name = "filename", .type = GANTRY_CONFIG_LIST,
+    {.name = "filename",
+     .type = GANTRY_CONFIG_LIST,
      .flags = GANTRY_CONFIG_REQUIRED | GANTRY_CONFIG_NOT_EMPTY,
-     .doc = "The file to follow; several, or patterns with *, ? and [ in the last part, separated by "
-            "commas. A file may not exist yet."},
-    {.name = "file.start", .type = GANTRY_CONFIG_ENUM, .default_value = "beginning",
+     .doc =
+         "The file to follow; several, or patterns with *, ? and [ in the last part, separated by "
+         "commas. A file may not exist yet."},
+    {.name = "file.start",
+     .type = GANTRY_CONFIG_ENUM,
+     .default_value = "beginning",
      .choices = "beginning,end",
-     .doc = "Where to begin in a file that is there at the very first start. Files that appear later "
-            "are read from their beginning."},
-    {.name = "max.line.bytes", .type = GANTRY_CONFIG_SIZE, .default_value = "1m", .min = 1,
-     .max = 64 << 20, .doc = "The longest line, without its newline."},
-    {.name = "line.too.long", .type = GANTRY_CONFIG_ENUM, .default_value = "fail",
+     .doc =
+         "Where to begin in a file that is there at the very first start. Files that appear later "
+         "are read from their beginning."},
+    {.name = "max.line.bytes",
+     .type = GANTRY_CONFIG_SIZE,
+     .default_value = "1m",
+     .min = 1,
+     .max = 64 << 20,
+     .doc = "The longest line, without its newline."},
+    {.name = "line.too.long",
+     .type = GANTRY_CONFIG_ENUM,
+     .default_value = "fail",
      .choices = "fail,skip,cut",
-     .doc = "What to do with a longer line: stop with an error; send it to dlq.topic, in pieces, and go "
+     .doc = "What to do with a longer line: stop with an error; send it to dlq.topic, in pieces, "
+            "and go "
             "on; or keep its first max.line.bytes bytes."},
-    {.name = "dlq.topic", .type = GANTRY_CONFIG_STRING, .flags = GANTRY_CONFIG_NOT_EMPTY,
-     .doc = "Where line.too.long=skip sends lines. Default: the connector's topic with -dlq behind it."},
-    {.name = "line.timeout.ms", .type = GANTRY_CONFIG_DURATION, .default_value = "0", .min = 0,
+    {.name = "dlq.topic",
+     .type = GANTRY_CONFIG_STRING,
+     .flags = GANTRY_CONFIG_NOT_EMPTY,
+     .doc = "Where line.too.long=skip sends lines. Default: the connector's topic with -dlq behind "
+            "it."},
+    {.name = "line.timeout.ms",
+     .type = GANTRY_CONFIG_DURATION,
+     .default_value = "0",
+     .min = 0,
      .max = 86400000,
      .doc = "After this time an incomplete last line is given as far as it goes, with the header "
             "gantry.line=part; its rest follows when it comes. 0: it is kept until complete."},
-    {.name = "file.poll.ms", .type = GANTRY_CONFIG_DURATION, .default_value = "1000", .min = 10,
+    {.name = "file.poll.ms",
+     .type = GANTRY_CONFIG_DURATION,
+     .default_value = "1000",
+     .min = 10,
      .max = 3600000,
      .doc = "How often to look at a file where the system tells no changes (network file systems, "
             "folders that do not exist yet)."},
-    {.name = "file.rotate.wait.ms", .type = GANTRY_CONFIG_DURATION, .default_value = "5000", .min = 0,
+    {.name = "file.rotate.wait.ms",
+     .type = GANTRY_CONFIG_DURATION,
+     .default_value = "5000",
+     .min = 0,
      .max = 86400000,
      .doc = "How long a rotated file must stand still before its successor is read, where it may "
             "still be open for writing somewhere."},
 };
 
-static const char *const class_names[] = {"org.apache.rocketmq.connect.file.FileSourceConnector", NULL};
+static const char *const class_names[] = {"org.apache.rocketmq.connect.file.FileSourceConnector",
+                                          NULL};
 
 const struct gantry_connector file_source_connector = {
     .struct_size = sizeof(struct gantry_connector),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders are found by watch descriptor, names by a hash that is taken letter by letter over the event's name, so that
- * every beginning of it is looked up on the way: an event costs the length of its name, not the number of tasks. */
+/* Folders are found by watch descriptor, names by a hash that is taken letter by letter over the
+ * event's name, so that every beginning of it is looked up on the way: an event costs the length of
+ * its name, not the number of tasks. */
 #include "watch.h"
 
 #include "io.h"
@@ -19,14 +20,14 @@
 #define WATCH_MASK                                                                                 \
     (IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |              \
      IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
-#define NEW_NAME (IN_CREATE | IN_MOVED_TO)
+#define NEW_NAME    (IN_CREATE | IN_MOVED_TO)
 #define FOLDER_GONE (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)
-#define REST_MS 1
+#define REST_MS     1
 
 struct name_entry {
-    struct file_watch_entry pub; /* first member */
-    struct name_entry *next;     /* of the bucket, or of the folder's patterns */
-    struct folder *folder;       /* NULL when lost */
+    struct file_watch_entry pub;     /* first member */
+    struct name_entry *next;         /* of the bucket, or of the folder's patterns */
+    struct folder *folder;           /* NULL when lost */
     struct gantry_task_context *ctx; /* borrowed until removal */
     uint64_t hash;
     bool pattern;
@@ -92,8 +93,7 @@ static void mark(struct name_entry *entry)
 static void mark_all(struct folder *folder, bool lost)
 {
     for (size_t i = 0; i <= folder->bucket_count; i++) {
-        struct name_entry *entry =
-            i < folder->bucket_count ? folder->buckets[i] : folder->patterns;
+        struct name_entry *entry = i < folder->bucket_count ? folder->buckets[i] : folder->patterns;
         while (entry != NULL) {
             struct name_entry *next = entry->next;
             if (lost) {
@@ -191,7 +191,8 @@ static void *watch_thread(void *arg)
     return NULL;
 }
 
-/* At the first entry, so that a worker without file sources has no thread for them. Under the lock. */
+/* At the first entry, so that a worker without file sources has no thread for them. Under the lock.
+ */
 static int start(struct file_watch *watch, struct gantry_err *err)
 {
     if (watch->running)
@@ -336,8 +337,9 @@ int file_watch_add(struct file_watch *watch, const char *folder_path, const char
         rc = get_folder(watch, folder_path, &entry->folder, err);
     if (rc == 0) {
         struct folder *folder = entry->folder;
-        struct name_entry **slot =
-            pattern ? &folder->patterns : &folder->buckets[entry->hash & (folder->bucket_count - 1)];
+        struct name_entry **slot = pattern
+                                       ? &folder->patterns
+                                       : &folder->buckets[entry->hash & (folder->bucket_count - 1)];
         entry->next = *slot;
         *slot = entry;
         folder->count++;
@@ -359,9 +361,9 @@ void file_watch_remove(struct file_watch *watch, struct file_watch_entry *pub)
     (void)pthread_mutex_lock(&watch->lock);
     struct folder *folder = entry->folder;
     if (folder != NULL) {
-        struct name_entry **slot =
-            entry->pattern ? &folder->patterns
-                           : &folder->buckets[entry->hash & (folder->bucket_count - 1)];
+        struct name_entry **slot = entry->pattern
+                                       ? &folder->patterns
+                                       : &folder->buckets[entry->hash & (folder->bucket_count - 1)];
         while (*slot != entry)
             slot = &(*slot)->next;
         *slot = entry->next;
