@@ -214,7 +214,7 @@ static int read_nested(struct scanner *scanner, const char *key)
 
 static int read_member(struct scanner *scanner, struct gt_props *props)
 {
-    struct gantry_view value;
+    struct gantry_view value = {NULL, 0};
     int rc = GANTRY_OK;
 
     struct gantry_view key = read_string(scanner);

@@ -64,7 +64,7 @@ int gt_props_append(struct gt_props *props, struct gantry_view key, struct gantr
 
 int gt_props_set_views(struct gt_props *props, struct gantry_view key, struct gantry_view value)
 {
-    struct gt_prop *item = find(props, key.data != NULL ? key.data : "", key.len);
+    struct gt_prop *item = find(props, key.len > 0 ? key.data : "", key.len);
     if (item == NULL)
         return gt_props_append(props, key, value);
     char *copy = copy_view(value);

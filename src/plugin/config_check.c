@@ -16,7 +16,8 @@ enum {
     WORKER_KEY_COUNT = sizeof worker_keys / sizeof worker_keys[0],
     SHOWN_MAX = 100,
     CANDIDATES_MAX = 256,
-    WARNED_MAX = 20
+    WARNED_MAX = 20,
+    TOPICS_MAX = 1000
 };
 
 /* The next of the texts in a list with commas, without blanks around it; false at the end. */
@@ -232,6 +233,33 @@ static void add_err(struct check *check, const char *key, const struct gantry_er
     gt_findings_add(check->findings, key, false, false, err->text);
 }
 
+/* The topics of a sink: legal names, each once. @p value is a checked LIST. */
+static int check_topics(struct check *check, const char *key, const char *value,
+                        struct gantry_err *err)
+{
+    struct gantry_view rest = gantry_view_of(value), item, earlier;
+    struct gantry_err inner = {.code = 0};
+
+    for (size_t count = 1; *value != '\0' && next_item(&rest, &item); count++) {
+        char *name = gt_arena_copy(check->arena, item);
+        if (name == NULL)
+            return gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", key);
+        if (count > TOPICS_MAX)
+            return gantry_err_set(err, GANTRY_INVALID,
+                                  "%s: more than %d topics; spread them over several connectors",
+                                  key, TOPICS_MAX);
+        if (gt_topic_name_check(name, &inner) != 0)
+            return gantry_err_set(err, GANTRY_INVALID, "%s: %s", key, inner.text);
+        struct gantry_view before = {value, (size_t)(item.data - value)};
+        while (before.len > 0 && next_item(&before, &earlier)) {
+            if (gantry_view_equal(earlier, item))
+                return gantry_err_set(err, GANTRY_INVALID,
+                                      "%s: the topic '%s' is named twice; name it once", key, name);
+        }
+    }
+    return GANTRY_OK;
+}
+
 /* What the runtime's own keys must be beyond their type. */
 static int check_common(struct check *check, const struct gantry_config_def *def, const char *value,
                         struct gantry_err *err)
@@ -241,29 +269,14 @@ static int check_common(struct check *check, const struct gantry_config_def *def
     if (strcmp(def->name, "source-record-converter") == 0 && gt_converter_find(value) == NULL)
         return refuse(def, value, err,
                       "is not a known converter; known: string, bytes, json2019, rocketmq, and the "
-                      "class names that "
-                      "stand for them");
-    if (check->connector->kind == GANTRY_SOURCE && strcmp(def->name, "topic") == 0 &&
-        *value != '\0' && gt_topic_name_check(value, &inner) != 0)
+                      "class names that stand for them");
+    bool one_topic = strcmp(def->name, "topic") == 0 || strcmp(def->name, "dlq.topic") == 0;
+    if (check->connector->kind == GANTRY_SOURCE && one_topic && *value != '\0' &&
+        gt_topic_name_check(value, &inner) != 0)
         return gantry_err_set(err, GANTRY_INVALID, "%s: %s", def->name, inner.text);
     if (check->connector->kind != GANTRY_SINK || strcmp(def->name, "topicNames") != 0)
         return GANTRY_OK;
-    struct gantry_view rest = gantry_view_of(value), item, earlier;
-    while (*value != '\0' && next_item(&rest, &item)) {
-        char *name = gt_arena_copy(check->arena, item);
-        if (name == NULL)
-            return gantry_err_set(err, GANTRY_NO_MEMORY, "%s: out of memory", def->name);
-        if (gt_topic_name_check(name, &inner) != 0)
-            return gantry_err_set(err, GANTRY_INVALID, "%s: %s", def->name, inner.text);
-        struct gantry_view before = {value, (size_t)(item.data - value)};
-        while (before.len > 0 && next_item(&before, &earlier)) {
-            if (gantry_view_equal(earlier, item))
-                return gantry_err_set(err, GANTRY_INVALID,
-                                      "%s: the topic '%s' is named twice; name it once", def->name,
-                                      name);
-        }
-    }
-    return GANTRY_OK;
+    return check_topics(check, def->name, value, err);
 }
 
 static struct gantry_config_entry *find_entry(struct check *check, const char *key)
@@ -346,7 +359,7 @@ static int complete(struct check *check, const struct gantry_config_def *defs, s
     for (size_t i = 0; i < count; i++) {
         const struct gantry_config_def *def = &defs[i];
         struct gantry_err err = {.code = 0};
-        const char *value;
+        const char *value = "";
         if (gt_config_def_find(check->connector, def->name) != def ||
             find_entry(check, def->name) != NULL)
             continue;

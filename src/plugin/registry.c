@@ -118,9 +118,10 @@ void gt_registry_close(struct gt_registry *registry)
 {
     if (registry == NULL)
         return;
-    for (size_t i = registry->plugin_count; i-- > 0;) {
-        if (registry->plugins[i].plugin->close != NULL)
-            registry->plugins[i].plugin->close(registry->plugins[i].state);
+    for (struct open_plugin *open = registry->plugins + registry->plugin_count;
+         open-- > registry->plugins;) {
+        if (open->plugin->close != NULL)
+            open->plugin->close(open->state);
     }
     gt_map_deinit(&registry->by_name);
     gt_props_deinit(&registry->settings);

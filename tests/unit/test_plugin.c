@@ -266,6 +266,23 @@ static void test_sink_topics(void **state)
     }
 }
 
+static void test_too_many_topics(void **state)
+{
+    static char topics[8000];
+    struct check c;
+    size_t len = 0;
+    (void)state;
+    for (int i = 0; i <= 1000; i++)
+        len += (size_t)snprintf(topics + len, sizeof topics - len, "%s%d", i > 0 ? "," : "", i);
+    assert_int_equal(check(&c, &sink, (const char *const[]){SINK, "topics", topics, NULL}),
+                     GANTRY_INVALID);
+    assert_non_null(strstr(c.findings.items[0].text, "more than 1000 topics"));
+    end(&c);
+    *strrchr(topics, ',') = '\0';
+    assert_int_equal(check(&c, &sink, (const char *const[]){SINK, "topics", topics, NULL}), 0);
+    end(&c);
+}
+
 static void test_topic_name(void **state)
 {
     char name[200];
@@ -465,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_same_key_twice_equal),
         cmocka_unit_test(test_many_unknown_keys),
         cmocka_unit_test(test_sink_topics),
+        cmocka_unit_test(test_too_many_topics),
         cmocka_unit_test(test_topic_name),
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_validate_findings),
