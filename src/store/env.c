@@ -7,9 +7,12 @@
 #include "base/cursor.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "store/tables.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { DISK_FULL = 1 << 20 }; /* with fewer bytes free a short write means a full disk */
 
 static const char *const table_names[GT_TABLE_COUNT] = {
     [GT_TABLE_META] = "meta",           [GT_TABLE_TOPICS] = "topics",       [GT_TABLE_SEGMENTS] = "segments",
@@ -168,7 +171,7 @@ int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key, 
     if (rc == 0 && gt_buf_add_view(value, view_of(v)) != 0)
         code = gantry_err_set(err, value->error, "cannot copy a value of table %s: %s", table_names[table],
                               gantry_error_text(value->error));
-    else if (rc == MDB_NOTFOUND)
+    else if (rc == MDB_NOTFOUND || rc == MDB_BAD_VALSIZE) /* a key that cannot be is not there */
         code = gantry_err_set(err, GANTRY_NOT_FOUND, "not in table %s", table_names[table]);
     else if (rc != 0)
         code = fail(err, rc, "read", env->path);
@@ -213,8 +216,9 @@ static int delete_prefix(struct gt_env *env, MDB_txn *txn, enum gt_table table, 
         return rc;
     for (;;) {
         MDB_val k = val_of(prefix), v;
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-        if (rc != 0 || k.mv_size < prefix.len || memcmp(k.mv_data, prefix.data, prefix.len) != 0)
+        rc = mdb_cursor_get(cursor, &k, &v, prefix.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
+        if (rc != 0 || k.mv_size < prefix.len ||
+            (prefix.len > 0 && memcmp(k.mv_data, prefix.data, prefix.len) != 0))
             break;
         rc = mdb_cursor_del(cursor, 0);
         if (rc != 0)
@@ -231,6 +235,12 @@ static void add_change(struct gt_commit *commit, int kind, enum gt_table table, 
                        struct gantry_view value)
 {
     struct gt_buf *buf = &commit->changes;
+    /* LMDB would refuse it, and the whole group with it. */
+    if (key.len > GT_KEY_MAX || (key.len == 0 && kind != CHANGE_DELETE_PREFIX)) {
+        if (buf->error == 0)
+            buf->error = key.len == 0 ? GANTRY_INVALID : GANTRY_TOO_LARGE;
+        return;
+    }
     uint8_t *out = (uint8_t *)gt_buf_reserve(buf, 22 + key.len + value.len);
     if (out == NULL)
         return; /* the buffer keeps the error; submit reports it */
@@ -239,7 +249,8 @@ static void add_change(struct gt_commit *commit, int kind, enum gt_table table, 
     *out++ = (uint8_t)kind;
     out = gt_put_varint(out, key.len);
     out = gt_put_varint(out, value.len);
-    memcpy(out, key.data, key.len);
+    if (key.len > 0)
+        memcpy(out, key.data, key.len);
     out += key.len;
     if (value.len > 0)
         memcpy(out, value.data, value.len);
@@ -316,6 +327,21 @@ static int grow(struct gt_env *env)
     return rc;
 }
 
+/* Whether a failed commit surely changed nothing. LMDB writes pages, syncs them, then writes the page that makes them
+ * count; when that last write fails it refuses every later transaction, and then nobody knows what the disk holds. A
+ * write that was cut short by a full disk LMDB reports as EIO. */
+static int judge(struct gt_env *env, int rc)
+{
+    if (rc != ENOSPC && rc != EDQUOT && rc != EIO)
+        return rc;
+    MDB_txn *txn;
+    if (mdb_txn_begin(env->env, NULL, 0, &txn) != 0)
+        return EIO;
+    mdb_txn_abort(txn);
+    int64_t available = gt_disk_free(env->path);
+    return rc == EIO && available >= 0 && available < DISK_FULL ? ENOSPC : rc;
+}
+
 int gt_env_apply(struct gt_env *env, struct gt_commit *commits, struct gantry_err *err)
 {
     for (;;) {
@@ -324,6 +350,6 @@ int gt_env_apply(struct gt_env *env, struct gt_commit *commits, struct gantry_er
             return 0;
         if (rc == MDB_MAP_FULL && (rc = grow(env)) == 0)
             continue;
-        return fail(err, rc, "commit to", env->path);
+        return fail(err, judge(env, rc), "commit to", env->path);
     }
 }

@@ -25,8 +25,8 @@ struct gt_store {
     struct gt_env env;
     int lock_fd;
 
-    pthread_t thread;
-    bool started;           /* thread: the opener's */
+    pthread_t thread;       /* written before started */
+    atomic_bool started;    /* the committer runs */
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t changed; /* something pending, or stopping */
     struct gt_commit *head, **tail;
@@ -34,7 +34,8 @@ struct gt_store {
 
     /* The committer's own. */
     uint64_t round;
-    struct gantry_err broken; /* LMDB failed: nothing is taken any more */
+    struct gantry_err broken; /* LMDB failed: nothing is taken any more; written once, before is_broken */
+    atomic_bool is_broken;
 
     void (*on_round)(void *arg);
     void *on_round_arg;
@@ -183,20 +184,26 @@ static void sync_group(struct gt_store *store, struct gt_commit *group)
     }
 }
 
+/* LMDB failed. Without space nothing was changed and a later try may succeed. After any other failure it is unknown
+ * what the disk holds, so only a new start, which reads it, may go on. */
+static void note_failure(struct gt_store *store, int code, struct gantry_err *err)
+{
+    if (code == GANTRY_NO_SPACE || atomic_load(&store->is_broken))
+        return;
+    gantry_err_set(&store->broken, code, "%s; the worker must be started again", err->text);
+    atomic_store(&store->is_broken, true);
+    *err = store->broken;
+    gt_error("store", "%s", err->text);
+}
+
 static void apply_group(struct gt_store *store, struct gt_commit *group)
 {
-    struct gantry_err err = store->broken;
-    int code = err.code;
+    struct gantry_err err = {0};
+    int code = gt_store_check(store, &err);
     if (code == 0)
         code = gt_env_apply(&store->env, group, &err);
     if (code != 0) {
-        /* Without space nothing was changed and a later try may succeed. After any other failure it is unknown what
-         * the disk holds, so only a new start, which reads it, may go on. */
-        if (code != GANTRY_NO_SPACE && store->broken.code == 0) {
-            gantry_err_set(&store->broken, code, "%s; the worker must be started again", err.text);
-            err = store->broken;
-            gt_error("store", "%s", err.text);
-        }
+        note_failure(store, code, &err);
         for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
             if (commit->err.code == 0)
                 fail_commit(commit, code, &err);
@@ -272,23 +279,36 @@ static void *run_committer(void *arg)
 
 int gt_store_start(struct gt_store *store, struct gantry_err *err)
 {
+    pthread_mutex_lock(&store->lock); /* the committer begins with it, and so sees what is set here */
     int rc = pthread_create(&store->thread, NULL, run_committer, store);
+    if (rc == 0)
+        atomic_store(&store->started, true);
+    pthread_mutex_unlock(&store->lock);
     if (rc != 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start the committer thread: %s", strerror(rc));
-    store->started = true;
     return 0;
 }
 
 void gt_store_stop(struct gt_store *store)
 {
-    if (!store->started)
-        return;
     pthread_mutex_lock(&store->lock);
     store->stopping = true;
     pthread_cond_signal(&store->changed);
     pthread_mutex_unlock(&store->lock);
-    pthread_join(store->thread, NULL);
-    store->started = false;
+    if (atomic_load(&store->started))
+        pthread_join(store->thread, NULL);
+    else if (store->head != NULL) /* never started: what was submitted still gets its done */
+        commit_group(store, store->head);
+    store->head = NULL;
+    store->tail = &store->head;
+    atomic_store(&store->started, false);
+}
+
+int gt_store_check(struct gt_store *store, struct gantry_err *err)
+{
+    if (!atomic_load(&store->is_broken))
+        return 0;
+    return gantry_err_set(err, store->broken.code, "%s", store->broken.text);
 }
 
 void gt_commit_init(struct gt_commit *commit, const struct gt_commit_ops *ops)
@@ -368,16 +388,39 @@ static int commit_waiting(struct gt_store *store, struct gt_commit *inner, struc
     return code;
 }
 
+static bool on_committer(struct gt_store *store)
+{
+    return atomic_load(&store->started) && pthread_equal(pthread_self(), store->thread);
+}
+
+/* Before the start the opener is alone and may write itself. */
+static bool unstarted(struct gt_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool is = !atomic_load(&store->started) && !store->stopping;
+    pthread_mutex_unlock(&store->lock);
+    return is;
+}
+
 int gt_store_commit_now(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err)
 {
-    if (store->started && !pthread_equal(pthread_self(), store->thread))
+    if (!on_committer(store) && !unstarted(store))
         return commit_waiting(store, commit, err);
+    int code = gt_store_check(store, err);
+    if (code != 0)
+        return code;
     if (commit->changes.error != 0)
         return gantry_err_set(err, commit->changes.error, "cannot take a change of the store: %s",
                               gantry_error_text(commit->changes.error));
     commit->next = NULL;
     commit->err.code = 0;
-    return gt_env_apply(&store->env, commit, err);
+    struct gantry_err failure = {0};
+    code = gt_env_apply(&store->env, commit, &failure);
+    if (code != 0) {
+        note_failure(store, code, &failure);
+        gantry_err_set(err, code, "%s", failure.text);
+    }
+    return code;
 }
 
 int gt_store_get(struct gt_store *store, enum gt_table table, struct gantry_view key, struct gt_buf *value,

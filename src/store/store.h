@@ -64,6 +64,8 @@ int gt_store_start(struct gt_store *store, struct gantry_err *err);
 /** Finish the commits that wait, end the committer. Submits afterwards fail. */
 void gt_store_stop(struct gt_store *store);
 void gt_store_close(struct gt_store *store);
+/** 0, or the error after which the store takes no commit any more. Thread: any. */
+int gt_store_check(struct gt_store *store, struct gantry_err *err);
 /** The folder given to open. */
 const char *gt_store_folder(const struct gt_store *store);
 

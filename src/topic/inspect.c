@@ -386,8 +386,9 @@ static int find_batch(struct gt_inspect *inspect, const struct gt_segment_record
 {
     *ret_found = false;
     for (;;) {
-        const struct gt_gap_record *gap = gt_gap_at(gaps->items, gaps->count, record->base_offset, inspect->at);
-        if (gap != NULL && (gap->to > inspect->at || gap->end_offset > *offset)) {
+        const struct gt_gap_record *gap =
+            gt_gap_at(gaps->items, gaps->count, record->base_offset, inspect->at, *offset);
+        if (gap != NULL) {
             inspect->at = gap->to;
             if (*offset < gap->end_offset)
                 *offset = gap->end_offset;
@@ -417,6 +418,7 @@ int gt_inspect_read(struct gt_inspect *inspect, const char *topic, uint32_t queu
     struct gt_batch_info info = {0};
     struct gt_message *messages;
     struct gaps gaps = {.arena = arena};
+    int64_t gone = -1;
     *ret_count = 0;
     *ret_next = *ret_first = offset;
     int code = find_gaps(inspect, topic, queue, &gaps, err);
@@ -431,6 +433,11 @@ int gt_inspect_read(struct gt_inspect *inspect, const char *topic, uint32_t queu
         if (path == NULL)
             return no_memory(err);
         code = enter_segment(inspect, topic, queue, record.base_offset, offset, path, err);
+        if (code == GANTRY_NOT_FOUND && gone != record.base_offset) { /* retention may have been faster: look again */
+            gone = record.base_offset;
+            code = 0;
+            continue;
+        }
         if (code == 0)
             code = find_batch(inspect, &record, &gaps, path, &offset, &info, &found, err);
         if (code == 0 && found)

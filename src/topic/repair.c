@@ -27,19 +27,27 @@ static int count_entry(void *arg, struct gantry_view key, struct gantry_view val
     return 0;
 }
 
+/* Opening would make a store only to find nothing in it. */
+static int check_there(const char *folder, struct gantry_err *err)
+{
+    struct stat st;
+    char env[8192];
+    snprintf(env, sizeof env, "%s/gantry/data.mdb", folder);
+    if (stat(env, &st) == 0)
+        return 0;
+    return gantry_err_set(err, GANTRY_NOT_FOUND, "there is no store in %s; name the worker's storePathRootDir",
+                          folder);
+}
+
 int gt_store_reset_connector(const char *folder, const char *connector, size_t *ret_count, struct gantry_err *err)
 {
     struct gt_store *store = NULL;
     struct gt_key prefix;
     struct gt_commit commit;
     *ret_count = 0;
-    struct stat st;
-    char env[8192];
-    snprintf(env, sizeof env, "%s/gantry/data.mdb", folder);
-    if (stat(env, &st) != 0) /* do not make a store only to find nothing in it */
-        return gantry_err_set(err, GANTRY_NOT_FOUND, "there is no store in %s; name the worker's storePathRootDir",
-                              folder);
-    int code = gt_store_open(folder, 0, &store, err);
+    int code = check_there(folder, err);
+    if (code == 0)
+        code = gt_store_open(folder, 0, &store, err);
     if (code != 0)
         return code;
     gt_key_prefix(&prefix, connector);
@@ -117,14 +125,18 @@ static int add_gap(void *arg, struct gantry_view key, struct gantry_view value)
     return code;
 }
 
-static const struct gt_gap_record *known_gap(const struct repair *repair, uint32_t queue, int64_t segment, int64_t at)
+/* gt_gap_at among the gaps of one queue. */
+static const struct gt_gap_record *known_gap(const struct repair *repair, uint32_t queue, int64_t segment, int64_t at,
+                                             int64_t offset)
 {
+    const struct gt_gap_record *found = NULL;
     for (size_t i = 0; i < repair->gap_count; i++) {
         const struct gt_gap_record *gap = &repair->gaps[i];
-        if (repair->gap_queues[i] == queue && gap->segment == segment && gap->from == at)
-            return gap;
+        if (repair->gap_queues[i] == queue && gt_gap_at(gap, 1, segment, at, offset) != NULL &&
+            (found == NULL || gap->to > found->to))
+            found = gap;
     }
-    return NULL;
+    return found;
 }
 
 static void note_gap(struct repair *repair, const struct segment_item *item, const struct gt_gap_record *gap,
@@ -154,8 +166,9 @@ static void note_segment(struct repair *repair, const struct segment_item *item)
     gt_buf_deinit(&value);
 }
 
-/* The next byte after @p at where a whole, undamaged batch of a later offset begins; @p len when there is none. */
-static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offset, int64_t *ret_offset)
+/* The next byte after @p at where a whole, undamaged batch of offsets @p offset to @p end begins; @p len when there is
+ * none. */
+static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offset, int64_t end, int64_t *ret_offset)
 {
     struct gt_batch_info info;
     for (at++; at + GT_BATCH_HEADER <= len; at++) {
@@ -164,7 +177,7 @@ static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offs
             break;
         at = hit - data;
         if (gt_batch_header_read(hit, (size_t)(len - at), &info, NULL) == 0 && info.base_offset >= offset &&
-            gt_batch_check(hit, &info, NULL) == 0) {
+            info.base_offset + info.count <= end && gt_batch_check(hit, &info, NULL) == 0) {
             *ret_offset = info.base_offset;
             return at;
         }
@@ -172,16 +185,16 @@ static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offs
     return len;
 }
 
-static void check_data(struct repair *repair, const struct segment_item *item, const char *path, const char *data,
+static void check_data(struct repair *repair, struct segment_item *item, const char *path, const char *data,
                        int64_t len)
 {
-    const struct gt_segment_record *record = &item->record;
-    int64_t at = GT_SEGMENT_HEADER, offset = record->base_offset;
+    struct gt_segment_record *record = &item->record;
+    int64_t at = GT_SEGMENT_HEADER, offset = record->base_offset, last_batch = 0;
     while (at < len) {
         struct gt_batch_info info;
         struct gantry_err reason = {0};
-        const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at);
-        if (known != NULL && known->to > at) {
+        const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at, offset);
+        if (known != NULL) {
             at = known->to;
             offset = known->end_offset;
             continue;
@@ -192,18 +205,19 @@ static void check_data(struct repair *repair, const struct segment_item *item, c
         if (code == 0 && info.base_offset != offset)
             code = gantry_err_set(&reason, GANTRY_CORRUPT, "begins at offset %" PRId64, info.base_offset);
         if (code == 0) {
+            last_batch = at;
             at += info.length;
             offset = info.base_offset + info.count;
             continue;
         }
         struct gt_gap_record gap = {
             .base_offset = offset, .end_offset = record->end_offset, .segment = record->base_offset, .from = at};
-        gap.to = next_good(data, at, len, offset, &gap.end_offset);
+        gap.to = next_good(data, at, len, offset, record->end_offset, &gap.end_offset);
         note_gap(repair, item, &gap, path, reason.text);
         at = gap.to;
         offset = gap.end_offset;
     }
-    const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at);
+    const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at, offset);
     if (offset < record->end_offset && (known == NULL || known->end_offset < record->end_offset)) {
         struct gt_gap_record gap = {.base_offset = offset,
                                     .end_offset = record->end_offset,
@@ -212,6 +226,7 @@ static void check_data(struct repair *repair, const struct segment_item *item, c
                                     .to = at};
         note_gap(repair, item, &gap, path, "the file was cut short");
     }
+    record->last_batch = last_batch;
 }
 
 /* Put a file with nothing but its header where there is none, or where its header is damaged and nothing can follow. */
@@ -219,10 +234,15 @@ static int make_empty(const char *path, int64_t base, struct gantry_err *err)
 {
     uint8_t header[GT_SEGMENT_HEADER];
     gt_segment_header_write(header, base, gt_clock_wall_ms());
+    char folder[4096 + 64];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    int code = gt_folder_make(folder, "repair.folder-sync", err);
+    if (code != 0)
+        return code;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return gt_file_error(err, "create", path);
-    int code = gt_file_write_at(fd, header, sizeof header, 0, path, "repair.header", err);
+    code = gt_file_write_at(fd, header, sizeof header, 0, path, "repair.header", err);
     if (code == 0)
         code = gt_file_sync(fd, path, "repair.sync", err);
     close(fd);
@@ -263,7 +283,6 @@ static int check_segment(struct repair *repair, struct segment_item *item, struc
         check_data(repair, item, path, data, len > GT_SEGMENT_HEADER ? len : GT_SEGMENT_HEADER);
     if (len < record->bytes) {
         record->bytes = len > GT_SEGMENT_HEADER ? len : GT_SEGMENT_HEADER;
-        record->last_batch = 0;
         note_segment(repair, item);
     }
     if (data != NULL)
@@ -278,15 +297,19 @@ int gt_store_repair_topic(const char *folder, const char *topic, bool settle, FI
     struct repair repair = {.topic = topic, .settle = settle, .out = out};
     struct gt_store *store = NULL;
     struct gt_key prefix;
-    gt_commit_init(&repair.commit, &no_ops);
-    int code = gt_store_open(folder, 0, &store, err);
+    int code = check_there(folder, err);
+    if (code == 0)
+        code = gt_store_open(folder, 0, &store, err);
     if (code != 0)
         return code;
+    gt_commit_init(&repair.commit, &no_ops);
     snprintf(repair.folder, sizeof repair.folder, "%s/topics/%s", gt_store_folder(store), topic);
     gt_key_prefix(&prefix, topic);
     code = gt_store_scan(store, GT_TABLE_SEGMENTS, gt_key_view(&prefix), add_segment, &repair, err);
     if (code == 0)
         code = gt_store_scan(store, GT_TABLE_GAPS, gt_key_view(&prefix), add_gap, &repair, err);
+    if (code != 0)
+        gantry_err_set(err, code, "the store's records of topic %s cannot be read: %s", topic, gantry_error_text(code));
     if (code == 0 && repair.segment_count == 0)
         code = gantry_err_set(err, GANTRY_NOT_FOUND, "topic %s has no messages in %s", topic, folder);
     for (size_t i = 0; i < repair.segment_count && code == 0; i++)

@@ -91,8 +91,9 @@ int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struc
                    int64_t *ret_first, struct gantry_err *err);
 /** The first @p count messages of the last gt_reader_next() are done with. */
 void gt_reader_took(struct gt_reader *reader, size_t count);
-/** Have @p wake called once when there is something to read; false (and no call) when there is already. @p wake runs on
- *  the committer thread under a lock: it may send a mail and nothing else. */
+/** Have @p wake called once when there is something to read or the topic turns out damaged; false (and no call) when
+ *  that is so already. @p wake runs on the committer's or another reader's thread under a lock: it may send a mail and
+ *  nothing else. */
 bool gt_reader_arm(struct gt_reader *reader, void (*wake)(void *arg), void *arg);
 
 #endif

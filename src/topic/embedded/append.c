@@ -116,12 +116,7 @@ static void publish_append(struct gt_commit *commit)
         }
         place->segment->committed = place->written;
         queue->end_offset = place->written.end_offset;
-        for (struct gt_waiter *waiter = queue->waiters, *next; waiter != NULL; waiter = next) {
-            next = waiter->next;
-            waiter->armed = false;
-            waiter->wake(waiter->arg);
-        }
-        queue->waiters = NULL;
+        gt_queue_wake(queue);
         pthread_mutex_unlock(&queue->lock);
     }
 }
@@ -136,14 +131,11 @@ static void abort_append(struct gt_commit *commit)
         if (atomic_load(&queue->epoch) == place->epoch) {
             atomic_fetch_add(&queue->epoch, 1);
             pthread_mutex_lock(&queue->lock);
-            bool listed = queue->segment_count > 0 && queue->segments[queue->segment_count - 1] == queue->active;
             queue->next_offset = queue->end_offset;
             queue->unlisted = 0;
             pthread_mutex_unlock(&queue->lock);
-            /* A file without a committed byte is in nobody's way once it is gone; failing leaves an orphan that the
-             * next creation or start removes. */
-            if (queue->active != NULL && !listed)
-                (void)unlink(queue->active->path);
+            /* A file without a committed byte stays: should the store have failed at the very end, it may be
+             * committed all the same. The next creation or start removes it when it is not. */
             gt_segment_writer_unref(queue->active);
             queue->active = NULL;
         }
@@ -203,10 +195,13 @@ static int check_space(struct gt_topics *topics, struct gantry_err *err)
 
 static int create_segment(struct gt_queue *queue, struct gt_segment **ret, struct gantry_err *err)
 {
+    /* A broken store may have committed what it reported as failed: then the file below is not ours to remove. */
+    int code = gt_store_check(queue->topic->topics->store, err);
+    if (code != 0)
+        return code;
     struct gt_segment *segment = gt_segment_new(queue, queue->next_offset);
     if (segment == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s", queue->topic->name);
-    int code = 0;
     if (!queue->folder_made) {
         /* Not synced here: the committer does it before the first commit that needs it. */
         if ((mkdir(queue->topic->folder, 0755) != 0 && errno != EEXIST) ||
@@ -329,8 +324,10 @@ static int write_place(struct gt_append_place *place, struct gt_append_scratch *
         return code;
     place->before = segment->written;
     struct gt_segment_record *written = &segment->written;
-    if (written->end_offset == written->base_offset)
+    if (written->end_offset == written->base_offset) {
         written->first_ms = info.first_ms;
+        written->last_ms = info.last_ms;
+    }
     if (info.last_ms > written->last_ms)
         written->last_ms = info.last_ms;
     written->last_batch = written->bytes;

@@ -93,6 +93,8 @@ struct gt_segment *gt_segment_new(const struct gt_queue *queue, int64_t base_off
 
 /** Put a committed segment at the end of the queue's list. Thread: holds queue->lock, or before threads. */
 int gt_queue_list_segment(struct gt_queue *queue, struct gt_segment *segment);
+/** Call the armed waiters, once. Thread: holds queue->lock. */
+void gt_queue_wake(struct gt_queue *queue);
 /** Mark the queue as damaged (the first report stays) and return GANTRY_CORRUPT with the text. Takes queue->lock. */
 int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason,
                      struct gantry_err *err);

@@ -35,6 +35,9 @@ struct gt_reader {
 int gt_reader_open(struct gt_topic *topic, uint32_t index, int64_t offset, struct gt_reader **ret,
                    struct gantry_err *err)
 {
+    if (index >= topic->queue_count || offset < 0)
+        return gantry_err_set(err, GANTRY_INVALID, "topic %s has %u queues; there is no queue %u, offset %lld",
+                              topic->name, topic->queue_count, index, (long long)offset);
     struct gt_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a reader of topic %s", topic->name);
@@ -159,6 +162,17 @@ static int locate(struct gt_reader *reader, bool *ret_some, struct gantry_err *e
     return code;
 }
 
+static bool is_listed(struct gt_queue *queue, const struct gt_segment *segment)
+{
+    bool listed = false;
+    pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < queue->segment_count && !listed; i++)
+        listed = queue->segments[i] == segment;
+    pthread_mutex_unlock(&queue->lock);
+    return listed;
+}
+
+/* GANTRY_AGAIN: the segment is no more, find another. */
 static int map_segment(struct gt_reader *reader, struct gantry_err *err)
 {
     struct gt_segment *segment = reader->segment;
@@ -168,9 +182,13 @@ static int map_segment(struct gt_reader *reader, struct gantry_err *err)
         reader->fd = open(segment->path, O_RDONLY | O_CLOEXEC);
         if (reader->fd < 0) {
             int code = gt_file_error(err, "open", segment->path);
-            return code == GANTRY_NOT_FOUND
-                       ? gt_queue_damaged(reader->queue, segment->path, 0, "the file is gone", err)
-                       : code;
+            if (code != GANTRY_NOT_FOUND)
+                return code;
+            if (!is_listed(reader->queue, segment)) { /* retention was faster */
+                leave_segment(reader);
+                return GANTRY_AGAIN;
+            }
+            return gt_queue_damaged(reader->queue, segment->path, 0, "the file is gone", err);
         }
     }
     struct stat st;
@@ -198,8 +216,9 @@ static int map_segment(struct gt_reader *reader, struct gantry_err *err)
 static bool skip_gap(struct gt_reader *reader)
 {
     const struct gt_queue *queue = reader->queue;
-    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, reader->segment->base, reader->at);
-    if (gap == NULL || (gap->to == reader->at && gap->end_offset <= reader->offset))
+    const struct gt_gap_record *gap =
+        gt_gap_at(queue->gaps, queue->gap_count, reader->segment->base, reader->at, reader->offset);
+    if (gap == NULL)
         return false;
     if (gap->end_offset > reader->offset) {
         gt_warn("topic", "passing over damaged messages topic=%s queue=%u count=%lld", queue->topic->name,
@@ -248,6 +267,8 @@ int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struc
         if (code != 0 || !some)
             return code;
         code = map_segment(reader, err);
+        if (code == GANTRY_AGAIN)
+            continue;
         if (code == 0)
             code = find_batch(reader, &found, err);
         if (code != 0)

@@ -69,7 +69,8 @@ static int load_segment(void *arg, struct gantry_view key, struct gantry_view va
     struct gt_queue *queue = NULL;
     if (gt_key_read_segment(key, &name, &index, &base) == 0)
         queue = find_queue(loading->topics, name, index);
-    if (queue == NULL || gt_segment_record_read(value, &record) != 0 || record.base_offset != base)
+    if (queue == NULL || gt_segment_record_read(value, &record) != 0 || record.base_offset != base ||
+        record.bytes < GT_SEGMENT_HEADER)
         return gantry_err_set(loading->err, GANTRY_CORRUPT, "the store's record of a segment is damaged (topic %.*s)",
                               GT_VIEW_ARGS(key));
     struct gt_segment *segment = gt_segment_new(queue, base);
@@ -109,14 +110,16 @@ static int load_gap(void *arg, struct gantry_view key, struct gantry_view value)
 
 /* --- What the files say --------------------------------------------------------------------------------------------- */
 
-/* Check the batches of @p data, which are the file's bytes from @p start on. */
-static void check_batches(struct gt_queue *queue, const struct gt_segment *segment, const char *data, int64_t start)
+/* Check the batches of @p data, which are the file's bytes from @p start on; the first is of offset @p expected
+ * (-1: not known). */
+static void check_batches(struct gt_queue *queue, const struct gt_segment *segment, const char *data, int64_t start,
+                          int64_t expected)
 {
     const struct gt_segment_record *record = &segment->committed;
     struct gantry_err reason = {0};
-    int64_t at = start, expected = -1;
+    int64_t at = start;
     while (at < record->bytes) {
-        const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at);
+        const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
         if (gap != NULL) {
             at = gap->to;
             expected = gap->end_offset;
@@ -137,10 +140,10 @@ static void check_batches(struct gt_queue *queue, const struct gt_segment *segme
         expected = info.base_offset + info.count;
         at += info.length;
     }
-    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at);
+    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
     if (gap != NULL)
         expected = gap->end_offset;
-    if (expected >= 0 && expected != record->end_offset)
+    if (expected != record->end_offset)
         gt_queue_damaged(queue, segment->path, at, "its messages end before the committed end", NULL);
 }
 
@@ -149,6 +152,12 @@ static int check_last(struct gt_queue *queue, const struct gt_segment *segment, 
     const struct gt_segment_record *record = &segment->committed;
     int64_t start = record->bytes <= CHECK_WHOLE || record->last_batch < GT_SEGMENT_HEADER ? GT_SEGMENT_HEADER
                                                                                            : record->last_batch;
+    int64_t expected = start == GT_SEGMENT_HEADER ? record->base_offset : -1;
+    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, start, expected);
+    if (gap != NULL) { /* as large as it may be, it is not read */
+        start = gap->to < record->bytes ? gap->to : record->bytes;
+        expected = gap->end_offset;
+    }
     size_t len = (size_t)(record->bytes - start);
     struct gantry_err reason;
     uint8_t header[GT_SEGMENT_HEADER];
@@ -162,7 +171,7 @@ static int check_last(struct gt_queue *queue, const struct gt_segment *segment, 
     else if (gt_segment_header_check(header, sizeof header, segment->base, &reason) != 0)
         gt_queue_damaged(queue, segment->path, 0, reason.text, NULL);
     else
-        check_batches(queue, segment, data, start);
+        check_batches(queue, segment, data, start, expected);
     free(data);
     return code;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { EVERY_MS = 1000 };
@@ -71,7 +72,8 @@ static size_t count_expired(struct gt_queue *queue, const struct gt_topics_setti
     return expired;
 }
 
-/* Only this thread takes segments out of the list, so the first @p count stay what they are without the lock. */
+/* Only this thread takes segments out of the list, so the first @p count stay what they are without the lock; the array
+ * that holds them may move. */
 static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, size_t count)
 {
     static const struct gt_commit_ops no_ops = {0};
@@ -79,10 +81,12 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
     struct gt_key key;
     struct gantry_err err = {0};
     gt_commit_init(&commit, &no_ops);
+    pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < count; i++) {
         gt_key_segment(&key, queue->topic->name, queue->index, queue->segments[i]->base);
         gt_commit_delete(&commit, GT_TABLE_SEGMENTS, gt_key_view(&key));
     }
+    pthread_mutex_unlock(&queue->lock);
     int code = gt_store_commit_now(topics->store, &commit, &err);
     gt_commit_deinit(&commit);
     (void)gt_fault("retention.committed");
@@ -129,15 +133,19 @@ void gt_topics_retain(struct gt_topics *topics)
     if (now - topics->retention_ns < EVERY_MS * 1000000LL)
         return;
     topics->retention_ns = now;
-    /* Topics are never removed, and a walk needs the map to stand still. New ones wait a moment. */
-    pthread_mutex_lock(&topics->lock);
-    size_t cursor = 0;
+    /* A walk needs the map to stand still, deleting waits for the disk, and loops look topics up: so the topics, which
+     * are never removed, are noted first. */
+    size_t cursor = 0, count = 0;
     struct gantry_view name;
     void *value;
-    while (gt_map_next(&topics->map, &cursor, &name, &value)) {
-        struct gt_topic *topic = value;
-        for (uint32_t i = 0; i < topic->queue_count; i++)
-            retain_queue(topics, &topic->queues[i]);
-    }
+    pthread_mutex_lock(&topics->lock);
+    struct gt_topic **all = malloc((topics->map.count + 1) * sizeof(*all));
+    while (all != NULL && gt_map_next(&topics->map, &cursor, &name, &value))
+        all[count++] = value;
     pthread_mutex_unlock(&topics->lock);
+    for (size_t i = 0; i < count; i++) {
+        for (uint32_t index = 0; index < all[i]->queue_count; index++)
+            retain_queue(topics, &all[i]->queues[index]);
+    }
+    free(all);
 }

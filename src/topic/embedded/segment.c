@@ -30,6 +30,8 @@ enum {
     HAS_PROPERTIES = 2,
     HAS_TIME = 4,
     FLAGS_KNOWN = 7,
+    /* flags and the length of an empty body */
+    MESSAGE_LEAST = 2,
     /* flags, time, and three lengths */
     MESSAGE_OVERHEAD = 1 + 10 + 3 * 5,
 };
@@ -97,7 +99,8 @@ static uint8_t *put_messages(uint8_t *out, const struct gt_message *messages, si
 {
     for (size_t i = 0; i < count; i++) {
         const struct gt_message *message = &messages[i];
-        int64_t delta = message->timestamp_ms - first_ms;
+        /* Sources may give any time: differences wrap, and wrap back when read. */
+        int64_t delta = (int64_t)((uint64_t)message->timestamp_ms - (uint64_t)first_ms);
         if ((message->key.len | message->properties.len | (uint64_t)delta) == 0) {
             *out++ = 0;
         } else {
@@ -216,7 +219,8 @@ int gt_batch_header_read(const void *data, size_t len, struct gt_batch_info *ret
     };
     if (load_le16(in + AT_HEADER_LEN) != GT_BATCH_HEADER || info.length < GT_BATCH_HEADER || info.length > len ||
         info.length > GT_BATCH_MAX || info.raw_length > GT_BATCH_MAX || info.count == 0 ||
-        info.count > info.raw_length || info.base_offset < 0 || in[AT_COMPRESSION] > GT_COMPRESSION_ZSTD)
+        info.count > info.raw_length / MESSAGE_LEAST || info.base_offset < 0 ||
+        info.base_offset > INT64_MAX - info.count || in[AT_COMPRESSION] > GT_COMPRESSION_ZSTD)
         return gantry_err_set(err, GANTRY_CORRUPT, "damaged batch header");
     *ret = info;
     return 0;
@@ -279,8 +283,8 @@ int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_
         unsigned flags = gt_cursor_u8(&cursor);
         if ((flags & ~(unsigned)FLAGS_KNOWN) != 0)
             cursor.bad = true;
-        message->timestamp_ms =
-            info->first_ms + ((flags & HAS_TIME) != 0 ? gt_unzigzag(gt_cursor_varint(&cursor)) : 0);
+        int64_t delta = (flags & HAS_TIME) != 0 ? gt_unzigzag(gt_cursor_varint(&cursor)) : 0;
+        message->timestamp_ms = (int64_t)((uint64_t)info->first_ms + (uint64_t)delta);
         message->key = (flags & HAS_KEY) != 0 ? read_sized(&cursor) : none;
         message->properties = (flags & HAS_PROPERTIES) != 0 ? read_sized(&cursor) : none;
         message->body = read_sized(&cursor);
@@ -291,11 +295,15 @@ int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_
     return 0;
 }
 
-const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at)
+const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at,
+                                      int64_t offset)
 {
+    const struct gt_gap_record *found = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (gaps[i].segment == segment && gaps[i].from == at)
-            return &gaps[i];
+        const struct gt_gap_record *gap = &gaps[i];
+        bool here = gap->from <= at && (at < gap->to || (at == gap->from && gap->end_offset > offset));
+        if (gap->segment == segment && here && (found == NULL || gap->to > found->to))
+            found = gap;
     }
-    return NULL;
+    return found;
 }

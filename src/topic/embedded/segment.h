@@ -50,7 +50,9 @@ int gt_batch_check(const void *data, const struct gt_batch_info *info, struct ga
 int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_arena *arena,
                   struct gt_message **ret, struct gantry_err *err);
 
-/** The settled damage (`gantry topic repair --settle`) that begins at byte @p at of a segment; NULL: none. */
-const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at);
+/** The settled damage (`gantry topic repair --settle`) that holds byte @p at of a segment, or takes no bytes there and
+ *  ends behind @p offset, the offset reached; NULL: none. Who goes on at gap->to and gap->end_offset gets ahead. */
+const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at,
+                                      int64_t offset);
 
 #endif

@@ -80,6 +80,16 @@ int gt_queue_list_segment(struct gt_queue *queue, struct gt_segment *segment)
     return 0;
 }
 
+void gt_queue_wake(struct gt_queue *queue)
+{
+    for (struct gt_waiter *waiter = queue->waiters, *next; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        waiter->armed = false;
+        waiter->wake(waiter->arg);
+    }
+    queue->waiters = NULL;
+}
+
 int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason, struct gantry_err *err)
 {
     char *text = NULL;
@@ -89,8 +99,10 @@ int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const
     gantry_err_set(err, GANTRY_CORRUPT, "%s", text != NULL ? text : "a topic is damaged");
     pthread_mutex_lock(&queue->lock);
     bool first = queue->damage == NULL;
-    if (first)
+    if (first) {
         queue->damage = text;
+        gt_queue_wake(queue); /* nothing else will come; who waits shall learn it */
+    }
     pthread_mutex_unlock(&queue->lock);
     if (first)
         gt_error("topic", "%s", text != NULL ? text : "a topic is damaged");
