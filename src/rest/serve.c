@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's listener, by its settings. */
-#include "base/log.h"
 #include "rest/rest.h"
 #include "worker/worker.h"
 
@@ -25,7 +24,5 @@ int gt_rest_serve(struct gt_worker *worker, const struct gt_settings *settings, 
     if (code != 0)
         return code;
     gt_worker_attach(worker, stop_listener, *ret);
-    gt_info("rest", "listening address=%s port=%d dialect=%s", settings->rest_address, gt_rest_port(*ret),
-            settings->rest_dialect);
     return 0;
 }
