@@ -14,8 +14,9 @@ struct member {
     struct connector *connector;
     struct gt_task *task; /* owned; NULL once stopped, or when the plan could not run */
     struct gt_props props; /* owned */
-    size_t executor;
-    uv_timer_t timer; /* restart */
+    size_t executor;         /* index of the shared one, unless: */
+    struct gt_executor *own; /* owned: the thread of a task whose connector blocks */
+    uv_timer_t timer;        /* restart */
     bool timer_open;
     int64_t pause_ms, restarts; /* of restarts so far */
     int64_t running_since_ns;
@@ -170,7 +171,10 @@ static void on_report(struct gt_task *task, void *arg)
     case GT_TASK_STOPPED:
         gt_task_free(task);
         member->task = NULL;
-        worker->executor_loads[member->executor]--;
+        if (member->own == NULL)
+            worker->executor_loads[member->executor]--;
+        gt_executor_close(member->own); /* it has nothing left to do, so this is short */
+        member->own = NULL;
         worker->tasks--;
         connector->open--;
         look_for_stopped(connector);
@@ -188,10 +192,15 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
     struct connector *connector = member->connector;
     struct gt_worker *worker = connector->worker;
     member->executor = gt_worker_place(worker, plan->klass->connector->kind);
+    if ((plan->klass->connector->flags & GANTRY_CONNECTOR_BLOCKS) != 0) {
+        int rc = gt_executor_open("gt-blocking", &member->own, err);
+        if (rc != 0)
+            return rc;
+    }
     struct gt_task_setup setup = {
         .env = &worker->task_env,
         .klass = plan->klass,
-        .executor = worker->executors[member->executor],
+        .executor = member->own != NULL ? member->own : worker->executors[member->executor],
         .connector = connector->name,
         .index = (uint32_t)index,
         .count = (uint32_t)plan->task_count,
@@ -201,9 +210,13 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
         .arg = member,
     };
     int code = gt_task_new(&setup, &member->task, err);
-    if (code != 0)
+    if (code != 0) {
+        gt_executor_close(member->own);
+        member->own = NULL;
         return code;
-    worker->executor_loads[member->executor]++;
+    }
+    if (member->own == NULL)
+        worker->executor_loads[member->executor]++;
     worker->tasks++;
     connector->open++;
     gt_task_start(member->task);
