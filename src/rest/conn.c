@@ -310,7 +310,7 @@ static void send_reply(struct gt_conn *conn)
         reply->head_only = head_only;
         gt_reply_text(reply, 503, "The reply is too large for this worker's memory.");
     }
-    if (rest->stopping)
+    if (rest->stopping || reply->bare)
         conn->keep_alive = false;
     const char *connection = !conn->keep_alive ? "close" : conn->http_1_0 ? "keep-alive" : NULL;
     size_t head_len = gt_reply_format_head(reply, connection, (int64_t)time(NULL), head);

@@ -13,7 +13,6 @@
 enum {
     URL_MAX = 1 << 20,
     LINE_MAX_BYTES = URL_MAX + 64, /* and the method, the version */
-    CONFIG_KEYS_MAX = 4096,
 };
 
 static const struct gt_rest_route routes[] = {

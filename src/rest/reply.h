@@ -14,7 +14,7 @@ struct gt_reply {
     const char *content_type; /* static */
     const char *server;       /* static; NULL: no Server field */
     const char *fields;       /* static further fields, each with its line end; "": none */
-    bool bare;                /* in the manner of Jetty's error pages: no Date, Server comes last */
+    bool bare;                /* as Jetty's error pages: no Date, Server last, connection closed */
     bool head_only;           /* asked with HEAD: no body follows. Set by the connection */
     char error[1600];         /* X-Gantry-Error, encoded; "": none */
     struct gt_buf body;

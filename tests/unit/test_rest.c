@@ -944,9 +944,9 @@ static void test_2019(void **state)
     expect(fd, "HEAD /getClusterInfo HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, "");
     expect(fd, "HEAD /nope HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "");
     assert_head(fd, GET("/connectors/a%zz/status"), "HTTP/1.1 400 Bad Request",
-                "\r\nContent-Type: text/html;charset=iso-8859-1\r\nContent-Length: 54\r\nServer: "
-                "Jetty(9.4.8.v20171121)\r\n\r\n");
-    close(fd);
+                "\r\nContent-Type: text/html;charset=iso-8859-1\r\nContent-Length: 54\r\n"
+                "Connection: close\r\nServer: Jetty(9.4.8.v20171121)\r\n\r\n");
+    assert_closed(fd);
     stop_rest(rest);
 }
 
