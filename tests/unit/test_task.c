@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tasks with a scripted connector, over a real store, real topics and real executors. The test's thread is the control
+ * loop. The scripted source counts upwards; the scripted sink writes down what it was asked. */
+#include "base/cursor.h"
+#include "base/file.h"
+#include "task/task.h"
+
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+// clang-format on
+#include <ftw.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BATCH = 100 };
+
+/* --- The scripted connector ----------------------------------------------------------------------------------------- */
+
+/* What the test asks for and what the connector saw. Atomics: the test looks from another thread. */
+static struct script {
+    atomic_long limit;          /* source: numbers 0 .. limit-1 */
+    atomic_long fail_poll_at;   /* fail once when about to give this number; -1: never */
+    atomic_long polls, commits, starts, stops;
+    atomic_long started_at;     /* source: the number after the committed position */
+    atomic_long fail_start;     /* so many starts fail */
+    struct gantry_task_context *ctx;
+
+    atomic_long next;           /* sink: the number that must come next */
+    atomic_long wrong;          /* numbers out of order */
+    atomic_long take;           /* sink: take at most so many, then want a commit; 0: all */
+    atomic_long again;          /* sink: be full so many times */
+    atomic_long fail_flush;     /* so many flushes fail */
+    atomic_long checkpoints, flushes, caught_up, puts;
+    atomic_long first_put_after; /* checkpoints before the first put */
+    atomic_long durable;        /* sink: numbers covered by the last committed() */
+    atomic_long checkpoint_next;
+    atomic_long slow_flush_ms;
+} script;
+
+struct number_task {
+    struct gantry_task_context *ctx;
+    long next;
+};
+
+static const struct gantry_view partition = {"p", 1};
+
+static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+{
+    (void)plugin;
+    struct gantry_view position;
+    if (atomic_load(&script.fail_start) > 0) {
+        atomic_fetch_sub(&script.fail_start, 1);
+        return gantry_err_set(err, GANTRY_IO, "scripted start failure");
+    }
+    struct number_task *task = calloc(1, sizeof *task);
+    assert_non_null(task);
+    task->ctx = ctx;
+    assert_int_equal(ctx->position(ctx, partition, &position, err), 0);
+    task->next = position.len == 8 ? (long)gt_load_le64(position.data) : 0;
+    atomic_store(&script.started_at, task->next);
+    atomic_fetch_add(&script.starts, 1);
+    script.ctx = ctx;
+    *ret = task;
+    return 0;
+}
+
+static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err *err)
+{
+    struct number_task *task = arg;
+    atomic_fetch_add(&script.polls, 1);
+    for (int i = 0; i < BATCH && task->next < atomic_load(&script.limit); i++) {
+        if (task->next == atomic_load(&script.fail_poll_at)) {
+            atomic_store(&script.fail_poll_at, -1);
+            return gantry_err_set(err, GANTRY_IO, "scripted poll failure at %ld", task->next);
+        }
+        struct gantry_record *record = gantry_batch_add(batch);
+        char *text = batch->alloc(batch, 24);
+        assert_non_null(record);
+        assert_non_null(text);
+        int len = snprintf(text, 24, "%ld", task->next++);
+        record->value = (struct gantry_view){text, (size_t)len};
+    }
+    if (batch->count > 0) {
+        char position[8];
+        gt_store_le64(position, (uint64_t)task->next);
+        assert_int_equal(gantry_batch_mark(batch, partition, (struct gantry_view){position, 8}), 0);
+    }
+    return 0;
+}
+
+static int source_committed(void *arg, struct gantry_err *err)
+{
+    (void)arg;
+    (void)err;
+    atomic_fetch_add(&script.commits, 1);
+    return 0;
+}
+
+static void number_stop(void *arg)
+{
+    atomic_fetch_add(&script.stops, 1);
+    free(arg);
+}
+
+static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+{
+    (void)plugin;
+    (void)err;
+    struct number_task *task = calloc(1, sizeof *task);
+    assert_non_null(task);
+    task->ctx = ctx;
+    /* What was not committed comes again; the state says from where on. */
+    task->next = ctx->state.len == 8 ? (long)gt_load_le64(ctx->state.data) : 0;
+    atomic_store(&script.next, task->next);
+    atomic_store(&script.started_at, task->next);
+    atomic_fetch_add(&script.starts, 1);
+    script.ctx = ctx;
+    *ret = task;
+    return 0;
+}
+
+static int sink_put(void *arg, const struct gantry_record *records, size_t count, struct gantry_put_result *result,
+                    struct gantry_err *err)
+{
+    (void)err;
+    struct number_task *task = arg;
+    if (atomic_fetch_add(&script.puts, 1) == 0)
+        atomic_store(&script.first_put_after, atomic_load(&script.checkpoints));
+    if (atomic_load(&script.again) > 0) {
+        atomic_fetch_sub(&script.again, 1);
+        task->ctx->wake_after(task->ctx, 1);
+        return GANTRY_AGAIN;
+    }
+    long most = atomic_load(&script.take);
+    for (size_t i = 0; i < count && (most == 0 || (long)i < most); i++) {
+        char expected[24];
+        int len = snprintf(expected, sizeof expected, "%ld", task->next);
+        struct gantry_view want = {expected, (size_t)len};
+        if (!gantry_view_equal(records[i].value, want) || records[i].offset != task->next)
+            atomic_fetch_add(&script.wrong, 1);
+        task->next++;
+        result->taken++;
+    }
+    result->want_commit = result->taken < count;
+    atomic_store(&script.next, task->next);
+    return 0;
+}
+
+static int sink_caught_up(void *arg, struct gantry_err *err)
+{
+    (void)arg;
+    (void)err;
+    atomic_fetch_add(&script.caught_up, 1);
+    return 0;
+}
+
+static int sink_checkpoint(void *arg, struct gantry_output *state, struct gantry_err *err)
+{
+    (void)err;
+    struct number_task *task = arg;
+    char bytes[8];
+    gt_store_le64(bytes, (uint64_t)task->next);
+    atomic_fetch_add(&script.checkpoints, 1);
+    atomic_store(&script.checkpoint_next, task->next);
+    return state->write(state, bytes, 8);
+}
+
+static int sink_flush(void *arg, struct gantry_err *err)
+{
+    (void)arg;
+    atomic_fetch_add(&script.flushes, 1);
+    usleep((useconds_t)atomic_load(&script.slow_flush_ms) * 1000);
+    if (atomic_load(&script.fail_flush) > 0) {
+        atomic_fetch_sub(&script.fail_flush, 1);
+        return gantry_err_set(err, GANTRY_IO, "scripted flush failure");
+    }
+    return 0;
+}
+
+static int sink_committed(void *arg, struct gantry_err *err)
+{
+    (void)arg;
+    (void)err;
+    atomic_fetch_add(&script.commits, 1);
+    atomic_store(&script.durable, atomic_load(&script.checkpoint_next));
+    return 0;
+}
+
+static const char *const source_names[] = {"test.Source", NULL};
+static const char *const sink_names[] = {"test.Sink", NULL};
+
+static const struct gantry_connector source_connector = {
+    .struct_size = sizeof source_connector,
+    .kind = GANTRY_SOURCE,
+    .class_names = source_names,
+    .task_class = "test.SourceTask",
+    .task_start = source_start,
+    .poll = source_poll,
+    .committed = source_committed,
+    .task_stop = number_stop,
+};
+
+static const struct gantry_connector sink_connector = {
+    .struct_size = sizeof sink_connector,
+    .kind = GANTRY_SINK,
+    .class_names = sink_names,
+    .task_class = "test.SinkTask",
+    .task_start = sink_start,
+    .put = sink_put,
+    .caught_up = sink_caught_up,
+    .checkpoint = sink_checkpoint,
+    .flush = sink_flush,
+    .committed = sink_committed,
+    .task_stop = number_stop,
+};
+
+static const struct gt_connector_class source_class = {.connector = &source_connector};
+static const struct gt_connector_class sink_class = {.connector = &sink_connector};
+
+/* --- A small worker ------------------------------------------------------------------------------------------------- */
+
+struct bench {
+    char folder[64];
+    uv_loop_t loop;
+    struct gt_mailbox control;
+    struct gt_store *store;
+    struct gt_topics *topics;
+    struct gt_executor *executor;
+    struct gantry_runtime runtime;
+    struct gt_task_env env;
+    bool store_started;
+};
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static void open_store(struct bench *bench, int64_t reserve, bool start)
+{
+    struct gantry_err err = {0};
+    struct gt_topics_settings settings = {.segment_bytes = 64 << 10, .compression = "none", .disk_reserve = reserve};
+    assert_int_equal(gt_store_open(bench->folder, 1 << 20, &bench->store, &err), 0);
+    assert_int_equal(gt_topics_open(bench->store, &settings, &bench->topics, &err), 0);
+    bench->store_started = start;
+    if (start)
+        assert_int_equal(gt_store_start(bench->store, &err), 0);
+    bench->env = (struct gt_task_env){
+        .store = bench->store,
+        .topics = bench->topics,
+        .runtime = &bench->runtime,
+        .control = &bench->control,
+        .commit_bytes = 64 << 20,
+        .sink_commit_ms = 20,
+        .sink_commit_bytes = 1 << 20,
+    };
+}
+
+static void close_store(struct bench *bench)
+{
+    gt_store_stop(bench->store);
+    gt_topics_close(bench->topics);
+    gt_store_close(bench->store);
+    bench->store = NULL;
+}
+
+static int setup(void **state)
+{
+    struct gantry_err err;
+    struct bench *bench = calloc(1, sizeof *bench);
+    assert_non_null(bench);
+    memset(&script, 0, sizeof script);
+    script.fail_poll_at = -1;
+    snprintf(bench->folder, sizeof bench->folder, "test-task-XXXXXX");
+    assert_non_null(mkdtemp(bench->folder));
+    assert_int_equal(uv_loop_init(&bench->loop), 0);
+    assert_int_equal(gt_mailbox_init(&bench->control, &bench->loop), 0);
+    assert_int_equal(gt_executor_open("test", &bench->executor, &err), 0);
+    open_store(bench, 0, true);
+    *state = bench;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *bench = *state;
+    gt_executor_close(bench->executor);
+    if (bench->store != NULL)
+        close_store(bench);
+    gt_mailbox_close(&bench->control, NULL);
+    uv_run(&bench->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&bench->loop), 0);
+    nftw(bench->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    free(bench);
+    return 0;
+}
+
+static void on_report(struct gt_task *task, void *arg)
+{
+    (void)task;
+    ++*(int *)arg;
+}
+
+static struct gt_task *new_task(struct bench *bench, const struct gt_connector_class *klass, int *reports)
+{
+    struct gantry_err err;
+    bool source = klass->connector->kind == GANTRY_SOURCE;
+    struct gantry_config_entry entry = {source ? "topic" : "topicNames", "numbers"};
+    struct gantry_config config = {sizeof config, 1, &entry};
+    struct gt_task_setup task = {
+        .env = &bench->env,
+        .klass = klass,
+        .executor = bench->executor,
+        .connector = source ? "src" : "dst",
+        .count = 1,
+        .config = &config,
+        .converter = gt_converter_find("string"),
+        .report = on_report,
+        .arg = reports,
+    };
+    struct gt_task *made = NULL;
+    assert_int_equal(gt_task_new(&task, &made, &err), 0);
+    return made;
+}
+
+/* Let the control loop run until the condition holds; fails after 20 s. */
+#define WAIT(bench, condition)                                                                                         \
+    do {                                                                                                               \
+        int turns = 0;                                                                                                 \
+        while (!(condition)) {                                                                                         \
+            uv_run(&(bench)->loop, UV_RUN_NOWAIT);                                                                     \
+            usleep(1000);                                                                                              \
+            assert_true(++turns < 20000);                                                                              \
+        }                                                                                                              \
+    } while (0)
+
+static enum gt_task_state state_of(struct gt_task *task)
+{
+    struct gt_task_status status;
+    gt_task_status(task, &status);
+    return status.state;
+}
+
+static void stop_task(struct bench *bench, struct gt_task *task)
+{
+    gt_task_stop(task);
+    WAIT(bench, state_of(task) == GT_TASK_STOPPED);
+    for (int i = 0; i < 5; i++) /* the report of it */
+        uv_run(&bench->loop, UV_RUN_NOWAIT);
+    gt_task_free(task);
+}
+
+static int64_t topic_end(struct bench *bench)
+{
+    return gt_topic_end(gt_topic_get(bench->topics, "numbers"), 0);
+}
+
+/* --- Tests ---------------------------------------------------------------------------------------------------------- */
+
+static void test_moves(void **state)
+{
+    (void)state;
+    assert_true(gt_task_move_allowed(GT_TASK_UNASSIGNED, GT_TASK_RUNNING));
+    assert_true(gt_task_move_allowed(GT_TASK_FAILED, GT_TASK_UNASSIGNED));
+    assert_false(gt_task_move_allowed(GT_TASK_FAILED, GT_TASK_RUNNING));
+    for (int to = 0; to < GT_TASK_STATES; to++)
+        assert_false(gt_task_move_allowed(GT_TASK_STOPPED, (enum gt_task_state)to));
+    assert_string_equal(gt_task_state_name(GT_TASK_PAUSED), "PAUSED");
+}
+
+static void test_through(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    script.limit = 5000;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == 5000);
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 5000);
+    assert_int_equal(script.wrong, 0);
+    assert_int_equal(script.caught_up, 1);
+    assert_int_equal(script.first_put_after, 1);
+    assert_int_equal(state_of(sink), GT_TASK_RUNNING);
+
+    /* More comes: an event wakes the source, the commit wakes the sink. */
+    script.limit = 5100;
+    stop_task(bench, source);
+    source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, script.durable == 5100);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, source);
+    stop_task(bench, sink);
+    assert_int_equal(script.starts, script.stops);
+    assert_true(reports >= 5);
+}
+
+static void test_failed_source_goes_on(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    script.limit = 2000;
+    script.fail_poll_at = 1050;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_FAILED);
+    struct gt_task_status status;
+    gt_task_status(source, &status);
+    assert_non_null(strstr(status.reason, "scripted poll failure at 1050"));
+    /* What was under way was awaited, so the end is what a new start sees. */
+    assert_int_equal(topic_end(bench), 1000);
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == 2000);
+    assert_int_equal(script.started_at, 1000);
+    stop_task(bench, source);
+
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 2000);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
+static void test_failed_start(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    script.fail_start = 1;
+    script.limit = 10;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_FAILED);
+    assert_int_equal(script.stops, 0); /* nothing began, so nothing is stopped */
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == 10);
+    stop_task(bench, source);
+}
+
+/* Without commits a source stops at commit_bytes, and goes on when they come. */
+static void test_back_pressure(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    close_store(bench);
+    open_store(bench, 0, false);
+    bench->env.commit_bytes = 8 << 10;
+    script.limit = 100000;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    long before = -1;
+    WAIT(bench, script.polls > 0);
+    for (int i = 0; i < 50 && before != script.polls; i++) {
+        before = script.polls;
+        usleep(20000);
+    }
+    /* A batch of 100 short numbers is less than 1 KiB: 8 KiB take no more than some tens of them. */
+    assert_true(script.polls < 60);
+    struct gantry_err err;
+    assert_int_equal(gt_store_start(bench->store, &err), 0);
+    WAIT(bench, topic_end(bench) == 100000);
+    stop_task(bench, source);
+}
+
+static void test_pause(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    close_store(bench);
+    open_store(bench, INT64_MAX, true);
+    script.limit = 100;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_PAUSED);
+    struct gt_task_status status;
+    gt_task_status(source, &status);
+    assert_non_null(strstr(status.reason, "disk.reserve"));
+    /* It looks again by itself, and stays PAUSED meanwhile. */
+    long starts = script.starts;
+    WAIT(bench, script.starts > starts + 1);
+    assert_int_equal(state_of(source), GT_TASK_PAUSED);
+    assert_int_equal(topic_end(bench), 0);
+    stop_task(bench, source);
+}
+
+static void fill(struct bench *bench, long count)
+{
+    int reports = 0;
+    script.limit = count;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == count);
+    stop_task(bench, source);
+}
+
+static void test_sink_takes_part(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.take = 33;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(script.wrong, 0);
+    assert_true(script.commits >= 1000 / 100 * 4); /* a commit after each part of a batch */
+    stop_task(bench, sink);
+}
+
+static void test_sink_full(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.again = 7;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(script.wrong, 0);
+    assert_int_equal(script.again, 0);
+    stop_task(bench, sink);
+}
+
+static void test_failed_flush(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 500);
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 500);
+    script.fail_flush = 1;
+    fill(bench, 1000);
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    assert_int_equal(script.durable, 500);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(script.started_at, 500); /* the records since the last commit came again */
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
+/* A stop in the middle of a flush waits for it, and commits what was put meanwhile. */
+static void test_stop_while_flushing(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 500);
+    script.slow_flush_ms = 50;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.flushes > 1);
+    stop_task(bench, sink);
+    assert_int_equal(script.durable, script.next);
+    assert_int_equal(script.stops, script.starts);
+}
+
+static void test_stop_before_start(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    stop_task(bench, sink);
+    assert_int_equal(script.starts, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_moves),
+        cmocka_unit_test_setup_teardown(test_through, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_source_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_back_pressure, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_before_start, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
