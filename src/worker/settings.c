@@ -144,9 +144,6 @@ static const struct setting table[] = {
          "Folders, separated by commas, outside of which the file connectors touch nothing. Needed "
          "when the REST "
          "listener goes beyond loopback; without it they may touch what the worker's user may."),
-    NUMBER("file.poll.ms", GANTRY_CONFIG_DURATION, "1s", 10, DAY_MS, PLACE_GIVEN, 0,
-           "How often file sources look where the file system gives no events (network file "
-           "systems)."),
 
     /* keys of the worker of 2019 without effect */
     TEXT("namesrvAddr", NULL, PLACE_GIVEN, 0,
