@@ -309,6 +309,15 @@ static void check(struct operation *operation)
 
 /* --- Begin ---------------------------------------------------------------------------------------------------------- */
 
+/* The same configuration again is no news, unless the connector does not run: then the request starts it. The Java code
+ * of 2019 compares only. */
+static bool is_same(const struct operation *operation)
+{
+    const struct connector *connector = operation->slot->connector;
+    return connector != NULL && gt_props_equal(gt_connector_props(connector), &operation->props, NULL) &&
+           (operation->check == GT_CHECK_CLASS_2019 || gt_connector_running(connector));
+}
+
 static void run_next(struct slot *slot)
 {
     struct operation *operation = slot->head;
@@ -320,8 +329,7 @@ static void run_next(struct slot *slot)
     }
     switch (operation->kind) {
     case CREATE:
-        if (slot->connector != NULL &&
-            gt_props_equal(gt_connector_props(slot->connector), &operation->props, "update-timestamp")) {
+        if (is_same(operation)) {
             operation->outcome = GT_CREATE_SAME;
             finish(operation);
             return;
