@@ -89,11 +89,11 @@ static bool begin_create(const struct gt_http_head *head, struct gt_request *req
         rc = gt_lenient_json_parse(&request->config, gt_buf_view(&text), &err);
     gt_buf_deinit(&text);
     if (rc == 0 && gt_connector_name_check(request->name, &err) != 0) {
-        gt_warn("rest", "create failed err=\"%s\"", err.text);
+        gt_warn("rest", "create refused: %s", err.text);
         return answer(request, reply, 200, "failed");
     }
     if (rc != 0) {
-        gt_warn("rest", "create failed connector=%s err=\"%s\"", request->name, err.text);
+        gt_warn("rest", "create refused connector=%s: %s", request->name, err.text);
         return answer(request, reply, 500, "Internal server error");
     }
     if (gt_props_get(&request->config, "source-record-converter") == NULL)
@@ -288,7 +288,6 @@ static void finish_create(const struct gt_request *request, struct gt_reply *rep
         set_text(reply, 200, "failed");
         break;
     }
-    gt_warn("rest", "create failed connector=%s err=\"%s\"", request->name, why);
 }
 
 static void finish_error(const struct gt_request *request, struct gt_reply *reply)
@@ -296,8 +295,6 @@ static void finish_error(const struct gt_request *request, struct gt_reply *repl
     bool changes = request->kind == GT_REQUEST_STOP || request->kind == GT_REQUEST_STOP_ALL ||
                    request->kind == GT_REQUEST_RELOAD;
 
-    gt_warn("rest", "request failed connector=%s err=\"%s\"",
-            request->name != NULL ? request->name : "", request->err.text);
     set_text(reply, changes ? 200 : 500, changes ? "failed" : "Internal server error");
 }
 

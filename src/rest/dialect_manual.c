@@ -36,9 +36,9 @@ static void reply_not_found(struct gt_reply *reply)
     }
 }
 
-static void reply_fail(struct gt_reply *reply, const char *what, const char *name, const char *why)
+/* Whoever refused has logged it. */
+static void reply_fail(struct gt_reply *reply, const char *why)
 {
-    gt_warn("rest", "%s failed connector=%s err=\"%s\"", what, name != NULL ? name : "", why);
     gt_reply_text(reply, 200, "fail");
     gt_reply_set_error(reply, why);
 }
@@ -92,7 +92,9 @@ static bool begin_create(const struct gt_http_head *head, struct gantry_view raw
         rc = read_config(head->query, request, &err);
     if (rc == 0)
         return true;
-    reply_fail(reply, "create", request->name, err.text);
+    gt_warn("rest", "create refused connector=%s: %s", request->name != NULL ? request->name : "",
+            err.text);
+    reply_fail(reply, err.text);
     gt_request_deinit(request);
     return false;
 }
@@ -139,7 +141,7 @@ static bool begin(const struct gt_http_head *head, struct gt_request *request,
     struct gantry_view name;
     bool get = gantry_view_equal(head->method, gantry_view_of("GET"));
 
-    if (head->path.len + head->query.len > URL_MAX) {
+    if (head->path.len + (head->query.data != NULL ? 1 : 0) + head->query.len > URL_MAX) {
         gt_reply_text(reply, 414, "The URL is too long: at most 1048576 bytes are taken.");
         return false;
     }
@@ -215,7 +217,7 @@ static void finish_create(const struct gt_request *request, struct gt_reply *rep
     case GT_CREATE_FAILED:
         break;
     }
-    reply_fail(reply, "create", request->name,
+    reply_fail(reply,
                request->err.text[0] != '\0' ? request->err.text : "the worker gave no reason");
 }
 
@@ -275,7 +277,7 @@ static void finish(const struct gt_request *request, struct gt_reply *reply)
         return;
     }
     if (request->err.code != 0) {
-        reply_fail(reply, "request", request->name, request->err.text);
+        reply_fail(reply, request->err.text);
         return;
     }
     switch (request->kind) {

@@ -8,8 +8,8 @@ static void stop_listener(void *arg)
     gt_rest_stop(arg);
 }
 
-int gt_rest_serve(struct gt_worker *worker, const struct gt_settings *settings, struct gt_rest **ret,
-                  struct gantry_err *err)
+int gt_rest_serve(struct gt_worker *worker, const struct gt_settings *settings,
+                  struct gt_rest **ret, struct gantry_err *err)
 {
     struct gt_rest_settings rest = {
         .address = settings->rest_address,

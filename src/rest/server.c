@@ -183,8 +183,8 @@ int gt_rest_start(const struct gt_rest_settings *settings, struct gt_worker *wor
         free_rest(rest);
         return rc;
     }
-    gt_info("rest", "listening address=%s port=%d dialect=%s", settings->address, rest->port,
-            rest->dialect->name);
+    gt_debug("rest", "listening address=%s port=%d dialect=%s", settings->address, rest->port,
+             rest->dialect->name);
     *ret = rest;
     return 0;
 }
