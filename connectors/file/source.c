@@ -643,8 +643,9 @@ static void set_timer(struct source_task *task, bool again, int64_t now_ms)
     }
     for (size_t i = 0; i < task->pattern_count; i++)
         due = task->patterns[i].due_ms < due ? task->patterns[i].due_ms : due;
-    if (due <= now_ms ? again : due == task->timer_ms)
-        return; /* is polled again anyway, or is set already */
+    if (due == FILE_NEVER ? task->timer_ms == FILE_NEVER : due <= now_ms && again)
+        return; /* none is set, or it is polled again anyway */
+    /* Told anew each time: a timer may fire a little early, and would be gone then. */
     task->timer_ms = due;
     task->ctx->wake_after(task->ctx, due == FILE_NEVER ? -1 : due > now_ms ? due - now_ms : 0);
 }

@@ -60,6 +60,7 @@ struct fake_task {
     const struct gantry_connector *connector;
     struct gantry_config config;
     struct gantry_config_entry entries[16];
+    char values[16][1024]; /* of the entries */
     void *task;
     atomic_int wakes;
     int64_t delay_ms; /* last wake_after */
@@ -274,8 +275,11 @@ static inline void fake_task_init(struct fake_task *task, struct fake *fake, siz
     task->fake = fake;
     task->connector = fake->table->connectors[kind];
     task->config = (struct gantry_config){sizeof task->config, 0, task->entries};
-    for (; *pairs != NULL; pairs += 2)
-        task->entries[task->config.count++] = (struct gantry_config_entry){pairs[0], pairs[1]};
+    for (; *pairs != NULL; pairs += 2) {
+        char *value = task->values[task->config.count];
+        (void)snprintf(value, sizeof task->values[0], "%s", pairs[1]);
+        task->entries[task->config.count++] = (struct gantry_config_entry){pairs[0], value};
+    }
     task->ctx = (struct gantry_task_context){
         .struct_size = sizeof task->ctx,
         .runtime = &fake->runtime,
@@ -387,8 +391,9 @@ static inline void fake_expect(struct fake_task *task, const char *expected)
     atomic_store(&task->wakes, 1);
     for (int64_t total = 0; total < 5000; total++) {
         if (atomic_exchange(&task->wakes, 0) > 0 || (task->delay_ms >= 0 && timer >= task->delay_ms)) {
+            if (task->delay_ms >= 0 && timer >= task->delay_ms)
+                task->delay_ms = -1;
             timer = 0;
-            task->delay_ms = -1;
             int rc = fake_drain(task);
             if (rc != 0)
                 print_error("%s\n", task->err.text);
