@@ -967,14 +967,14 @@ static void test_long_urls(void **state)
 {
     struct gt_rest *rest = start_rest((struct gt_rest_settings){.dialect = GT_REST_MANUAL});
     struct reply reply;
-    char *request = long_request((1 << 20) + 16); /* a target of 1 MiB, about */
+    char *request = long_request((1 << 20) + 15); /* a target of 1 MiB */
     int fd = connect_to(rest);
 
     (void)state;
     expect(fd, request, 200, "[\"10.0.0.1@1\",\"10.0.0.2@2\"]");
     expect(fd, request, 200, "[\"10.0.0.1@1\",\"10.0.0.2@2\"]");
     free(request);
-    request = long_request((1 << 20) + 40);
+    request = long_request((1 << 20) + 16);
     expect(fd, request, 414, "The URL is too long: at most 1048576 bytes are taken.");
     free(request);
     request = long_request(3 << 20); /* refused while it is still being sent */
