@@ -108,8 +108,10 @@ static void print_def(const struct gantry_config_def *def)
     printf("  %s  (%s", def->name, type_name(def->type));
     if (def->type == GANTRY_CONFIG_ENUM && def->choices != NULL)
         printf(" %s", def->choices);
-    if (def->min != 0 || def->max != 0)
+    if (def->max != 0 && def->max != INT64_MAX)
         printf(", %lld to %lld", (long long)def->min, (long long)def->max);
+    else if (def->min != 0)
+        printf(", at least %lld", (long long)def->min);
     if ((def->flags & GANTRY_CONFIG_REQUIRED) != 0)
         printf(", required");
     else if (def->default_value != NULL)

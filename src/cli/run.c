@@ -322,11 +322,10 @@ static bool await_ready(struct gt_run *run, int pipe_fd)
     return got == (ssize_t)sizeof port;
 }
 
-/* End the worker, and say when it did not end well. */
-static int end_worker(struct gt_run *run)
+/* Wait for the worker's end, and say when it was not a good one. */
+static int await_end(const struct gt_run *run)
 {
     int status = 0;
-    (void)kill(run->worker, SIGTERM); /* it may have ended by itself */
     while (waitpid(run->worker, &status, 0) < 0) {
         if (errno != EINTR)
             return GT_EXIT_FAILED;
@@ -349,10 +348,10 @@ static int run_parent(struct gt_run *run, int pipe_fd)
     bool ready = await_ready(run, pipe_fd);
     if (ready)
         status = gt_run_watch(run, create_all);
-    int ended = end_worker(run);
-    if (ended != GT_EXIT_OK || (ready && gt_run_stopped == 0))
-        return ended != GT_EXIT_OK ? ended : status;
-    return status;
+    if (ready || gt_run_stopped != 0)
+        (void)kill(run->worker, SIGTERM); /* it may have ended by itself */
+    int ended = await_end(run);
+    return ended != GT_EXIT_OK ? ended : status;
 }
 
 /* --- The command

@@ -312,9 +312,8 @@ static bool is_store_due(const struct watch *watch, int64_t now_ns, int64_t out_
 {
     if (is_due(watch->store_ns, now_ns, STORE_MS))
         return true;
-    /* The sink's file has grown by as much as was to be read at the start, or stands still: perhaps
-     * it is over. */
-    return !is_done(&watch->last) &&
+    /* The sink's file has grown by as much as was to be read at the start: perhaps it is over. */
+    return !watch->done_before &&
            out_size - watch->start.out_size >= watch->start.in_size - watch->start.read;
 }
 

@@ -46,8 +46,14 @@ static int open_listener(const struct gt_settings *settings, struct gt_worker *w
         .insecure = settings->rest_insecure,
         .allowed_hosts = settings->rest_hosts,
     };
+    struct gantry_err cause = {0, ""};
     int rc = gt_rest_dialect_parse(settings->rest_dialect, &rest.dialect, err);
-    return rc == 0 ? gt_rest_start(&rest, worker, ret, err) : rc;
+    if (rc != 0)
+        return rc;
+    rc = gt_rest_start(&rest, worker, ret, &cause);
+    if (rc == GANTRY_BUSY)
+        return gantry_err_set(err, rc, "%.400s (httpPort=0: any)", cause.text);
+    return rc == 0 ? 0 : gantry_err_set(err, rc, "%s", cause.text);
 }
 
 static void stop_listener(void *arg)

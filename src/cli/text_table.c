@@ -46,9 +46,12 @@ static int width_of(const char *text)
 static void print_row(const struct gt_text_table *table, const char *const *cells,
                       const int *widths, FILE *out)
 {
-    for (size_t i = 0; i < table->columns; i++) {
+    size_t used = table->columns; /* no blanks at a line's end */
+    while (used > 1 && *cells[used - 1] == '\0')
+        used--;
+    for (size_t i = 0; i < used; i++) {
         int pad = widths[i] - width_of(cells[i]);
-        bool right = (table->right >> i & 1) != 0, last = i + 1 == table->columns;
+        bool right = (table->right >> i & 1) != 0, last = i + 1 == used;
         fprintf(out, "%*s%s%*s%s", right ? pad : 0, "", cells[i], right || last ? 0 : pad, "",
                 last ? "\n" : "  ");
     }
