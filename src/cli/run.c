@@ -39,9 +39,7 @@ static void on_signal(int number)
     gt_run_stopped = 1;
 }
 
-/* --- The files
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- The files --- */
 
 /* The sample: below the current folder, or beside the program in its source tree. NULL: neither. */
 static char *find_sample(void)
@@ -175,9 +173,7 @@ static void look_at_out(const struct gt_run *run)
                (long long)st.st_size);
 }
 
-/* --- Requests
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Requests --- */
 
 static int get(const struct gt_run *run, const char *path, struct gt_http_reply *reply,
                struct gantry_err *err)
@@ -251,26 +247,32 @@ static int stop_leftovers(struct gt_run *run, struct gantry_err *err)
     return rc;
 }
 
+/* Keys that both have. */
+static int set_common(const struct gt_run *run, struct gt_props *config, const char *klass,
+                      const char *topic_key, const char *file)
+{
+    int rc = gt_props_set(config, "connector-class", klass);
+    if (rc == 0)
+        rc = gt_props_set(config, topic_key, run->topic);
+    if (rc == 0)
+        rc = gt_props_set(config, "filename", file);
+    if (rc == 0 && strcmp(run->settings.rest_dialect, "code-2019") == 0)
+        rc = gt_props_set(config, "source-record-converter", "string"); /* that dialect insists */
+    return rc;
+}
+
 static int create_pair(struct gt_run *run, struct gantry_err *err)
 {
     struct gt_props source, sink;
     gt_props_init(&source);
     gt_props_init(&sink);
-    int rc = gt_props_set(&source, "connector-class",
-                          "org.apache.rocketmq.connect.file.FileSourceConnector");
-    if (rc == 0)
-        rc = gt_props_set(&source, "topic", run->topic);
-    if (rc == 0)
-        rc = gt_props_set(&source, "filename", run->in);
+    int rc = set_common(run, &source, "org.apache.rocketmq.connect.file.FileSourceConnector",
+                        "topic", run->in);
     if (rc == 0 && !run->whole_lines)
         rc = gt_props_set(&source, "line.timeout.ms", PART_TIMEOUT);
     if (rc == 0)
-        rc = gt_props_set(&sink, "connector-class",
-                          "org.apache.rocketmq.connect.file.FileSinkConnector");
-    if (rc == 0)
-        rc = gt_props_set(&sink, "topicNames", run->topic);
-    if (rc == 0)
-        rc = gt_props_set(&sink, "filename", run->out);
+        rc = set_common(run, &sink, "org.apache.rocketmq.connect.file.FileSinkConnector",
+                        "topicNames", run->out);
     if (rc != 0)
         rc = gantry_err_set(err, rc, "no memory");
     else
@@ -282,9 +284,7 @@ static int create_pair(struct gt_run *run, struct gantry_err *err)
     return rc;
 }
 
-/* --- The worker
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- The worker --- */
 
 /* In the child: tell the parent the port. */
 static void on_ready(void *arg, int port)
@@ -354,9 +354,7 @@ static int run_parent(struct gt_run *run, int pipe_fd)
     return ended != GT_EXIT_OK ? ended : status;
 }
 
-/* --- The command
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- The command --- */
 
 static int set_default(struct gt_props *props, const char *key, const char *value)
 {

@@ -91,9 +91,7 @@ static int64_t anon_kb(pid_t pid)
     return line != NULL ? strtoll(line + strlen("RssAnon:"), NULL, 10) : 0;
 }
 
-/* --- Looking
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- Looking --- */
 
 static void read_position(const struct gt_position_info *info, struct look *look)
 {
@@ -155,9 +153,7 @@ static bool is_done(const struct look *look)
     return look->read >= look->in_size && look->written >= look->topic_end;
 }
 
-/* --- Showing
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- Showing --- */
 
 static void end_live_line(struct watch *watch)
 {
@@ -259,9 +255,7 @@ static int write_stats(struct watch *watch, struct gantry_err *err)
                           watch->run->stats_file, strerrordesc_np(errno));
 }
 
-/* --- Watching
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Watching --- */
 
 static bool connector_runs(const struct gt_run *run, const char *name)
 {
