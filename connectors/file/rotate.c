@@ -203,7 +203,7 @@ int file_sink_rotate(struct file_sink *sink, struct gantry_err *err)
     }
     /* Before the new file is made: else its entry could reach the disk, and the renamed one's not.
      */
-    if (rc == 0 && file_io_folder_sync(sink->folder, "sink.folder-sync") != 0)
+    if (rc == 0 && file_io_folder_sync(sink->folder, "sink.rename-sync") != 0)
         rc = file_io_error(err, "sync the folder", sink->folder);
     if (rc == 0)
         rc = make_new(sink, err);

@@ -75,6 +75,49 @@ out:
     return code;
 }
 
+/* LMDB makes its file in several steps, and one that lost power in between is a file that it refuses. So a new store is made
+ * under another name, and gets its own when all of it is durable; what an earlier attempt left is made anew. */
+static int make_inner(const char *inner, size_t map_bytes, struct gantry_err *err)
+{
+    struct gt_env env;
+    struct gt_buf fresh, file;
+    int code = 0;
+    gt_buf_init(&fresh, 8192);
+    gt_buf_init(&file, 8192);
+    gt_buf_addf(&fresh, "%s.new", inner);
+    if (mkdir(gt_buf_cstr(&fresh), 0755) != 0 && errno != EEXIST)
+        code = gt_file_error(err, "make folder", gt_buf_cstr(&fresh));
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && code == 0; i++) {
+        gt_buf_clear(&file);
+        gt_buf_addf(&file, "%s/%s", gt_buf_cstr(&fresh), files[i]);
+        if (unlink(gt_buf_cstr(&file)) != 0 && errno != ENOENT)
+            code = gt_file_error(err, "remove", gt_buf_cstr(&file));
+    }
+    if (code == 0)
+        code = gt_env_open(&env, gt_buf_cstr(&fresh), map_bytes, false, err);
+    if (code == 0) {
+        gt_env_close(&env);
+        /* LMDB syncs its file, not the folder entry of a file that it has just made. */
+        code = gt_folder_sync(gt_buf_cstr(&fresh), "store.new-sync", err);
+    }
+    (void)gt_fault("store.new");
+    if (code == 0 && rename(gt_buf_cstr(&fresh), inner) != 0)
+        code = gt_file_error(err, "rename", gt_buf_cstr(&fresh));
+    gt_buf_deinit(&fresh);
+    gt_buf_deinit(&file);
+    return code;
+}
+
+static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes, struct gantry_err *err)
+{
+    int code = access(inner, F_OK) == 0 ? 0 : make_inner(inner, map_bytes, err);
+    /* Also when it was there: a run that was killed may have left the new name unsynced. */
+    if (code == 0)
+        code = gt_folder_sync(store->folder, "store.rename-sync", err);
+    return code != 0 ? code : gt_env_open(&store->env, inner, map_bytes, false, err);
+}
+
 int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret, struct gantry_err *err)
 {
     struct gt_store *store = calloc(1, sizeof *store);
@@ -101,12 +144,7 @@ int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret, s
     }
     code = take_lock(store, err);
     if (code == 0)
-        code = gt_folder_make(inner, "store.folder-sync", err);
-    if (code == 0)
-        code = gt_env_open(&store->env, inner, map_bytes, false, err);
-    /* LMDB syncs its file, not the folder entry of a file that it has just made. */
-    if (code == 0)
-        code = gt_folder_sync(inner, "store.folder-sync", err);
+        code = open_inner(store, inner, map_bytes, err);
 out:
     free(inner);
     if (code != 0)

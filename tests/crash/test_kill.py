@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at each named step and at random times, while lines are appended and files rotate: output equals input."""
+import collections
+import random
+
+import pytest
+
+import support
+from support import KILLS
+
+# Each step between a line in the input and the same line, durable, in the output.
+STEPS = (
+    "store.folder-sync", "store.rename-sync", "topic.folder-sync",
+    "segment.create", "segment.header", "append.write", "append.written",
+    "commit.begin", "commit.segment-sync", "commit.segment-folder-sync", "commit.queue-folder-sync",
+    "commit.topic-folder-sync", "commit.synced", "commit.txn", "commit.committed", "commit.published",
+    "sink.create", "sink.write", "sink.sync", "sink.folder-sync", "sink.rename", "sink.rename-sync",
+    "retention.committed",
+)
+# What is passed only once in a run, so that a later passage would never come.
+ONCE = {"store.folder-sync": 1, "store.rename-sync": 1, "topic.folder-sync": 1, "commit.queue-folder-sync": 1,
+        "commit.topic-folder-sync": 1}
+EACH = 10
+
+
+def plan(seed):
+    """The deaths to come: (step, passage), or (None, seconds) for one at random. All steps come by in turn; in the full
+    run each of them EACH times."""
+    chance = random.Random(seed)
+    steps = list(STEPS)
+    while True:
+        for step in chance.sample(steps, len(steps)):
+            yield step, chance.randint(1, ONCE.get(step, 4))
+        for _ in range(6):
+            yield None, chance.uniform(0.0, 0.3)
+
+
+@pytest.fixture(name="worker")
+def make_worker(tmp_path):
+    worker = support.Worker(tmp_path / "w", {
+        "log.segment.bytes": "64k", "sink.commit.ms": "20", "log.retention.ms": "1"})
+    yield worker
+    worker.kill()
+
+
+def die_once(worker, step, value, counts, settings):
+    """One run of the worker, and its end. A step that is not reached in time becomes a death at that time."""
+    worker.launch(fault=f"kill:{step}:{value}" if step else None, settings=settings)
+    code = worker.reap(2.0 if step else value)
+    if code is None:
+        worker.kill()
+        counts["random"] += 1
+    else:
+        assert step and code == -9, f"the worker ended by itself: {code}\n{worker.log_text()}"
+        counts[step] += 1
+
+
+def test_kill(worker, tmp_path):
+    """One store lives through all the deaths; two sinks, one of which rotates its file."""
+    counts = collections.Counter()
+    chance = random.Random(4)
+    (tmp_path / "out").mkdir()
+    source, plain, rotating = tmp_path / "in.log", tmp_path / "out" / "plain", tmp_path / "out" / "rotating"
+    source.touch()
+    worker.start()
+    assert worker.create("src", support.source_config(source)) == (200, "success")
+    assert worker.create("plain", support.sink_config(plain)) == (200, "success")
+    rotate = support.sink_config(rotating, **{"rotate.bytes": "100k"})
+    assert worker.create("rotating", rotate) == (200, "success")
+    worker.kill()
+    counts["random"] += 1
+
+    writer = support.Writer(source, seed=4, lines_per_s=4000, rotate_every=3000).start()
+    try:
+        for step, value in plan(4):
+            settings = {"log.compression": chance.choice(("none", "lz4", "zstd"))}
+            die_once(worker, step, value, counts, settings)
+            done = sum(counts.values()) >= KILLS
+            if done and (not support.FULL or all(counts[s] >= EACH for s in STEPS)):
+                break
+            assert sum(counts.values()) < 4 * KILLS + 100, f"some steps are never reached: {counts}"
+    finally:
+        expected = writer.stop()
+    worker.start()
+    assert worker.connectors() >= {"src", "plain", "rotating"}
+    support.wait_equal(worker, lambda: support.content(plain), expected, 60)
+    support.wait_equal(worker, lambda: support.rotated_content(rotating), expected, 60)
+    worker.stop()
+    assert support.content(plain) == expected
+    support.record_counts("kill", {
+        "kills": sum(counts.values()), "steps": dict(counts), "bytes": len(expected), "lines": writer.lines,
+        "input rotations": writer.rotations})
