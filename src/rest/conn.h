@@ -14,7 +14,7 @@ enum {
     GT_REST_BODY_MAX =
         64 << 10, /* a body up to this long is read and dropped, a longer one ends the connection */
     GT_REST_RECEIVED_MAX = 16 << 20, /* unfinished requests of all connections together */
-    GT_REST_UNSENT_MAX = 64 << 20, /* unsent replies of all connections together, but the newest */
+    GT_REST_UNSENT_MAX = 32 << 20, /* unsent replies of all connections together, but the newest */
     GT_REST_LINGER_MS =
         2000, /* how long a refused client's bytes are read, so that it sees the refusal */
     GT_REST_SEND_BYTES_PER_S = 16 << 10, /* a client may take a long reply this slowly */
