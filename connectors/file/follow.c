@@ -76,9 +76,7 @@ static int no_memory(const struct file_follow *f, struct gantry_err *err)
     return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory to read %s", f->path);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------- */
 
 static int load_position(struct file_follow *f, struct gantry_err *err)
 {
@@ -257,9 +255,7 @@ bool file_follow_take_finished(struct file_follow *f, struct file_position *ret,
     return true;
 }
 
-/* --- records
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- records ------------------------------------------------------------------------------- */
 
 static int add(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
                const struct gantry_header *headers, uint32_t header_count, struct gantry_err *err)
@@ -511,9 +507,7 @@ static int close_line(struct file_follow *f, struct file_fill *fill, struct gant
     return 0;
 }
 
-/* --- the file
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------------------------ */
 
 static int64_t lost_bytes(const struct file_follow *f)
 {

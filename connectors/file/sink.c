@@ -49,9 +49,7 @@ bool file_sink_is_own(const struct file_sink_state *state, const struct file_sta
     return st->device == state->id.device;
 }
 
-/* --- start and stop
- * -----------------------------------------------------------------------------------------------
- */
+/* --- start and stop ------------------------------------------------------------------------ */
 
 static void sink_stop(void *arg)
 {
@@ -169,9 +167,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     return 0;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------------------- */
 
 static bool is_part(const struct gantry_record *record)
 {
@@ -240,9 +236,7 @@ static int put_lines(struct file_sink *sink, const struct gantry_record *records
     return rc;
 }
 
-/* --- the tail
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- the tail ------------------------------------------------------------------------------ */
 
 /* What the file holds from `from` on, as far as it was read. */
 struct window {
@@ -418,9 +412,7 @@ static int sink_caught_up(void *arg, struct gantry_err *err)
     return end_tail(sink, err);
 }
 
-/* --- commits
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- commits ------------------------------------------------------------------------------- */
 
 static int sink_checkpoint(void *arg, struct gantry_output *output, struct gantry_err *err)
 {
@@ -479,9 +471,7 @@ static int sink_committed(void *arg, struct gantry_err *err)
     return 0;
 }
 
-/* --- validation
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- validation ---------------------------------------------------------------------------- */
 
 static int check_writable(const char *path, const char *folder, struct gantry_err *err)
 {
@@ -543,9 +533,7 @@ static int sink_split(void *arg, const struct gantry_config *config, uint32_t ma
                                   : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the task");
 }
 
-/* --- tables
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- tables -------------------------------------------------------------------------------- */
 
 static const struct gantry_config_def defs[] = {
     {.name = "filename",

@@ -247,9 +247,7 @@ static int source_split(void *arg, const struct gantry_config *config, uint32_t 
     return 0;
 }
 
-/* --- life of a task
- * -----------------------------------------------------------------------------------------------
- */
+/* --- life of a task ------------------------------------------------------------------------ */
 
 static void pattern_deinit(struct source_task *task, struct pattern *pattern)
 {
@@ -411,9 +409,7 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     return 0;
 }
 
-/* --- patterns
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- patterns ------------------------------------------------------------------------------ */
 
 struct found {
     char **names; /* owned, and each */
@@ -630,9 +626,7 @@ static int follow_finished(struct source_task *task, struct file_follow *follow,
     return rc;
 }
 
-/* --- poll
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- poll ---------------------------------------------------------------------------------- */
 
 static void set_timer(struct source_task *task, bool again, int64_t now_ms)
 {
@@ -682,9 +676,7 @@ static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err 
     return rc;
 }
 
-/* --- tables
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- tables -------------------------------------------------------------------------------- */
 
 static const struct gantry_config_def defs[] = {
     {.name = "filename",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What the tests of the file connectors stand on: a runtime in one thread that keeps what a task commits, so that a
- *  test can stop a task at any step and start it anew from there. Files are real, in a folder of its own. */
+/** What the tests of the file connectors stand on: a runtime in one thread that keeps what a task
+ * commits, so that a test can stop a task at any step and start it anew from there. Files are real,
+ * in a folder of its own. */
 #ifndef FILE_FAKE_RUNTIME_H
 #define FILE_FAKE_RUNTIME_H
 
@@ -157,8 +158,8 @@ static inline void fake_open(struct fake *fake)
     memset(fake, 0, sizeof *fake);
     (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/gantry-file-XXXXXX");
     assert_non_null(mkdtemp(fake->folder));
-    fake->runtime = (struct gantry_runtime){sizeof fake->runtime, GANTRY_ABI_VERSION, fake_log,
-                                            fake_setting};
+    fake->runtime =
+        (struct gantry_runtime){sizeof fake->runtime, GANTRY_ABI_VERSION, fake_log, fake_setting};
     fake->table = gantry_file_plugin();
     struct gantry_err err;
     assert_int_equal(fake->table->open(&fake->runtime, &fake->plugin, &err), 0);
@@ -299,8 +300,8 @@ static inline void fake_task_init(struct fake_task *task, struct fake *fake, siz
                                         .grow = fake_grow};
 }
 
-#define SOURCE 0
-#define SINK 1
+#define SOURCE     0
+#define SINK       1
 #define PAIRS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static inline int fake_start(struct fake_task *task)
@@ -341,7 +342,8 @@ static inline bool fake_is_part(const struct gantry_record *record)
     return false;
 }
 
-/* One poll; what it gave is committed with its marks. Returns the code; *ret_count: records and marks. */
+/* One poll; what it gave is committed with its marks. Returns the code; *ret_count: records and
+ * marks. */
 static inline int fake_poll(struct fake_task *task, size_t *ret_count)
 {
     fake_empty(task);
@@ -384,13 +386,15 @@ static inline int fake_drain(struct fake_task *task)
     }
 }
 
-/* Poll when called or when the timer is due, until `out` is as expected; fails after five seconds. */
+/* Poll when called or when the timer is due, until `out` is as expected; fails after five seconds.
+ */
 static inline void fake_expect(struct fake_task *task, const char *expected)
 {
     int64_t slept = 0, timer = 0;
     atomic_store(&task->wakes, 1);
     for (int64_t total = 0; total < 5000; total++) {
-        if (atomic_exchange(&task->wakes, 0) > 0 || (task->delay_ms >= 0 && timer >= task->delay_ms)) {
+        if (atomic_exchange(&task->wakes, 0) > 0 ||
+            (task->delay_ms >= 0 && timer >= task->delay_ms)) {
             if (task->delay_ms >= 0 && timer >= task->delay_ms)
                 task->delay_ms = -1;
             timer = 0;

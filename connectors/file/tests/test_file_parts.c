@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts that source and sink share: claims, roots, paths, identities, positions, the watch, and what validate() says. */
+/* The parts that source and sink share: claims, roots, paths, identities, positions, the watch, and
+ * what validate() says. */
 #include "fake_runtime.h"
 
 #include "../generations.h"
@@ -39,7 +40,8 @@ static void collect(struct gantry_findings *findings, const char *key, const cha
 }
 
 /* Expect one finding with @p part in it; NULL: none. */
-static void expect_finding(size_t kind, const char *name, const char *const *pairs, const char *part)
+static void expect_finding(size_t kind, const char *name, const char *const *pairs,
+                           const char *part)
 {
     struct fake_task task;
     struct collected collected = {{sizeof collected.findings, collect}, {NULL, 0}};
@@ -48,7 +50,8 @@ static void expect_finding(size_t kind, const char *name, const char *const *pai
     if (part == NULL && collected.text.len > 0)
         fail_msg("unexpected: %s", collected.text.data);
     if (part != NULL && (collected.text.len == 0 || strstr(collected.text.data, part) == NULL))
-        fail_msg("expected '%s', found '%s'", part, collected.text.len > 0 ? collected.text.data : "");
+        fail_msg("expected '%s', found '%s'", part,
+                 collected.text.len > 0 ? collected.text.data : "");
     fake_text_free(&collected.text);
     fake_task_deinit(&task);
 }
@@ -65,9 +68,11 @@ static void validate_tells_what_is_wrong_with_a_source(void **state)
     expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "*.log")), NULL);
     expect_finding(SOURCE, "s", PAIRS("filename", fake.folder), "is a folder; give a file");
     expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "")), "is a folder");
-    expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "pipe")), "device, pipe or socket");
+    expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "pipe")),
+                   "device, pipe or socket");
     expect_finding(SOURCE, "s", PAIRS("filename", "/dev/null"), "device, pipe or socket");
-    expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "*/x")), "pattern in its folder");
+    expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "*/x")),
+                   "pattern in its folder");
     expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "a\xff")), "not UTF-8");
     expect_finding(SOURCE, "s", PAIRS("filename", " , "), "filename: is empty");
     expect_finding(SOURCE, "s", PAIRS("filename", fake_path(&fake, "ok"), "line.too.long", "skip"),
@@ -86,7 +91,8 @@ static void validate_tells_what_is_wrong_with_a_sink(void **state)
     assert_int_equal(mkfifo(fake_path(&fake, "pipe"), 0600), 0);
     expect_finding(SINK, "s", PAIRS("filename", fake_path(&fake, "new")), NULL);
     expect_finding(SINK, "s", PAIRS("filename", fake.folder), "is a folder");
-    expect_finding(SINK, "s", PAIRS("filename", fake_path(&fake, "pipe")), "device, pipe or socket");
+    expect_finding(SINK, "s", PAIRS("filename", fake_path(&fake, "pipe")),
+                   "device, pipe or socket");
     expect_finding(SINK, "s", PAIRS("filename", fake_path(&fake, "no/such/out")), "/no/such");
     fake_file(&fake, "plain", "");
     expect_finding(SINK, "s", PAIRS("filename", fake_path(&fake, "plain/out")), "plain");
@@ -139,15 +145,15 @@ static void split_makes_as_many_tasks_as_there_is_work(void **state)
         const char *names;
         uint32_t max;
         int expected;
-    } cases[] = {{SOURCE, "/a", 4, 1},   {SOURCE, "/a,/b,/c", 4, 3}, {SOURCE, "/a,/b,/c", 2, 2},
+    } cases[] = {{SOURCE, "/a", 4, 1},    {SOURCE, "/a,/b,/c", 4, 3}, {SOURCE, "/a,/b,/c", 2, 2},
                  {SOURCE, "/a,/*", 4, 4}, {SOURCE, "/*", 1, 1},       {SINK, "/a", 4, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fake_task task;
         struct split_count split = {{sizeof split.list, split_begin, split_set}, 0};
         fake_task_init(&task, &fake, cases[i].kind, "s", PAIRS("filename", cases[i].names));
-        assert_int_equal(task.connector->split(fake.plugin, &task.config, cases[i].max, &split.list,
-                                               &task.err),
-                         0);
+        assert_int_equal(
+            task.connector->split(fake.plugin, &task.config, cases[i].max, &split.list, &task.err),
+            0);
         assert_int_equal(split.count, cases[i].expected);
         fake_task_deinit(&task);
     }
@@ -252,7 +258,11 @@ static void roots_bound_both_after_links_are_resolved(void **state)
         fake_task_deinit(&task);
     }
     expect_denied(SOURCE, "*.log");
-    expect_denied(SOURCE, "in/no/such/../../../secret");
+    /* Behind a folder that does not exist nobody knows what ".." will be. */
+    fake_task_init(&task, &fake, SOURCE, "s",
+                   PAIRS("filename", fake_path(&fake, "in/no/such/../../../secret")));
+    assert_int_equal(fake_start(&task), GANTRY_INVALID);
+    fake_task_deinit(&task);
     assert_int_not_equal(access(fake_path(&fake, "made"), F_OK), 0);
     (void)snprintf(roots, sizeof roots, "/nowhere, %s", fake_path(&fake, "in2"));
     start_as(&task, SINK, "s", "in2/file"); /* commas do as well */
@@ -267,12 +277,17 @@ static void a_link_that_leads_outside_later_is_refused(void **state)
     fake_file(&fake, "in/a", "inside\n");
     fake_file(&fake, "secret", "secret\n");
     assert_int_equal(symlink("a", fake_path(&fake, "in/log")), 0);
-    fake.roots = fake_path(&fake, "in");
+    char roots[300];
+    (void)snprintf(roots, sizeof roots, "%s", fake_path(&fake, "in"));
+    fake.roots = roots;
     start_as(&task, SOURCE, "s", "in/log");
     fake_expect(&task, "inside\n");
     assert_int_equal(unlink(fake_path(&fake, "in/log")), 0);
     assert_int_equal(symlink("../secret", fake_path(&fake, "in/log")), 0);
-    assert_int_equal(fake_drain(&task), GANTRY_DENIED);
+    int rc = 0;
+    for (int i = 0; i < 2000 && rc == 0; i++, fake_sleep(1))
+        rc = fake_drain(&task);
+    assert_int_equal(rc, GANTRY_DENIED);
     assert_string_equal(task.out.data, "inside\n");
     fake_task_deinit(&task);
 }
@@ -296,14 +311,17 @@ static void beyond_loopback_roots_are_required(void **state)
 static void the_hash_is_siphash(void **state)
 {
     (void)state;
-    /* From the reference implementation's table of SipHash-2-4-128: input 00 01 02 ..., key 00 01 .. 0f. */
+    /* From the reference implementation's table of SipHash-2-4-128: input 00 01 02 ..., key 00 01
+     * .. 0f. */
     static const struct {
         size_t len;
         unsigned char out[16];
-    } vectors[] = {{0, {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7,
-                        0x55, 0x02, 0x93}},
-                   {1, {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b,
-                        0x22, 0xfc, 0x45}}};
+    } vectors[] = {{0,
+                    {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7,
+                     0x55, 0x02, 0x93}},
+                   {1,
+                    {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b,
+                     0x22, 0xfc, 0x45}}};
     for (size_t i = 0; i < 2; i++) {
         unsigned char in[1] = {0};
         uint64_t hash[2];
@@ -316,10 +334,13 @@ static void the_hash_is_siphash(void **state)
 static void a_position_survives_its_text(void **state)
 {
     (void)state;
-    struct file_position position = {.next = INT64_MAX, .inside = FILE_INSIDE_SKIP, .known = true,
-                                     .size = INT64_MAX, .modified_ns = INT64_MAX};
-    position.id = (struct file_identity){UINT64_MAX, UINT64_MAX, INT64_MAX,
-                                         {0x0123456789abcdef, UINT64_MAX}, FILE_HEAD_BYTES};
+    struct file_position position = {.next = INT64_MAX,
+                                     .inside = FILE_INSIDE_SKIP,
+                                     .known = true,
+                                     .size = INT64_MAX,
+                                     .modified_ns = INT64_MAX};
+    position.id = (struct file_identity){
+        UINT64_MAX, UINT64_MAX, INT64_MAX, {0x0123456789abcdef, UINT64_MAX}, FILE_HEAD_BYTES};
     char text[FILE_POSITION_ROOM];
     size_t len = file_position_format(&position, text);
     assert_true(len < FILE_POSITION_ROOM - 1);
@@ -376,19 +397,16 @@ static void the_watch_hears_of_names_and_what_begins_with_them(void **state)
     struct file_watch_entry *entries[4];
     for (int i = 0; i < 4; i++) {
         fake_task_init(&tasks[i], &fake, SOURCE, "s", PAIRS("filename", "x"));
-        assert_int_equal(file_watch_add(watch, fake.folder, names[i], i == 3, &tasks[i].ctx,
-                                        &entries[i], NULL),
-                         0);
+        assert_int_equal(
+            file_watch_add(watch, fake.folder, names[i], i == 3, &tasks[i].ctx, &entries[i], NULL),
+            0);
     }
     static const struct {
         const char *file;
         bool wakes[4];
-    } cases[] = {{"a", {true, false, false, false}},
-                 {"abc", {true, true, false, false}},
-                 {"log.1", {false, false, true, false}},
-                 {"new.txt", {false, false, false, true}},
-                 {".txt", {false, false, false, false}},
-                 {"lo", {false, false, false, false}}};
+    } cases[] = {{"a", {true, false, false, false}},     {"abc", {true, true, false, false}},
+                 {"log.1", {false, false, true, false}}, {"new.txt", {false, false, false, true}},
+                 {".txt", {false, false, false, false}}, {"lo", {false, false, false, false}}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         for (int i = 0; i < 4; i++) {
             atomic_store(&entries[i]->dirty, false);
@@ -458,8 +476,10 @@ static void an_overflow_wakes_all(void **state)
     fake_task_init(&quiet, &fake, SOURCE, "s", PAIRS("filename", "x"));
     busy.ctx.wake = wake_and_wait;
     atomic_store(&gate_open, false);
-    assert_int_equal(file_watch_add(watch, fake.folder, "quiet", false, &quiet.ctx, &entries[0], NULL), 0);
-    assert_int_equal(file_watch_add(watch, fake.folder, "busy", false, &busy.ctx, &entries[1], NULL), 0);
+    assert_int_equal(
+        file_watch_add(watch, fake.folder, "quiet", false, &quiet.ctx, &entries[0], NULL), 0);
+    assert_int_equal(
+        file_watch_add(watch, fake.folder, "busy", false, &busy.ctx, &entries[1], NULL), 0);
     fake_file(&fake, "busy", "x");
     assert_true(woken(&busy));
     int fds[2];
@@ -490,8 +510,8 @@ static void ten_thousand_entries_cost_little(void **state)
     char name[32];
     for (int i = 0; i < COUNT; i++) {
         (void)snprintf(name, sizeof name, "file-%05d", i);
-        assert_int_equal(file_watch_add(watch, fake.folder, name, false, &task->ctx, &entries[i], NULL),
-                         0);
+        assert_int_equal(
+            file_watch_add(watch, fake.folder, name, false, &task->ctx, &entries[i], NULL), 0);
     }
     fake_file(&fake, "file-07777", "x");
     assert_true(woken(task));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file sink against real files: a model of the runtime that crashes it at any step, and others who meddle. */
+/* The file sink against real files: a model of the runtime that crashes it at any step, and others
+ * who meddle. */
 #include "fake_runtime.h"
 
 #include <pthread.h>
@@ -102,7 +103,8 @@ static int put(struct fake_task *task, const char *text)
     for (int rounds = 0; done < count; rounds++) {
         assert_true(rounds < 1000);
         struct gantry_put_result result = {0, false};
-        int rc = task->connector->put(task->task, records + done, count - done, &result, &task->err);
+        int rc =
+            task->connector->put(task->task, records + done, count - done, &result, &task->err);
         if (rc != 0 && rc != GANTRY_AGAIN)
             return rc;
         done += result.taken;
@@ -149,8 +151,14 @@ static void writes_records_of_any_size(void **state)
     start(&task);
     struct fake_text expected = {NULL, 0};
     struct gantry_record records[64];
-    static const size_t sizes[] = {FILE_BUFFER_BYTES - 2, FILE_BUFFER_BYTES - 1, FILE_BUFFER_BYTES,
-                                   FILE_BUFFER_BYTES + 1, 3 * FILE_BUFFER_BYTES, 0, 1, 100};
+    static const size_t sizes[] = {FILE_BUFFER_BYTES - 2,
+                                   FILE_BUFFER_BYTES - 1,
+                                   FILE_BUFFER_BYTES,
+                                   FILE_BUFFER_BYTES + 1,
+                                   3 * FILE_BUFFER_BYTES,
+                                   0,
+                                   1,
+                                   100};
     char *bytes = malloc(3 * FILE_BUFFER_BYTES);
     for (size_t i = 0; i < 3 * FILE_BUFFER_BYTES; i++)
         bytes[i] = (char)(i * 7919 >> 5);
@@ -180,7 +188,8 @@ static void writes_records_of_any_size(void **state)
     fake_task_deinit(&task);
 }
 
-/* Whatever part of the uncommitted bytes a crash leaves, with or without blocks of zeros, the outcome is the same. */
+/* Whatever part of the uncommitted bytes a crash leaves, with or without blocks of zeros, the
+ * outcome is the same. */
 static void a_crash_leaves_any_tail(void **state)
 {
     (void)state;
@@ -418,7 +427,8 @@ static void a_full_disk_is_an_error_that_passes(void **state)
 
 static void init_rotating(struct fake_task *task, const char *keep)
 {
-    init(task, PAIRS("filename", fake_path(&fake, "out"), "rotate.bytes", "8", "rotate.keep", keep));
+    init(task,
+         PAIRS("filename", fake_path(&fake, "out"), "rotate.bytes", "8", "rotate.keep", keep));
 }
 
 static void rotates_at_lines_and_keeps_what_is_wanted(void **state)
@@ -471,8 +481,9 @@ static void expect_all(const char *expected)
     fake_text_free(&all);
 }
 
-/* Run the same work again and again, each time crashing one step later: after a put, after a checkpoint, after a flush,
- * after the store's transaction, after committed(). The topic is the text; its offset is what was committed. */
+/* Run the same work again and again, each time crashing one step later: after a put, after a
+ * checkpoint, after a flush, after the store's transaction, after committed(). The topic is the
+ * text; its offset is what was committed. */
 static void a_crash_at_any_step_of_rotation_loses_and_repeats_nothing(void **state)
 {
     (void)state;

@@ -95,8 +95,9 @@ static void resumes_after_any_poll(void **state)
     struct fake_text text = {NULL, 0};
     char line[64];
     for (int i = 0; i < 200; i++)
-        fake_append(&text, line, (size_t)snprintf(line, sizeof line, "line %d %.*s\n", i, i % 40,
-                                                  "----------------------------------------"));
+        fake_append(&text, line,
+                    (size_t)snprintf(line, sizeof line, "line %d %.*s\n", i, i % 40,
+                                     "----------------------------------------"));
     fake_file(&fake, "a", text.data);
     start(&task, "a");
     size_t count = 1;
@@ -429,7 +430,8 @@ static void several_rotations_while_down_lose_nothing(void **state)
     fake_stop(&task);
     fake_add(&fake, "log", "3\n");
     char text[16];
-    for (int i = 1; i < 12; i++) { /* as logrotate does, faster than the clock of the file system ticks */
+    for (int i = 1; i < 12;
+         i++) { /* as logrotate does, faster than the clock of the file system ticks */
         rotate_numbers(i);
         (void)snprintf(text, sizeof text, "%d\n", i + 3);
         fake_file(&fake, "log", text);
@@ -586,11 +588,17 @@ static void an_imported_position_inside_a_line_is_refused(void **state)
 static void a_damaged_position_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "", "x", "{", "{}", "{\"nextPosition\":-1}", "{\"nextPosition\":4,}",
-        "{\"nextPosition\":99999999999999999999}", "{\"nextPosition\":\"4}",
-        "{\"nextPosition\":4,\"inode\":1,\"head\":\"12\"}",
-        "{\"nextPosition\":4,\"inside\":\"what\"}", "{\"nextPosition\":4}x"};
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "{",
+                                      "{}",
+                                      "{\"nextPosition\":-1}",
+                                      "{\"nextPosition\":4,}",
+                                      "{\"nextPosition\":99999999999999999999}",
+                                      "{\"nextPosition\":\"4}",
+                                      "{\"nextPosition\":4,\"inode\":1,\"head\":\"12\"}",
+                                      "{\"nextPosition\":4,\"inside\":\"what\"}",
+                                      "{\"nextPosition\":4}x"};
     struct fake_task task;
     fake_file(&fake, "a", "one\ntwo\n");
     for (size_t i = 1; i < sizeof bad / sizeof bad[0]; i++) {
@@ -656,7 +664,8 @@ static void every_file_of_a_pattern_belongs_to_one_task(void **state)
     }
     size_t records = 0;
     for (uint32_t i = 0; i < 3; i++) {
-        fake_task_init(&task[i], &fake, SOURCE, "src", PAIRS("filename", fake_path(&fake, "*.log")));
+        fake_task_init(&task[i], &fake, SOURCE, "src",
+                       PAIRS("filename", fake_path(&fake, "*.log")));
         task[i].ctx.task = i;
         task[i].ctx.task_count = 3;
         assert_int_equal(fake_start(&task[i]), 0);
