@@ -289,6 +289,8 @@ static void finish(const struct gt_request *request, struct gt_reply *reply)
         break;
     case GT_REQUEST_STATUS:
         gt_reply_text(reply, 200, request->running ? "runing" : "not runing");
+        if (request->reason != NULL)
+            gt_reply_set_error(reply, request->reason);
         break;
     case GT_REQUEST_CONFIG:
         finish_config(request, reply);
