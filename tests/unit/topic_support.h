@@ -62,6 +62,8 @@ SUPPORT int setup(void **state)
     struct fixture *fx = calloc(1, sizeof *fx);
     const char *tmp = getenv("TMPDIR");
     assert_non_null(fx);
+    if (tmp == NULL && access("/dev/shm", W_OK | X_OK) == 0)
+        tmp = "/dev/shm"; /* thousands of syncs that nothing here depends on */
     char folder[FOLDER_MAX];
     snprintf(folder, sizeof folder, "%s/gantry-test-XXXXXX", tmp != NULL ? tmp : "/tmp");
     assert_non_null(mkdtemp(folder));
@@ -184,7 +186,7 @@ struct made_message {
 
 SUPPORT size_t body_size(int64_t n)
 {
-    return n % 11 == 0 ? 24 : 24 + (size_t)(n * 37 % 200);
+    return n % 11 == 0 ? 24 : 24 + (size_t)(n * 37 % 50);
 }
 
 /** @p padding is added to each body. */
