@@ -310,6 +310,19 @@ bool gt_connector_running(const struct connector *connector)
     return all_running(connector);
 }
 
+char *gt_connector_reason(const struct connector *connector)
+{
+    for (size_t i = 0; i < connector->member_count; i++) {
+        struct gt_task_status status;
+        if (connector->members[i].task == NULL)
+            continue;
+        gt_task_status(connector->members[i].task, &status);
+        if (status.reason[0] != '\0')
+            return strdup(status.reason);
+    }
+    return connector->problem != NULL ? strdup(connector->problem) : NULL;
+}
+
 /* Copy a configuration for a reply; secrets become ***. */
 static int show_props(const struct connector *connector, const struct gt_props *from, struct gt_props *to)
 {

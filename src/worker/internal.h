@@ -117,6 +117,8 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
 bool gt_connector_running(const struct connector *connector);
+/** Why it does not run, as the first task that has a reason gives it. To be freed by the caller; NULL: none is known. */
+char *gt_connector_reason(const struct connector *connector);
 /** Fill @p view for a reply. 0 or GANTRY_NO_MEMORY. */
 int gt_connector_show(const struct connector *connector, struct gt_connector_view *view);
 

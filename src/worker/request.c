@@ -33,6 +33,7 @@ void gt_request_deinit(struct gt_request *request)
         free(request->members[i]);
     free(request->members);
     gt_props_deinit(&request->config);
+    free(request->reason);
     free(request->name);
     memset(request, 0, sizeof *request);
 }

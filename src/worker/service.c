@@ -142,6 +142,8 @@ static void run_request(struct gt_mail *mail)
     case GT_REQUEST_STATUS: {
         const struct slot *slot = gt_slot_find(worker, request->name);
         request->running = slot != NULL && slot->connector != NULL && gt_connector_running(slot->connector);
+        if (!request->running && slot != NULL && slot->connector != NULL)
+            request->reason = gt_connector_reason(slot->connector);
         break;
     }
     case GT_REQUEST_CONFIG:

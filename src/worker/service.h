@@ -17,7 +17,7 @@ enum gt_request_kind {
     GT_REQUEST_STOP,      /* name; unknown names are fine */
     GT_REQUEST_STOP_ALL,
     GT_REQUEST_RELOAD,    /* look at the plugin folders again */
-    GT_REQUEST_STATUS,    /* name -> running */
+    GT_REQUEST_STATUS,    /* name -> running, reason */
     GT_REQUEST_CONFIG,    /* name -> connectors holds that one, or none */
     GT_REQUEST_CONFIGS,   /* -> connectors, all, sorted by name */
     GT_REQUEST_CLUSTER,   /* -> members, sorted */
@@ -72,6 +72,7 @@ struct gt_request {
     struct gantry_err err; /* code 0: fine */
     const char *missing_key;
     bool running;
+    char *reason; /* owned: why it does not run; NULL: it does, or nothing is known */
     struct gt_connector_view *connectors; /* owned */
     size_t connector_count;
     char **members; /* owned */
