@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 SOURCE = "org.apache.rocketmq.connect.file.FileSourceConnector"
 SINK = "org.apache.rocketmq.connect.file.FileSinkConnector"
@@ -245,7 +245,7 @@ class Worker:
         """Create, which must fail; why."""
         reply = self.create_raw(name, config if isinstance(config, str) else json.dumps(config))
         assert (reply.status, reply.text) == (200, "fail"), f"create {name}: {reply.status} {reply.text}"
-        why = reply.field("X-Gantry-Error")
+        why = unquote(reply.field("X-Gantry-Error") or "")
         assert why, f"create {name}: fail without a reason"
         return why
 
