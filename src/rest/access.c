@@ -38,7 +38,7 @@ static bool is_given(const char *text)
 int gt_access_init(struct gt_access *access, const struct gt_rest_settings *settings,
                    struct gantry_err *err)
 {
-    bool loopback;
+    bool loopback = false;
 
     memset(access, 0, sizeof *access);
     int rc = gt_access_loopback(settings->address, &loopback, err);

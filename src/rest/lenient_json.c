@@ -31,7 +31,7 @@ static int no_memory(struct parser *parser, int code)
 
 static char peek(const struct parser *parser)
 {
-    return parser->pos < parser->end ? *parser->pos : '\0';
+    return parser->pos < parser->end ? *parser->pos : (char)0;
 }
 
 /* Step over a comment; false when there is none. An open one ends with the text. */
@@ -344,9 +344,10 @@ static int parse_object(struct parser *parser, struct gt_buf *out)
         goto out;
     keys = calloc(pairs.count + 1, sizeof *keys);
     order = calloc(pairs.count + 1, sizeof *order);
-    rc = keys == NULL || order == NULL ? no_memory(parser, GANTRY_NO_MEMORY) : 0;
-    if (rc != 0)
+    if (keys == NULL || order == NULL) {
+        rc = no_memory(parser, GANTRY_NO_MEMORY);
         goto out;
+    }
     for (size_t i = 0; i < pairs.count; i++)
         keys[i] = pairs.items[i].key;
     rc = gt_java_order(GT_JAVA_HASH_MAP, keys, pairs.count, order);
