@@ -50,7 +50,7 @@ test-tsan: ## unit and end-to-end tests under TSan
 	@scripts/install-deps build test
 	@scripts/test tsan
 
-bench: build ## file to topic to file against two durable copies
+bench: build ## speed against two durable copies, memory, idle cost; N=5000000 PAIRS=5 SOURCES=10000
 	@exec bench/run
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=60
