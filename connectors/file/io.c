@@ -26,7 +26,9 @@ int file_io_error(struct gantry_err *err, const char *verb, const char *path)
         code = GANTRY_NO_MEMORY;
     }
     char text[128];
-    return gantry_err_set(err, code, "cannot %s %s: %s", verb, path,
+    const int shown = 300; /* a longer path would leave no room for the reason */
+    return gantry_err_set(err, code, "cannot %s %.*s%s: %s", verb, shown, path,
+                          strlen(path) > (size_t)shown ? "..." : "",
                           strerror_r(reason, text, sizeof text));
 }
 

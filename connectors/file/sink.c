@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 #define WRITE_POINT     "sink.write"
-#define WRITEBACK_BYTES (8 << 20)
+/* Commits start the disk well enough; this is for those who commit seldom. */
+#define WRITEBACK_BYTES (32 << 20)
 /* Puts that may not fit to the tail before it counts as changed by others: with several queues the
  * one whose records come next in the file may not be the first that the runtime offers. */
 #define STUCK_MAX 64
@@ -457,6 +458,8 @@ static int sink_committed(void *arg, struct gantry_err *err)
 {
     struct file_sink *sink = arg;
     sink->synced = sink->checkpoint.length;
+    if (sink->writeback_from < sink->synced)
+        sink->writeback_from = sink->synced;
     if (sink->checkpoint.folder_changed)
         sink->folder_changed = false;
     if (sink->checkpoint.rotate) {
