@@ -186,18 +186,30 @@ static void show_progress(struct watch *watch)
     watch->shown = *now;
 }
 
-static void show_hints(const struct gt_run *run)
+/* Where REST is, as a browser would write it. */
+static const char *base_url(struct gt_arena *arena, const struct gt_http_target *rest)
 {
-    printf("\nIt goes on until Ctrl-C; whatever is appended to IN arrives in OUT within "
-           "milliseconds. Try in another "
-           "terminal:\n"
+    const char *address = rest->address;
+    if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
+        address = "127.0.0.1";
+    return strchr(address, ':') != NULL ? gt_text(arena, "http://[%s]:%d", address, rest->port)
+                                        : gt_text(arena, "http://%s:%d", address, rest->port);
+}
+
+static void show_hints(struct watch *watch)
+{
+    const struct gt_run *run = watch->run;
+    const char *url = base_url(&watch->arena, &run->rest);
+    const char *token = run->rest.token != NULL ? "-H \"Authorization: Bearer $TOKEN\" " : "";
+    printf("\nIt goes on until Ctrl-C; what is appended to IN arrives in OUT within milliseconds.\n"
+           "Try in another terminal:\n"
            "  echo 'one more line' >> %s\n"
            "  tail -n 1 %s\n"
-           "  curl http://127.0.0.1:%d/connectors/%s/status\n"
-           "  curl http://127.0.0.1:%d/getConfigInfo\n"
-           "  gantry topic tail %s --store %s\n",
-           run->in, run->out, run->rest.port, run->source, run->rest.port, run->topic,
-           run->settings.store);
+           "  curl %s%s/connectors/%s/status\n"
+           "  curl %s%s/getConfigInfo\n"
+           "  %s topic tail %s --store %s\n",
+           run->in, run->out, token, url, run->source, token, url, program_invocation_name,
+           run->topic, run->settings.store);
 }
 
 /* Everything has arrived, for the first time or again. */
@@ -226,7 +238,7 @@ static void show_done(struct watch *watch)
                run->in, run->topic, run->out);
     }
     if (!watch->done_before && !run->exit_when_done)
-        show_hints(run);
+        show_hints(watch);
     (void)fflush(stdout); /* a reader that is gone is noticed at the end */
     watch->shown = *now;
 }
