@@ -178,12 +178,13 @@ def choose_entries(entries, choose):
         by_name[entry.name].append(entry)
     taken = {}
     if choose.mode == "ordered":
-        upto = choose.random.randint(0, len({entry.number for entry in entries}))
-        numbers = sorted({entry.number for entry in entries})[:upto]
+        numbers = sorted({entry.number for entry in entries})
+        numbers = numbers[:choose.random.randint(0, len(numbers))]
         for name, row in by_name.items():
             taken[name] = sum(entry.number in numbers for entry in row)
     else:
-        middle = entries[len(entries) // 2].number
+        numbers = sorted({entry.number for entry in entries})
+        middle = numbers[len(numbers) // 2]
         for name, row in by_name.items():
             taken[name] = choose.entry(len(row), row[-1].number >= middle)
         # A rename is not torn: its file has one of the two names at least, unless another took the old one.

@@ -179,13 +179,15 @@ def first_difference(left, right):
             f"{left[max(at - 40, 0):at + 60]!r}, expected {right[max(at - 40, 0):at + 60]!r}")
 
 
-def wait_equal(worker, read, expected, seconds=30.0):
-    """Until read() is what was expected; longer than expected, or not in time, is a failure."""
+def wait_equal(worker, read, expected, seconds=30.0, failed_ends=False):
+    """Until read() is what was expected; longer than expected, or not in time, is a failure; so is, if wanted, a task
+    that is FAILED."""
     def equal():
         got = read()
         assert len(got) <= len(expected), "more than the input has: " + first_difference(got, expected)
         if worker is not None and not worker.alive():
             raise Died("the worker died\n" + worker.log_text())
+        assert not failed_ends or got == expected or "task FAILED" not in worker.log_text(), "a task is FAILED"
         return got == expected
     try:
         wait_for("all of the input in the output", equal, seconds, 0.02)

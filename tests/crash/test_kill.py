@@ -18,21 +18,29 @@ STEPS = (
     "retention.committed",
 )
 # What is passed only once in a run, so that a later passage would never come.
-ONCE = {"store.folder-sync": 1, "store.rename-sync": 1, "topic.folder-sync": 1, "commit.queue-folder-sync": 1,
-        "commit.topic-folder-sync": 1}
+ONCE = ("store.folder-sync", "store.rename-sync", "topic.folder-sync", "commit.queue-folder-sync",
+        "commit.topic-folder-sync", "retention.committed")
+# The steps of the first start on a new store.
+FIRST = (("store.folder-sync", 1), ("store.folder-sync", 2), ("store.new-sync", 1), ("store.new", 1),
+         ("store.rename-sync", 1), ("topic.folder-sync", 1))
 EACH = 10
 
 
-def plan(seed):
-    """The deaths to come: (step, passage), or (None, seconds) for one at random. All steps come by in turn; in the full
-    run each of them EACH times."""
+def plan(seed, counts):
+    """The deaths to come: (step, passage), or (None, seconds) for one at random. All steps come by in turn, in the full
+    run until each has had EACH deaths."""
     chance = random.Random(seed)
-    steps = list(STEPS)
-    while True:
-        for step in chance.sample(steps, len(steps)):
-            yield step, chance.randint(1, ONCE.get(step, 4))
+    done = False
+    while not done:
+        left = [step for step in STEPS if not support.FULL or counts[step] < EACH]
+        for step in chance.sample(left, len(left)):
+            yield step, 1 if step in ONCE else chance.randint(1, 4)
+            done = not support.FULL and sum(counts.values()) >= KILLS
+            if done:
+                return
         for _ in range(6):
             yield None, chance.uniform(0.0, 0.3)
+        done = sum(counts.values()) >= KILLS and all(counts[step] >= EACH for step in STEPS)
 
 
 @pytest.fixture(name="worker")
@@ -72,12 +80,9 @@ def test_kill(worker, tmp_path):
 
     writer = support.Writer(source, seed=4, lines_per_s=4000, rotate_every=3000).start()
     try:
-        for step, value in plan(4):
+        for step, value in plan(4, counts):
             settings = {"log.compression": chance.choice(("none", "lz4", "zstd"))}
             die_once(worker, step, value, counts, settings)
-            done = sum(counts.values()) >= KILLS
-            if done and (not support.FULL or all(counts[s] >= EACH for s in STEPS)):
-                break
             assert sum(counts.values()) < 4 * KILLS + 100, f"some steps are never reached: {counts}"
     finally:
         expected = writer.stop()
@@ -90,3 +95,27 @@ def test_kill(worker, tmp_path):
     support.record_counts("kill", {
         "kills": sum(counts.values()), "steps": dict(counts), "bytes": len(expected), "lines": writer.lines,
         "input rotations": writer.rotations})
+
+
+def test_first_start(tmp_path):
+    """Deaths at the steps of the first start: the next one begins anew, and all is well."""
+    counts = collections.Counter()
+    source, sink = tmp_path / "in.log", tmp_path / "sink"
+    source.write_bytes(b"one\ntwo\n")
+    for round_ in range(EACH if support.FULL else 1):
+        for step, passage in FIRST:
+            folder = tmp_path / f"{round_}-{step}-{passage}"
+            worker = support.Worker(folder, store=str(folder / "a" / "store"))
+            worker.launch(fault=f"kill:{step}:{passage}")
+            assert worker.reap(10) == -9, worker.log_text()
+            counts[step] += 1
+            worker.start()
+            try:
+                worker.create("src", support.source_config(source))
+                worker.create("dst", support.sink_config(sink))
+                support.wait_equal(worker, lambda: support.content(sink), b"one\ntwo\n")
+                worker.stop()
+            finally:
+                worker.kill()
+            sink.unlink()
+    support.record_counts("first start", {"kills": sum(counts.values()), "steps": dict(counts)})
