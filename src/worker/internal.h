@@ -4,6 +4,7 @@
  *    worker.c     opening, running, closing; signals; shutdown
  *    service.c    requests from outside to operations
  *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
+ *    reload.c     a look at the plugin folders
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper thread)
  *    connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
 #ifndef GT_WORKER_INTERNAL_H
@@ -104,6 +105,11 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
 void gt_operations_close(struct gt_worker *worker);
 
 struct slot *gt_slot_find(struct gt_worker *worker, const char *name);
+
+/* --- reload.c */
+
+/** Log what the plugin folders hold, then answer. */
+void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
 
 /* --- connector.c */
 

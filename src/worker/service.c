@@ -2,8 +2,8 @@
 /* Requests from outside, on the control loop: what can be answered at once is, the rest becomes operations. */
 #include "worker/internal.h"
 
-#include "base/log.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* --- Looks ---------------------------------------------------------------------------------------------------------- */
 
@@ -102,19 +102,6 @@ static void stop_all(struct gt_worker *worker, struct gt_request *request)
 
 /* --- Dispatch ------------------------------------------------------------------------------------------------------- */
 
-static void reload(struct gt_worker *worker)
-{
-    const char *paths = worker->settings->plugin_paths;
-    for (const char *at = paths; at != NULL && *at != '\0';) {
-        const char *comma = strchr(at, ',');
-        struct gantry_view path =
-            gt_view_trim((struct gantry_view){at, comma != NULL ? (size_t)(comma - at) : strlen(at)});
-        if (path.len > 0)
-            gt_info("plugin", "Loading plugin from: %.*s", GT_VIEW_ARGS(path));
-        at = comma != NULL ? comma + 1 : NULL;
-    }
-}
-
 static void run_request(struct gt_mail *mail)
 {
     struct gt_request *request = (struct gt_request *)((char *)mail - offsetof(struct gt_request, mail));
@@ -137,8 +124,8 @@ static void run_request(struct gt_mail *mail)
         stop_all(worker, request);
         return;
     case GT_REQUEST_RELOAD:
-        reload(worker);
-        break;
+        gt_worker_reload(worker, request);
+        return;
     case GT_REQUEST_STATUS: {
         const struct slot *slot = gt_slot_find(worker, request->name);
         request->running = slot != NULL && slot->connector != NULL && gt_connector_running(slot->connector);
