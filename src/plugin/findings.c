@@ -4,10 +4,18 @@
 
 #include <stdlib.h>
 
+/* A connector's text may be that of a failed call, which does not know the key. */
 static void add_from_connector(struct gantry_findings *api, const char *key, const char *text)
 {
-    /* `api` is the first member */
-    gt_findings_add((struct gt_findings *)(void *)api, key != NULL ? key : "", false, false, text);
+    struct gt_findings *findings = (struct gt_findings *)(void *)api; /* `api` is the first member */
+    char named[sizeof((struct gantry_err *)NULL)->text];
+    size_t len = key != NULL ? strlen(key) : 0;
+
+    if (len > 0 && (strncmp(text, key, len) != 0 || text[len] != ':')) {
+        (void)snprintf(named, sizeof named, "%s: %s", key, text); /* a cut text is still a text */
+        text = named;
+    }
+    gt_findings_add(findings, key != NULL ? key : "", false, false, text);
 }
 
 void gt_findings_init(struct gt_findings *findings)

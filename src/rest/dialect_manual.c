@@ -66,13 +66,17 @@ static int read_config(struct gantry_view query, struct gt_request *request, str
     if (rc == 0)
         rc = gt_json_parse_props(&request->config, gt_buf_view(&text), err);
     gt_buf_deinit(&text);
-    if (rc == 0 && gt_props_get(&request->config, "config-deleted") != NULL)
+    if (rc != 0) {
+        struct gantry_err cause = *err;
+        return gantry_err_set(err, rc, "parameter 'config': %s", cause.text);
+    }
+    if (gt_props_get(&request->config, "config-deleted") != NULL)
         return gantry_err_set(err, GANTRY_INVALID,
                               "key 'config-deleted' is the worker's own: leave it out; to delete a "
                               "connector use /connectors/NAME/stop");
-    if (rc == 0) /* a configuration that was read back can be sent again */
-        (void)gt_props_remove(&request->config, "update-timestamp");
-    return rc;
+    /* a configuration that was read back can be sent again */
+    (void)gt_props_remove(&request->config, "update-timestamp");
+    return 0;
 }
 
 static bool begin_create(const struct gt_http_head *head, struct gantry_view raw_name,
