@@ -118,7 +118,13 @@ def test_it_starts_fast(new_worker):
     assert time.monotonic() - begun < 5
 
 
-def test_a_plugin_path_is_shown_when_plugins_are_looked_for(new_worker, tmp_path):
-    worker = new_worker(pluginPaths=f"{tmp_path}/a, {tmp_path}/b").start()
+def test_each_plugin_file_is_told_when_plugins_are_looked_for(new_worker, tmp_path):
+    for folder in ("a", "b"):
+        os.mkdir(tmp_path / folder)
+    for name in ("a/one.jar", "a/two.so", "b/three.jar", "single.jar"):
+        write(tmp_path / name, b"")
+    worker = new_worker(pluginPaths=f"{tmp_path}/a, {tmp_path}/b/*,{tmp_path}/single.jar,{tmp_path}/nowhere").start()
     assert worker.get("/plugin/reload").text == "success"
-    worker.wait_log(re.escape(f"Loading plugin from: {tmp_path}/b"))
+    told = re.findall("Loading plugin from: (.*)", worker.log())
+    assert told == [f"{tmp_path}/{name}" for name in ("a/one.jar", "a/two.so", "b/three.jar", "single.jar")]
+    worker.wait_log(f"WARN .*pluginPaths path={tmp_path}/nowhere: No such file")
