@@ -30,7 +30,8 @@ static int is_plugin(const struct dirent *entry)
         if (ends_with(entry->d_name, ends[i]))
             return 1;
     }
-    return (entry->d_type == DT_DIR || entry->d_type == DT_LNK) && entry->d_name[0] != '.';
+    /* A folder, a link, or a file system that does not say: all may be plugins. */
+    return (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) && entry->d_name[0] != '.';
 }
 
 static void note(struct reload *reload, const char *path)
@@ -72,6 +73,8 @@ static void run_reload(uv_work_t *work)
     for (const char *at = paths; at != NULL && *at != '\0';) {
         size_t len = strcspn(at, ",");
         struct gantry_view view = gt_view_trim((struct gantry_view){at, len});
+        if (view.len > 2 && memcmp(view.data + view.len - 2, "/*", 2) == 0) /* some write a folder so */
+            view.len -= 2;
         char *path = view.len > 0 ? strndup(view.data, view.len) : NULL;
         if (path != NULL)
             look_at(reload, path);
