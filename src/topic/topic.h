@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "convert/converter.h"
 #include "store/store.h"
+#include <stdatomic.h>
 
 struct gt_topics;
 struct gt_topic;
@@ -49,9 +50,17 @@ struct gt_append_part {
 
 struct gt_append_place;
 
+/** Appends that mean something only in their order, because each carries a position that covers those before it: a source
+ *  task's. Once one has failed, all that come after it fail too, to whichever topic, until the owner, who has no append
+ *  under way then, clears it and begins at the committed position. Zeroed: whole. */
+struct gt_append_chain {
+    atomic_bool broken;
+};
+
 /** One indivisible append, to one or several queues. Embed it. */
 struct gt_append {
     struct gt_commit commit; /* add own changes (positions) between init and submit */
+    struct gt_append_chain *chain; /* set between init and submit; NULL: stands for itself. Outlives done() */
     /** The outcome is in commit.err; code 0: durable and readable. Thread: the committer. */
     void (*done)(struct gt_append *append);
     size_t bytes;                   /* written to segments, set by submit */

@@ -62,6 +62,9 @@ static void trim_scratch(struct gt_append_scratch *scratch)
 static int check_append(struct gt_commit *commit, struct gantry_err *err)
 {
     const struct gt_append *append = (const struct gt_append *)commit;
+    if (append->chain != NULL && atomic_load(&append->chain->broken))
+        return gantry_err_set(err, GANTRY_IO, "an earlier write of the same task failed; what came after it is sent "
+                                              "again");
     for (size_t i = 0; i < append->place_count; i++) {
         const struct gt_append_place *place = &append->places[i];
         if (atomic_load(&place->queue->epoch) != place->epoch)
@@ -124,6 +127,9 @@ static void publish_append(struct gt_commit *commit)
 static void abort_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
+    /* Checks run on this thread too: no append behind this one gets past them, however late it is submitted. */
+    if (append->chain != NULL)
+        atomic_store(&append->chain->broken, true);
     for (size_t i = 0; i < append->place_count; i++) {
         struct gt_append_place *place = &append->places[i];
         struct gt_queue *queue = place->queue;
