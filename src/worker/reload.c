@@ -45,7 +45,7 @@ static void look_at(struct reload *reload, const char *path)
     struct stat st;
     struct dirent **entries = NULL;
     if (stat(path, &st) != 0) {
-        gt_warn("plugin", "pluginPaths: cannot read %s: %m", path);
+        gt_warn("plugin", "cannot look into pluginPaths path=%s: %m", path);
         return;
     }
     if (!S_ISDIR(st.st_mode)) {
@@ -54,7 +54,7 @@ static void look_at(struct reload *reload, const char *path)
     }
     int count = scandir(path, &entries, is_plugin, alphasort);
     if (count < 0)
-        gt_warn("plugin", "pluginPaths: cannot read %s: %m", path);
+        gt_warn("plugin", "cannot look into pluginPaths path=%s: %m", path);
     for (int i = 0; i < count; i++) {
         char *inner = NULL;
         if (asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0)
