@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A Java worker's store folder, read once: config/connectorConfig.json and position.json (each with .bak).
- *  Nothing in it is written or deleted. The file format: docs/migration.md. */
+/** A Java worker's store folder, read once: config/connectorConfig.json and position.json (each
+ * with .bak). Nothing in it is written or deleted. The file format: docs/migration.md. */
 #ifndef GT_WORKER_JAVA_IMPORT_H
 #define GT_WORKER_JAVA_IMPORT_H
 
@@ -13,11 +13,11 @@ struct gt_java_connector {
 
 /** A position of the Java file source, and what became of it. */
 struct gt_java_position {
-    char *filename;  /* partition */
-    int64_t chars;   /* nextPosition, in UTF-16 units as the Java code counted */
-    int64_t bytes;   /* the same place in bytes; -1 when it could not be found */
-    char *problem;   /* NULL, or why bytes is -1: no such file, not at a line's start, file too
-                      short, not a position of the file source */
+    char *filename; /* partition */
+    int64_t chars;  /* nextPosition, in UTF-16 units as the Java code counted */
+    int64_t bytes;  /* the same place in bytes; -1 when it could not be found */
+    char *problem;  /* NULL, or why bytes is -1: no such file, not at a line's start, file too
+                     short, not a position of the file source */
 };
 
 struct gt_java_store {

@@ -28,13 +28,14 @@ enum {
 
 /* Where a value goes. */
 enum place {
-    PLACE_GIVEN,  /* only into `given`: plugins read it, or checks below */
-    PLACE_TEXT,   /* const char * */
-    PLACE_PATH,   /* the same; ${HOME} is filled in */
-    PLACE_INT,    /* int */
-    PLACE_INT64,  /* int64_t */
-    PLACE_BOOL,   /* bool */
-    PLACE_NOWHERE /* a key of 2019 without effect; doc says why */
+    PLACE_GIVEN,      /* only into `given`: plugins read it, or checks below */
+    PLACE_GIVEN_PATH, /* the same; ${HOME} is filled in */
+    PLACE_TEXT,       /* const char * */
+    PLACE_PATH,       /* the same; ${HOME} is filled in */
+    PLACE_INT,        /* int */
+    PLACE_INT64,      /* int64_t */
+    PLACE_BOOL,       /* bool */
+    PLACE_NOWHERE     /* a key of 2019 without effect; doc says why */
 };
 
 struct setting {
@@ -43,7 +44,6 @@ struct setting {
     size_t offset; /* in struct gt_settings */
 };
 
-#define NO_MEMBER  SIZE_MAX /* a path for plugins alone */
 #define AT(member) offsetof(struct gt_settings, member)
 
 #define TEXT(name, value, place, offset, doc)                                                      \
@@ -102,7 +102,8 @@ static const struct setting table[] = {
     SECRET("rest.token", AT(rest_token),
            "What a client must send as 'Authorization: Bearer TOKEN'. Better in a file: "
            "rest.token.file."),
-    TEXT("rest.token.file", NULL, PLACE_GIVEN, 0, "A file that holds the token and nothing else."),
+    TEXT("rest.token.file", NULL, PLACE_GIVEN_PATH, 0,
+         "A file that holds the token and nothing else."),
     FLAG("rest.insecure", "false", AT(rest_insecure),
          "Allow a listener beyond loopback without a token: everyone who reaches it can create "
          "connectors."),
@@ -140,7 +141,7 @@ static const struct setting table[] = {
            "A task that failed so often in a row stays FAILED. -1: it is tried for ever."),
 
     /* connectors */
-    TEXT("connectors.file.roots", NULL, PLACE_PATH, NO_MEMBER,
+    TEXT("connectors.file.roots", NULL, PLACE_GIVEN_PATH, 0,
          "Folders, separated by commas, outside of which the file connectors touch nothing. Needed "
          "when the REST "
          "listener goes beyond loopback; without it they may touch what the worker's user may."),
@@ -292,28 +293,26 @@ static void keep(struct load *load, struct gt_props *props, const char *key, con
 /* Put a checked value where the table says. */
 static void store_value(struct load *load, const struct setting *setting, const char *text)
 {
-    char *base = (char *)load->settings;
+    char *member = (char *)load->settings + setting->offset;
     const char *name = setting->def.name;
-    void *member = setting->offset == NO_MEMBER ? NULL : base + setting->offset;
 
     switch (setting->place) {
     case PLACE_TEXT:
     case PLACE_PATH:
-        if (member == NULL)
-            break;
         keep(load, &load->settings->texts, name, text);
-        *(const char **)member = gt_props_get(&load->settings->texts, name);
+        *(const char **)(void *)member = gt_props_get(&load->settings->texts, name);
         break;
     case PLACE_INT:
-        *(int *)member = (int)strtol(text, NULL, 10); /* checked */
+        *(int *)(void *)member = (int)strtol(text, NULL, 10); /* checked */
         break;
     case PLACE_INT64:
-        *(int64_t *)member = strtoll(text, NULL, 10);
+        *(int64_t *)(void *)member = strtoll(text, NULL, 10);
         break;
     case PLACE_BOOL:
         *(bool *)member = strcmp(text, "true") == 0;
         break;
     case PLACE_GIVEN:
+    case PLACE_GIVEN_PATH:
     case PLACE_NOWHERE:
         break;
     }
@@ -334,7 +333,7 @@ static void take_value(struct load *load, const struct setting *setting, const c
         gt_findings_add(load->findings, setting->def.name, false, false, err.text);
     if (rc != 0)
         goto out;
-    if (setting->place == PLACE_PATH) {
+    if (setting->place == PLACE_PATH || setting->place == PLACE_GIVEN_PATH) {
         if (expand_home(load, setting->def.name, text, &path) != 0)
             goto out;
         text = gt_buf_cstr(&path);

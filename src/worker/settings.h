@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The worker's settings: the properties file of 2019, later keys of our own, and command-line options above both.
+/** The worker's settings: the properties file of 2019, later keys of our own, and command-line
+ * options above both.
  *
- *  One table (settings.c) has every key with type, default, range, text; the parser, the checks, `gantry worker --help`
- *  and docs/configuration.md come from it. */
+ *  One table (settings.c) has every key with type, default, range, text; the parser, the checks,
+ * `gantry worker --help` and docs/configuration.md come from it. */
 #ifndef GT_WORKER_SETTINGS_H
 #define GT_WORKER_SETTINGS_H
 
@@ -11,38 +12,40 @@
 
 /** All settings, typed. Texts are owned by the struct. */
 struct gt_settings {
-    struct gt_props given;      /* what file and options gave, for plugins' setting(): numbers are
-                                   plain bytes and milliseconds, secrets are left out */
-    struct gt_props texts;      /* what the texts below point to */
-    const char *worker_id;      /* workerId; NULL: the default name ADDRESS@PID */
-    const char *rest_address;   /* rest.address, 127.0.0.1 */
-    int rest_port;              /* httpPort, 8081 */
-    const char *rest_dialect;   /* rest.dialect, manual */
-    const char *rest_token;     /* rest.token (password) or content of rest.token.file; NULL: none */
-    bool rest_insecure;         /* rest.insecure */
-    const char *rest_hosts;     /* rest.allowed.hosts */
-    const char *store;          /* storePathRootDir, ${HOME}/connectorStore */
-    const char *plugin_paths;   /* pluginPaths */
-    const char *log_level;      /* log.level */
-    int executors;              /* executor.threads, 0 = cores */
-    int64_t shutdown_ms;        /* shutdown.timeout.ms, 10000 */
-    int64_t disk_reserve;       /* disk.reserve, 256m */
-    int64_t segment_bytes;      /* log.segment.bytes, 128m; 64k..2g */
-    const char *compression;    /* log.compression: none | lz4 | zstd */
-    int64_t retention_ms;       /* log.retention.ms, 0 = keep by size only */
-    int64_t retention_bytes;    /* log.retention.bytes, 0 = unlimited */
-    bool retention_force;       /* log.retention.unread: true = delete what a sink has not read yet, too */
-    int64_t commit_bytes;       /* log.commit.bytes: uncommitted bytes per queue before sources wait, 64m */
-    int64_t sink_commit_ms;     /* offsetPersistInterval analog, see settings.c */
+    struct gt_props given;    /* what file and options gave, for plugins' setting(): numbers are
+                                 plain bytes and milliseconds, secrets are left out */
+    struct gt_props texts;    /* what the texts below point to */
+    const char *worker_id;    /* workerId; NULL: the default name ADDRESS@PID */
+    const char *rest_address; /* rest.address, 127.0.0.1 */
+    int rest_port;            /* httpPort, 8081 */
+    const char *rest_dialect; /* rest.dialect, manual */
+    const char *rest_token;   /* rest.token (password) or content of rest.token.file; NULL: none */
+    bool rest_insecure;       /* rest.insecure */
+    const char *rest_hosts;   /* rest.allowed.hosts */
+    const char *store;        /* storePathRootDir, ${HOME}/connectorStore */
+    const char *plugin_paths; /* pluginPaths */
+    const char *log_level;    /* log.level */
+    int executors;            /* executor.threads, 0 = cores */
+    int64_t shutdown_ms;      /* shutdown.timeout.ms, 10000 */
+    int64_t disk_reserve;     /* disk.reserve, 256m */
+    int64_t segment_bytes;    /* log.segment.bytes, 128m; 64k..2g */
+    const char *compression;  /* log.compression: none | lz4 | zstd */
+    int64_t retention_ms;     /* log.retention.ms, 0 = keep by size only */
+    int64_t retention_bytes;  /* log.retention.bytes, 0 = unlimited */
+    bool
+        retention_force; /* log.retention.unread: true = delete what a sink has not read yet, too */
+    int64_t
+        commit_bytes; /* log.commit.bytes: uncommitted bytes per queue before sources wait, 64m */
+    int64_t sink_commit_ms; /* offsetPersistInterval analog, see settings.c */
     int64_t sink_commit_bytes;
     int64_t restart_backoff_ms;     /* task.restart.backoff.ms, 1000, doubles to ... */
     int64_t restart_backoff_max_ms; /* task.restart.backoff.max.ms, 60000 */
     int64_t restart_max;            /* task.restart.max, -1 = for ever */
 };
 
-/** Read a properties file (NULL: none) and apply options (KEY=VALUE pairs; win over the file). Unknown keys are warnings
- *  with the nearest name, wrong values errors; all are collected. 0; GANTRY_INVALID: see @p findings; GANTRY_NOT_FOUND
- *  or other errors for the file itself. */
+/** Read a properties file (NULL: none) and apply options (KEY=VALUE pairs; win over the file).
+ * Unknown keys are warnings with the nearest name, wrong values errors; all are collected. 0;
+ * GANTRY_INVALID: see @p findings; GANTRY_NOT_FOUND or other errors for the file itself. */
 int gt_settings_load(const char *file, const struct gt_props *options, struct gt_settings *ret,
                      struct gt_findings *findings, struct gantry_err *err);
 void gt_settings_deinit(struct gt_settings *settings);

@@ -179,6 +179,20 @@ static void each_key_of_2019_is_known(void **state)
     gt_settings_deinit(&f->settings);
 }
 
+static void home_is_filled_in_where_a_path_stands(void **state)
+{
+    struct fixture *f = *state;
+    option(f, "connectors.file.roots", "${HOME}/a,${user.home}/b");
+    option(f, "storePathRootDir", "${user.home}");
+    option(f, "workerId", "${HOME}");
+    assert_int_equal(load(f, NULL), 0);
+    assert_string_equal(gt_props_get(&f->settings.given, "connectors.file.roots"),
+                        "/nobody/a,/nobody/b");
+    assert_string_equal(f->settings.store, "/nobody");
+    assert_string_equal(f->settings.worker_id, "${HOME}");
+    gt_settings_deinit(&f->settings);
+}
+
 static void options_win_over_the_file(void **state)
 {
     struct fixture *f = *state;
@@ -374,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(defaults_hold_without_a_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_2019_is_taken_as_it_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_key_of_2019_is_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(home_is_filled_in_where_a_path_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_win_over_the_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(all_wrong_values_are_reported_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_keys_are_warnings_with_the_nearest_name, set_up,
@@ -390,6 +405,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(worker_ids_are_plain_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_documentation_has_every_key, set_up, tear_down),
     };
-    setenv("HOME", "/home-of-the-test", 1);
+    setenv("HOME", "/nobody", 1);
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }
