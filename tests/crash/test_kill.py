@@ -30,17 +30,14 @@ def plan(seed, counts):
     """The deaths to come: (step, passage), or (None, seconds) for one at random. All steps come by in turn, in the full
     run until each has had EACH deaths."""
     chance = random.Random(seed)
-    done = False
-    while not done:
+    while True:
         left = [step for step in STEPS if not support.FULL or counts[step] < EACH]
         for step in chance.sample(left, len(left)):
             yield step, 1 if step in ONCE else chance.randint(1, 4)
-            done = not support.FULL and sum(counts.values()) >= KILLS
-            if done:
-                return
         for _ in range(6):
             yield None, chance.uniform(0.0, 0.3)
-        done = sum(counts.values()) >= KILLS and all(counts[step] >= EACH for step in STEPS)
+        if sum(counts.values()) >= KILLS and (not support.FULL or all(counts[step] >= EACH for step in STEPS)):
+            return
 
 
 @pytest.fixture(name="worker")
