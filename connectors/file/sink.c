@@ -23,12 +23,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WRITE_POINT     "sink.write"
+#define WRITE_POINT "sink.write"
 /* Commits start the disk well enough; this is for those who commit seldom. */
 #define WRITEBACK_BYTES (32 << 20)
-/* Puts that may not fit to the tail before it counts as changed by others: with several queues the
- * one whose records come next in the file may not be the first that the runtime offers. */
-#define STUCK_MAX 64
+/* How often a queue may be offered whose records do not fit to the tail, before the tail counts as
+ * changed by others. The runtime offers queues in turn, so all others have been tried by then. */
+#define STUCK_MAX 3
 
 int file_sink_changed(const struct file_sink *sink, struct gantry_err *err, const char *what,
                       int64_t found)
@@ -300,6 +300,19 @@ static int count_equal(struct file_sink *sink, const struct gantry_record *recor
     return 0;
 }
 
+/* Nothing of this queue fits: whether that has been so for all queues. */
+static bool is_stuck(struct file_sink *sink, const struct gantry_record *record)
+{
+    uint64_t hash[2];
+    const char *topic = record->topic != NULL ? record->topic : "";
+    file_hash(topic, strlen(topic), hash);
+    uint64_t queue = hash[0] + record->queue;
+    if (sink->stuck == 0)
+        sink->stuck_queue = queue;
+    sink->stuck += sink->stuck_queue == queue;
+    return sink->stuck >= STUCK_MAX;
+}
+
 /* Records that come again are written over what is there, for it may never have reached the disk.
  */
 static int put_over_tail(struct file_sink *sink, const struct gantry_record *records, size_t count,
@@ -319,7 +332,7 @@ static int put_over_tail(struct file_sink *sink, const struct gantry_record *rec
     }
     if (equal == count)
         return 0;
-    if (equal == 0 && ++sink->stuck >= STUCK_MAX)
+    if (equal == 0 && is_stuck(sink, &records[0]))
         return file_sink_changed(
             sink, err, "has bytes behind them that this connector did not write", sink->tail_end);
     /* Perhaps another queue's records come first. */

@@ -31,7 +31,9 @@ struct file_sink {
     int64_t synced;         /* length of the last flush; -1: none yet */
     int64_t writeback_from; /* what lies before it is on its way to the disk */
 
-    uint64_t stuck; /* puts in a row that did not fit to what the file holds */
+    /* A queue whose records did not fit to what the file holds, and how often since one did. */
+    uint64_t stuck_queue;
+    int stuck;
 };
 
 /** The refusal of a file that somebody else changed; the text names file, committed and found

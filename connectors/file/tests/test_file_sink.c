@@ -271,6 +271,41 @@ static void zeros_that_are_left_are_cut(void **state)
     fake_task_deinit(&task);
 }
 
+/* As many queues as there may be: those whose turn has not come are no reason to fail. */
+static void the_tail_of_many_queues_may_come_again_in_another_order(void **state)
+{
+    (void)state;
+    enum { QUEUES = 200 };
+    struct fake_task task;
+    struct gantry_record records[QUEUES];
+    static char lines[QUEUES][16];
+    struct fake_text expected = {NULL, 0};
+    init(&task, PAIRS("filename", fake_path(&fake, "out")));
+    start(&task);
+    struct gantry_put_result result;
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        int len = snprintf(lines[i], sizeof lines[i], "queue %u", i);
+        records[i] =
+            (struct gantry_record){.value = {lines[i], (size_t)len}, .topic = "t", .queue = i};
+        assert_int_equal(task.connector->put(task.task, &records[i], 1, &result, &task.err), 0);
+        fake_append(&expected, lines[i], (size_t)len);
+        fake_append(&expected, "\n", 1);
+    }
+    fake_stop(&task);
+    start(&task);
+    /* Offered in turns, from the last to the first: in each turn only the last one offered fits. */
+    for (uint32_t next = 0; next < QUEUES; next++) {
+        for (uint32_t i = QUEUES; i-- > next;) {
+            int rc = task.connector->put(task.task, &records[i], 1, &result, &task.err);
+            assert_int_equal(rc, i == next ? 0 : GANTRY_AGAIN);
+            assert_int_equal(result.taken, i == next);
+        }
+    }
+    fake_expect_file(&fake, "out", expected.data);
+    fake_text_free(&expected);
+    fake_task_deinit(&task);
+}
+
 static void the_tail_of_two_queues_may_come_again_in_another_order(void **state)
 {
     (void)state;
@@ -669,6 +704,7 @@ int main(void)
         TEST(a_crash_leaves_any_tail),
         TEST(bytes_of_others_in_the_tail_are_never_cut),
         TEST(zeros_that_are_left_are_cut),
+        TEST(the_tail_of_many_queues_may_come_again_in_another_order),
         TEST(the_tail_of_two_queues_may_come_again_in_another_order),
         TEST(a_file_that_others_changed_while_down_is_refused),
         TEST(a_file_that_others_change_while_running_is_a_failure),
