@@ -15,7 +15,8 @@ struct file_claim {
     struct file_claim *next;
     struct file_claim **prev; /* the pointer that points here */
     enum file_claim_kind kind;
-    uint64_t device, inode; /* when claimed; inode 0: there was no file */
+    uint64_t device, inode; /* when last looked at; inode 0: there was no file */
+    bool linked;            /* the file has several names */
     const char *connector;  /* both in text */
     const char *path;
     char text[];
@@ -49,9 +50,11 @@ static void look(struct file_claim *claim)
 {
     struct stat st;
     claim->device = claim->inode = 0;
+    claim->linked = false;
     if (claim->kind != FILE_CLAIM_PATTERN && stat(claim->path, &st) == 0) {
         claim->device = st.st_dev;
         claim->inode = st.st_ino;
+        claim->linked = st.st_nlink > 1;
     }
 }
 
@@ -98,14 +101,16 @@ static int conflict(const struct file_claim *mine, const struct file_claim *othe
 }
 
 /* Under the lock. */
-static int check(const struct file_claims *claims, const struct file_claim *mine, bool own,
+static int check(struct file_claims *claims, const struct file_claim *mine, bool own,
                  struct gantry_err *err)
 {
-    const struct file_claim *lists[2] = {claims->writers, NULL};
+    struct file_claim *lists[2] = {claims->writers, NULL};
     if (mine->kind == FILE_CLAIM_WRITE)
         lists[1] = claims->readers;
     for (int i = 0; i < 2; i++) {
-        for (const struct file_claim *other = lists[i]; other != NULL; other = other->next) {
+        for (struct file_claim *other = lists[i]; other != NULL; other = other->next) {
+            if (mine->linked) /* the other's file may have been made or rotated since its claim */
+                look(other);
             if ((own || strcmp(other->connector, mine->connector) != 0) && meets(mine, other))
                 return conflict(mine, other, err);
         }
