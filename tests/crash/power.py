@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import time
 
 import disk
 import support
@@ -67,6 +68,14 @@ class Rig:
     def calls(self):
         """How many calls the journal has noted."""
         return len(disk.read_journal(os.path.join(self.journal, "journal")))
+
+    def wait_for_rest(self):
+        """Until no further call is noted: all commits are through."""
+        def at_rest():
+            before = self.calls()
+            time.sleep(0.1)
+            return self.calls() == before
+        support.wait_for("the worker at rest", at_rest)
 
 
 def make_input(path, seed, lines):

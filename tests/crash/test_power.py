@@ -50,6 +50,7 @@ def one_run(rig, seed, counts):
         support.wait_equal(rig.worker, lambda: support.rotated_content(rotating), expected)
     except AssertionError as error:
         raise AssertionError(f"seed {seed}: {', '.join(history)}: {error}") from error
+    rig.wait_for_rest()
     # What was synced is still there when nothing else is.
     rig.cut("drop", seed)
     assert support.content(plain) == expected

@@ -45,7 +45,7 @@ def scenario(rig, fault, mode):
     try:
         rig.connect()
         support.wait_equal(rig.worker, read, expected, 10)
-        support.wait_for("the source and the sink at rest", lambda: at_rest(rig), 10)
+        rig.wait_for_rest()
     except support.Died:
         assert "kill:" in (fault or ""), rig.worker.log_text()
     rig.cut(mode, 1)
@@ -57,13 +57,6 @@ def scenario(rig, fault, mode):
     except (AssertionError, support.Died) as error:
         return str(error)
     return None
-
-
-def at_rest(rig):
-    """No further call is noted: all commits are through."""
-    before = rig.calls()
-    support.threading.Event().wait(0.1)
-    return rig.calls() == before
 
 
 @pytest.mark.parametrize("point", CASES)
