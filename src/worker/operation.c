@@ -110,7 +110,8 @@ static void finish(struct operation *operation)
 {
     struct gt_worker *worker = operation->worker;
     struct slot *slot = operation->slot;
-    if (operation->err.code != 0)
+    bool unasked = operation->request == NULL && operation->err.code == GANTRY_CLOSED; /* a start at an early end */
+    if (operation->err.code != 0 && !unasked)
         gt_warn("worker", "%s refused connector=%s: %s", operation->kind == STOP ? "stop" : "connector", slot->name,
                 operation->err.text);
     slot->head = operation->next;

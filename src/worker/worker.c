@@ -97,17 +97,19 @@ static void import_position(struct gt_commit *commit, const struct gt_java_store
     gt_buf_add_str(&partition, "}");
     gt_buf_addf(&stand, "{\"nextPosition\":%lld}", (long long)position->bytes);
     gt_position_record_write(&value, gt_buf_view(&partition), gt_buf_view(&stand));
+    size_t readers = 0;
     for (size_t i = 0; i < java->connector_count; i++) {
         const char *filename = gt_props_get(&java->connectors[i].config, "filename");
         if (filename == NULL || strcmp(filename, position->filename) != 0)
             continue;
         struct gantry_view view = gt_buf_view(&partition);
         struct gt_key key;
+        readers++;
         gt_key_position(&key, java->connectors[i].name, &view);
         gt_commit_put(commit, GT_TABLE_POSITIONS, gt_key_view(&key), gt_buf_view(&value));
     }
-    gt_info("worker", "imported a position of the Java worker file=%s chars=%lld bytes=%lld", position->filename,
-            (long long)position->chars, (long long)position->bytes);
+    gt_info("worker", "imported a position of the Java worker file=%s chars=%lld bytes=%lld connectors=%zu",
+            position->filename, (long long)position->chars, (long long)position->bytes, readers);
     gt_buf_deinit(&partition);
     gt_buf_deinit(&stand);
     gt_buf_deinit(&value);
