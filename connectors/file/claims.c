@@ -172,6 +172,13 @@ int file_claims_take(struct file_claims *claims, enum file_claim_kind kind, cons
     return 0;
 }
 
+void file_claims_renew(struct file_claims *claims, struct file_claim *claim)
+{
+    (void)pthread_mutex_lock(&claims->lock);
+    look(claim);
+    (void)pthread_mutex_unlock(&claims->lock);
+}
+
 void file_claims_release(struct file_claims *claims, struct file_claim *claim)
 {
     if (claim == NULL)

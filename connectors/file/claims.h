@@ -30,6 +30,9 @@ int file_claims_check(struct file_claims *claims, enum file_claim_kind kind, con
 int file_claims_take(struct file_claims *claims, enum file_claim_kind kind, const char *connector,
                      const char *path, struct file_claim **ret, struct gantry_err *err);
 
+/** Look again which file the path names: it was made, or another one came into its place. */
+void file_claims_renew(struct file_claims *claims, struct file_claim *claim);
+
 /** NULL is fine. */
 void file_claims_release(struct file_claims *claims, struct file_claim *claim);
 

@@ -533,6 +533,7 @@ static int take_file(struct file_follow *f, int fd, int64_t next, struct gantry_
     f->part_from = f->still_size = -1;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
     watch_target(f);
+    file_claims_renew(f->plugin->claims, f->claim);
     return 0;
 }
 

@@ -164,6 +164,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
         return rc;
     }
     sink->writeback_from = sink->state.length;
+    file_claims_renew(sink->plugin->claims, sink->claim);
     *ret = sink;
     return 0;
 }
@@ -478,6 +479,7 @@ static int sink_committed(void *arg, struct gantry_err *err)
     if (sink->checkpoint.rotate) {
         sink->checkpoint.rotate = false;
         int rc = file_sink_rotate(sink, err);
+        file_claims_renew(sink->plugin->claims, sink->claim);
         return rc == 0 ? end_tail(sink, err) : rc;
     }
     if (sink->checkpoint.new_file) {
