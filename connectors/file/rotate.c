@@ -124,18 +124,22 @@ void file_sink_trim(struct file_sink *sink)
     free(numbers);
 }
 
-/* Step 2 and 3. */
+/* Step 2. Both names at once are what a file system without a journal may leave of a rename that
+ * lost power: it is carried through. */
 static int rename_own(struct file_sink *sink, const char *to, struct gantry_err *err)
 {
-    if (file_io_rename(sink->path, to, "sink.rename") != 0) {
-        if (errno == EEXIST)
-            return gantry_err_set(
-                err, GANTRY_CHANGED,
-                "file %s cannot be rotated: %s was made by somebody else; move it away", sink->path,
-                to);
+    if (file_io_rename(sink->path, to, "sink.rename") == 0)
+        return 0;
+    if (errno != EEXIST)
         return file_io_error(err, "rename", sink->path);
-    }
-    return 0;
+    struct file_stat st;
+    if (file_stat_get(-1, to, &st) == 0 && file_sink_is_own(&sink->state, &st))
+        return file_io_unlink(sink->path, "sink.unlink-old") == 0
+                   ? 0
+                   : file_io_error(err, "rename", sink->path);
+    return gantry_err_set(err, GANTRY_CHANGED,
+                          "file %s cannot be rotated: %s was made by somebody else; move it away",
+                          sink->path, to);
 }
 
 static int check_renamed(struct file_sink *sink, const char *to, struct gantry_err *err)

@@ -240,9 +240,11 @@ class Writer:
             while not self.stopping.is_set():
                 count = self.random.randint(1, max(self.rate // 50, 1))
                 data = b"".join(self.line() for _ in range(count))
-                # Lines come in pieces too.
+                # Lines come in pieces too, some with a pause that makes the source give the piece (line.timeout.ms).
                 cut = self.random.randint(0, len(data))
                 self.write(data[:cut])
+                if self.random.random() < 0.05:
+                    time.sleep(0.03)
                 self.write(data[cut:])
                 since += count
                 if self.rotate_every and since >= self.rotate_every:

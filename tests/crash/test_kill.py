@@ -48,14 +48,21 @@ def make_worker(tmp_path):
     worker.kill()
 
 
-def die_once(worker, step, value, counts, settings):
+def die_once(worker, step, value, counts, chance):
     """One run of the worker, and its end. A step that is not reached in time becomes a death at that time."""
+    settings = {"log.compression": chance.choice(("none", "lz4", "zstd"))}
     worker.launch(fault=f"kill:{step}:{value}" if step else None, settings=settings)
+    if step is None and chance.random() < 0.3:
+        worker.reap(value)
+        worker.process.terminate()  # and the death finds it stopping
+        value = chance.uniform(0.0, 0.01)
     code = worker.reap(2.0 if step else value)
     if code is None:
         worker.kill()
         counts["random"] += 1
     else:
+        if step is None and code == 0:
+            return  # it was stopped before the death came
         assert step and code == -9, f"the worker ended by itself: {code}\n{worker.log_text()}"
         counts[step] += 1
 
@@ -68,7 +75,7 @@ def test_kill(worker, tmp_path):
     source, plain, rotating = tmp_path / "in.log", tmp_path / "out" / "plain", tmp_path / "out" / "rotating"
     source.touch()
     worker.start()
-    assert worker.create("src", support.source_config(source)) == (200, "success")
+    assert worker.create("src", support.source_config(source, **{"line.timeout.ms": "10"})) == (200, "success")
     assert worker.create("plain", support.sink_config(plain)) == (200, "success")
     rotate = support.sink_config(rotating, **{"rotate.bytes": "100k"})
     assert worker.create("rotating", rotate) == (200, "success")
@@ -78,8 +85,7 @@ def test_kill(worker, tmp_path):
     writer = support.Writer(source, seed=4, lines_per_s=4000, rotate_every=3000).start()
     try:
         for step, value in plan(4, counts):
-            settings = {"log.compression": chance.choice(("none", "lz4", "zstd"))}
-            die_once(worker, step, value, counts, settings)
+            die_once(worker, step, value, counts, chance)
             assert sum(counts.values()) < 4 * KILLS + 100, f"some steps are never reached: {counts}"
     finally:
         expected = writer.stop()

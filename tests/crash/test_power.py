@@ -61,7 +61,8 @@ def test_power_cuts(tmp_path, library):
     counts = collections.Counter()
     unsynced = 0
     for seed in range(RUNS):
-        rig = Rig(tmp_path / str(seed), library)
+        rig = Rig(tmp_path / str(seed), library, {
+            "log.compression": ("none", "lz4", "zstd")[seed % 3], "log.retention.ms": ("0", "1")[seed % 2]})
         try:
             one_run(rig, seed, counts)
         finally:
@@ -71,3 +72,25 @@ def test_power_cuts(tmp_path, library):
     assert unsynced > RUNS, "the power cuts had nothing to lose"
     support.record_counts("power", {"runs": RUNS, "cuts": sum(counts.values()), "modes": dict(counts),
                                     "unsynced writes and entries": unsynced})
+
+
+def test_answers_hold(tmp_path, library):
+    """What the worker has answered with `success` is durable at that moment."""
+    rig = Rig(tmp_path, library)
+    config = support.source_config(rig.input)
+    make_input(rig.input, 1, 50)
+    there = set()
+    try:
+        for number in range(24 if support.FULL else 6):
+            rig.launch()
+            rig.worker.ready()
+            assert rig.worker.connectors() & {f"c{n}" for n in range(100)} == there
+            if number % 3 == 2:
+                name = there.pop()
+                assert rig.worker.get(f"/connectors/{name}/stop") == (200, "success")
+            else:
+                there.add(f"c{number}")
+                assert rig.worker.create(f"c{number}", config) == (200, "success")
+            rig.cut("drop", number)
+    finally:
+        rig.end()
