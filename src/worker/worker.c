@@ -318,8 +318,9 @@ void gt_worker_look_for_end(struct gt_worker *worker)
     if (worker->operations > 0 || worker->tasks > 0 || !worker->listener_stopped)
         return;
     worker->ended = true;
+    /* They stay caught until the very end: a second SIGTERM must not cut an orderly end short. */
     for (size_t i = 0; i < 3; i++)
-        uv_close((uv_handle_t *)&worker->signals[i], NULL);
+        uv_unref((uv_handle_t *)&worker->signals[i]);
     uv_close((uv_handle_t *)&worker->shutdown_timer, NULL);
     gt_mailbox_close(&worker->mailbox, NULL);
 }
@@ -385,6 +386,16 @@ int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
     return 0;
 }
 
+static void close_signals(struct gt_worker *worker)
+{
+    for (size_t i = 0; i < 3; i++) {
+        int number = worker->signals[i].signum;
+        uv_close((uv_handle_t *)&worker->signals[i], NULL);
+        (void)signal(number, SIG_IGN);
+    }
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+}
+
 static void free_slots(struct gt_worker *worker)
 {
     size_t cursor = 0;
@@ -414,8 +425,10 @@ void gt_worker_close(struct gt_worker *worker)
     gt_topics_close(worker->topics);
     gt_registry_close(worker->registry);
     gt_store_close(worker->store);
-    if (worker->loop_open)
+    if (worker->loop_open) {
+        close_signals(worker);
         uv_loop_close(&worker->loop);
+    }
     free_slots(worker);
     free(worker->executors);
     free(worker->executor_loads);
