@@ -892,6 +892,12 @@ static int advance(struct file_follow *f, struct file_fill *fill, struct gantry_
                 outcome = OUTCOME_FULL;
             else
                 rc = read_block(f, fill, st.st_size, &outcome, err);
+        } else if (st.st_size > 0) {
+            /* Nothing new, or truncated and grown to the very size that it had. */
+            int same = file_identity_recheck(f->fd, &f->at.id);
+            if (same < 0)
+                return file_io_error(err, "read", f->path);
+            outcome = same == 0 ? OUTCOME_CHANGED : OUTCOME_END;
         }
         if (rc == 0 && outcome == OUTCOME_CHANGED) {
             rc = start_over(f, fill, st.st_size, err);
