@@ -246,7 +246,7 @@ static int make_empty(const char *path, int64_t base, struct gantry_err *err)
     if (code == 0)
         code = gt_file_sync(fd, path, "repair.sync", err);
     close(fd);
-    return code == 0 ? gt_folder_sync_of(path, "repair.folder-sync", err) : code;
+    return code == 0 ? gt_folder_sync_of(path, "repair.entry-sync", err) : code;
 }
 
 static int check_segment(struct repair *repair, struct segment_item *item, struct gantry_err *err)

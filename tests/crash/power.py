@@ -36,9 +36,21 @@ class Rig:
         self.promised = set()  # those of them whose creation was answered
         self.unsynced = 0
 
-    def launch(self, crash_at=0, fault=None, lie=None):
+    def environment(self):
         disk.new_journal(self.journal)
-        env = {"LD_PRELOAD": self.library, "PL_ROOTS": self.disk, "PL_JOURNAL": self.journal}
+        return {"LD_PRELOAD": self.library, "PL_ROOTS": self.disk, "PL_JOURNAL": self.journal}
+
+    def run(self, arguments, fault):
+        """Some other command than `worker`; (exit status, text)."""
+        env = {**os.environ, **self.environment()}
+        if fault:
+            env["GANTRY_FAULT"] = fault
+        done = subprocess.run([support.binary(), *arguments], env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    def launch(self, crash_at=0, fault=None, lie=None):
+        env = self.environment()
         if crash_at:
             env["PL_CRASH_AT"] = str(crash_at)
         if lie:

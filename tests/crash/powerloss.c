@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk that loses what was not synced, for LD_PRELOAD.
  *
- * Calls that change files or folders below PL_ROOTS are carried out, and noted in the journal PL_JOURNAL/journal with
- * what they replaced; so are the syncs. After the process has died, disk.py makes from the journal a state that a power
- * cut could have left. Nothing is lost here: this file only remembers.
+ * Calls that change files or folders below PL_ROOTS are carried out, and noted in the journal
+ * PL_JOURNAL/journal with what they replaced; so are the syncs. After the process has died, disk.py
+ * makes from the journal a state that a power cut could have left. Nothing is lost here: this file
+ * only remembers.
  *
  *   PL_ROOTS     folders, separated by ':', without links in them
  *   PL_JOURNAL   a folder on the same file system; trash/ in it keeps what was unlinked
  *   PL_CRASH_AT  the process kills itself before the so-manieth noted call
  *   PL_LIE       a part of a path: syncs of such files are reported as done and do nothing
  *
- * What is modelled: fsync of a file covers its bytes and its size, never its entry in a folder; fsync of a folder covers
- * its entries; a write through a descriptor with O_DSYNC is durable when it returns. Not modelled: stores through a
- * mapping (LMDB makes such only in its lock file, which it never trusts after a start). */
+ * What is modelled: fsync of a file covers its bytes and its size, never its entry in a folder;
+ * fsync of a folder covers its entries; a write through a descriptor with O_DSYNC is durable when
+ * it returns. Not modelled: stores through a mapping (LMDB makes such only in its lock file, which
+ * it never trusts after a start). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -48,7 +50,8 @@ static char trash[PATH_MAX], roots[4096];
 static const char *lie;
 static uint64_t crash_at, calls;
 
-/* --- plain system calls ------------------------------------------------------------------------------------------- */
+/* --- plain system calls
+ * ------------------------------------------------------------------------------------------- */
 
 static int sys_openat(int dir, const char *path, int flags, mode_t mode)
 {
@@ -83,7 +86,8 @@ __attribute__((constructor)) static void start(void)
     (void)syscall(SYS_close, fd);
 }
 
-static void note(struct record *record, const char *name, const char *name2, const void *old, const void *new)
+static void note(struct record *record, const char *name, const char *name2, const void *old,
+                 const void *new)
 {
     record->magic = MAGIC;
     record->name_len = name != NULL ? (uint32_t)strlen(name) : 0;
@@ -93,7 +97,7 @@ static void note(struct record *record, const char *name, const char *name2, con
         {(void *)(uintptr_t)name, record->name_len},
         {(void *)(uintptr_t)name2, record->name2_len},
         {(void *)(uintptr_t)old, record->old_len},
-        {(void *)(uintptr_t)new, record->new_len},
+        {(void *)(uintptr_t) new, record->new_len},
     };
     size_t all = 0;
     for (size_t i = 0; i < 5; i++)
@@ -175,7 +179,9 @@ static uint64_t folder_inode(const char *path)
     return st.st_ino;
 }
 
-/* --- files -------------------------------------------------------------------------------------------------------- */
+/* --- files
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static ssize_t noted_write(int fd, const struct iovec *parts, int count, int64_t offset, bool moves)
 {
@@ -185,9 +191,10 @@ static ssize_t noted_write(int fd, const struct iovec *parts, int count, int64_t
     for (int i = 0; i < count; i++)
         len += parts[i].iov_len;
     int flags = fcntl(fd, F_GETFL);
-    if (journal < 0 || fd == journal || len == 0 || flags < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-        !path_of(fd, path))
-        return moves ? syscall(SYS_writev, fd, parts, count) : syscall(SYS_pwritev, fd, parts, count, offset, 0L);
+    if (journal < 0 || fd == journal || len == 0 || flags < 0 || fstat(fd, &st) != 0 ||
+        !S_ISREG(st.st_mode) || !path_of(fd, path))
+        return moves ? syscall(SYS_writev, fd, parts, count)
+                     : syscall(SYS_pwritev, fd, parts, count, offset, 0L);
 
     (void)pthread_mutex_lock(&lock);
     count_call();
@@ -220,7 +227,8 @@ static ssize_t noted_write(int fd, const struct iovec *parts, int count, int64_t
         .durable = (flags & O_DSYNC) != 0,
     };
     note(&record, NULL, NULL, old, new);
-    ssize_t rc = moves ? syscall(SYS_writev, fd, parts, count) : syscall(SYS_pwritev, fd, parts, count, offset, 0L);
+    ssize_t rc = moves ? syscall(SYS_writev, fd, parts, count)
+                       : syscall(SYS_pwritev, fd, parts, count, offset, 0L);
     int reason = errno;
     free(old);
     free(new);
@@ -274,7 +282,8 @@ int ftruncate(int fd, off_t size)
     size_t len = size < st.st_size ? (size_t)(st.st_size - size) : 0;
     char *old = malloc(len + 1);
     int reader = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    if (old == NULL || reader < 0 || (len > 0 && syscall(SYS_pread64, reader, old, len, size) != (ssize_t)len))
+    if (old == NULL || reader < 0 ||
+        (len > 0 && syscall(SYS_pread64, reader, old, len, size) != (ssize_t)len))
         die(path);
     (void)syscall(SYS_close, reader);
     struct record record = {
@@ -309,7 +318,8 @@ static int noted_sync(int fd, int number)
     count_call();
     struct record record = {.type = S_ISDIR(st.st_mode) ? FOLDER_SYNC : SYNC, .inode = st.st_ino};
     if (lie == NULL || strstr(path, lie) == NULL)
-        note(&record, NULL, NULL, NULL, NULL); /* the journal is the disk: the real one need not be waited for */
+        note(&record, NULL, NULL, NULL,
+             NULL); /* the journal is the disk: the real one need not be waited for */
     (void)pthread_mutex_unlock(&lock);
     return 0;
 }
@@ -324,7 +334,9 @@ int fdatasync(int fd)
     return noted_sync(fd, SYS_fdatasync);
 }
 
-/* --- folders ------------------------------------------------------------------------------------------------------ */
+/* --- folders
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int noted_open(int dir, const char *path, int flags, mode_t mode)
 {

@@ -113,6 +113,36 @@ def test_name_of_the_store_is_synced(tmp_path, library):
             rig.end()
 
 
+@pytest.mark.parametrize("point", (None, "repair.folder-sync", "repair.sync", "repair.entry-sync"))
+def test_repair_is_synced(point, tmp_path, library):
+    """A topic whose files are gone is settled, and the power goes: it is settled still."""
+    rig = Rig(tmp_path, library)
+    out = os.path.join(rig.out, "plain")
+    rig.wanted = {"src": support.source_config(rig.input), "plain": support.sink_config(out)}
+    expected = make_input(rig.input, 1, 50)
+    try:
+        rig.launch()
+        rig.connect()
+        support.wait_equal(rig.worker, lambda: support.content(out), expected)
+        rig.worker.stop()
+        rig.cut("keep", 1)
+        shutil.rmtree(os.path.join(rig.worker.store, "topics", "t1"))
+        code, text = rig.run(["topic", "repair", "t1", "--settle", "--store", rig.worker.store],
+                             f"skip:{point}" if point else None)
+        assert code == 0, text
+        rig.cut("drop", 1)
+        rig.launch()
+        rig.connect()
+        expected = make_input(rig.input, 2, 50)
+        try:
+            support.wait_equal(rig.worker, lambda: support.content(out), expected, 10, failed_ends=True)
+            assert point is None, f"nothing is lost without {point}"
+        except AssertionError:
+            assert point is not None and "topic t1 is damaged" in rig.worker.log_text()
+    finally:
+        rig.end()
+
+
 def test_the_disk_does_lose(tmp_path, library):
     """The model itself: an LMDB file whose syncs do nothing is found to be damaged."""
     rig = Rig(tmp_path, library)
