@@ -13,7 +13,7 @@ from power import make_input
 SYNCS = ("commit.segment-sync", "commit.segment-folder-sync", "commit.queue-folder-sync", "commit.topic-folder-sync",
          "sink.sync", "sink.folder-sync", "sink.rename-sync")
 WRITES = ("append.write", "segment.header", "sink.write")
-OTHERS = ("sink.create", "sink.rename")
+OTHERS = ("sink.create", "sink.rename", "source.read", "source.head")
 ONCE = ("commit.queue-folder-sync", "commit.topic-folder-sync")  # passed once in a run
 
 REASONS = {"eio": "Input/output error", "enospc": "No space left on device"}
@@ -109,6 +109,34 @@ def test_call_fails(pipe, action, point, passage):
         support.wait_for(f"{name} to run again", lambda name=name: pipe.worker.status(name) == "runing", 5)
     pipe.worker.stop()
     assert support.content(pipe.plain) == expected and support.rotated_content(pipe.rotating) == expected
+
+
+@pytest.mark.parametrize("action,point", [("eio", "sink.read"), ("eio", "sink.truncate"), ("kill", "sink.read"),
+                                          ("kill", "sink.truncate")])
+def test_tail_of_the_output(pipe, action, point):
+    """A death left bytes in the output that no commit knows of, and zeros behind them: what comes again is compared with
+    them, and the zeros are cut; a failure or a death in the midst of that changes nothing."""
+    pipe.append(300)
+    pipe.worker.start(fault="kill:sink.sync:2")
+    try:
+        pipe.create(("src", "plain"))
+    except support.Died:
+        pass
+    assert pipe.worker.reap(10) == -9
+    with open(pipe.plain, "ab") as file:
+        assert file.tell() > 0
+        file.write(bytes(4000000))
+    pipe.worker.launch(fault=f"{action}:{point}")
+    if action == "kill":
+        assert pipe.worker.reap(10) == -9, pipe.worker.log_text()
+        pipe.worker.launch()
+    pipe.worker.ready()
+    expected = pipe.append()
+    support.wait_for("the zeros to go", lambda: os.path.getsize(pipe.plain) <= len(expected), 10)
+    if action == "eio":
+        assert REASONS["eio"] in pipe.worker.log_text()
+    support.wait_equal(pipe.worker, lambda: support.content(pipe.plain), expected)
+    pipe.worker.stop()
 
 
 @pytest.mark.parametrize("point", WRITES)

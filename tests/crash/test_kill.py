@@ -122,3 +122,34 @@ def test_first_start(tmp_path):
                 worker.kill()
             sink.unlink()
     support.record_counts("first start", {"kills": sum(counts.values()), "steps": dict(counts)})
+
+
+def test_files_that_are_not_kept(tmp_path):
+    """Deaths while the sink deletes its oldest files (rotate.keep): those that are there are the last ones, whole."""
+    source, sink = tmp_path / "in.log", tmp_path / "out" / "sink"
+    sink.parent.mkdir()
+    source.touch()
+    worker = support.Worker(tmp_path / "w", {"sink.commit.ms": "5"})
+    config = support.sink_config(sink, **{"rotate.bytes": "20k", "rotate.keep": "3"})
+    writer = support.Writer(source, seed=9, lines_per_s=8000).start()
+    kills = 0
+    try:
+        worker.start()
+        worker.create("src", support.source_config(source))
+        worker.create("dst", config)
+        worker.kill()
+        for number in range(EACH if support.FULL else 3):
+            worker.launch(fault=f"kill:sink.unlink:{number % 3 + 1}")
+            assert worker.reap(10) == -9, worker.log_text()
+            kills += 1
+        worker.start()
+        expected = writer.stop()
+        last = expected[-1000:]
+        support.wait_for("the last line", lambda: support.rotated_content(sink).endswith(last), 30)
+        worker.stop()
+        assert expected.endswith(support.rotated_content(sink))
+        assert len(list(sink.parent.iterdir())) <= 5
+    finally:
+        worker.kill()
+        writer.stopping.set()
+    support.record_counts("rotate.keep", {"kills": kills})
