@@ -18,8 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_POINT    "source.read"
-#define WAIT_RETRY_MS 1000
+#define READ_POINT     "source.read"
+#define WAIT_RETRY_MS  1000
+#define WRITER_LOOK_MS 50
 
 struct file_follow {
     struct file_plugin *plugin;
@@ -797,7 +798,8 @@ static bool is_complete(struct file_follow *f, struct file_fill *fill, int64_t s
     int64_t until = f->still_since_ms + f->options->rotate_wait_ms;
     if (fill->now_ms >= until && fstat(next_fd, &next) == 0 && next.st_size > 0)
         return true;
-    come_at(f, fill->now_ms >= until ? fill->now_ms + WAIT_RETRY_MS : until);
+    int64_t soon = fill->now_ms + WRITER_LOOK_MS; /* no event tells that the writer is gone */
+    come_at(f, fill->now_ms >= until ? fill->now_ms + WAIT_RETRY_MS : soon < until ? soon : until);
     return false;
 }
 

@@ -17,6 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+    ATTEMPTS = 200, /* at a folder that is being renamed in; a rotation takes a few */
+    FIND_PASSES = 4,
+};
+
 struct item {
     char *name; /* owned */
     struct file_stat st;
@@ -271,11 +276,10 @@ void file_generation_deinit(struct file_generation *generation)
     generation->path = NULL;
 }
 
-int file_generation_find(const char *folder, const struct file_identity *id,
-                         struct file_generation *ret, struct gantry_err *err)
+/* One pass over the folder. */
+static int find(const char *folder, const struct file_identity *id, struct file_generation *ret,
+                struct gantry_err *err)
 {
-    ret->fd = -1;
-    ret->path = NULL;
     DIR *dir = opendir(folder);
     if (dir == NULL)
         return errno == ENOENT ? 0 : file_io_error(err, "list", folder);
@@ -291,6 +295,18 @@ int file_generation_find(const char *folder, const struct file_identity *id,
             file_generation_deinit(ret);
     }
     (void)closedir(dir); /* only read */
+    return rc;
+}
+
+/* A rename during a pass can hide the file from it; a rotation renames each file once. */
+int file_generation_find(const char *folder, const struct file_identity *id,
+                         struct file_generation *ret, struct gantry_err *err)
+{
+    int rc = 0;
+    ret->fd = -1;
+    ret->path = NULL;
+    for (int pass = 0; pass < FIND_PASSES && rc == 0 && ret->fd < 0; pass++)
+        rc = find(folder, id, ret, err);
     return rc;
 }
 
@@ -337,21 +353,60 @@ static const struct item *choose(const struct listing *list, const char *name,
     return best;
 }
 
+static bool listing_same(const struct listing *a, const struct listing *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
+            a->items[i].st.inode != b->items[i].st.inode ||
+            a->items[i].st.device != b->items[i].st.device)
+            return false;
+    }
+    return true;
+}
+
+/* Open what @p item was when it was listed. *ret_is: it still has that name. */
+static int open_item(const char *folder, const struct item *item, struct file_generation *ret,
+                     bool *ret_is, struct gantry_err *err)
+{
+    struct stat st;
+    int rc = open_at(folder, item->name, ret, err);
+    *ret_is = rc == 0 && ret->fd >= 0 && fstat(ret->fd, &st) == 0 && st.st_ino == item->st.inode;
+    return rc;
+}
+
+/* A folder that is renamed in while it is listed shows some files twice and others not at all, and
+ * a name may be another file by the time that it is opened. So what was found counts only when the
+ * folder is the same before and after. */
 int file_generation_next(const char *folder, const char *name, const struct file_identity *after,
                          int64_t modified_ns, const char *pattern, struct file_generation *ret,
                          struct gantry_err *err)
 {
-    ret->fd = -1;
-    ret->path = NULL;
-    struct listing list = {.folder = folder};
-    int rc = listing_read(&list, name, err);
-    if (rc == 0) {
-        const struct item *item = choose(&list, name, after, modified_ns, pattern);
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        struct listing list = {.folder = folder}, again = {.folder = folder};
+        bool settled = true;
+        ret->fd = -1;
+        ret->path = NULL;
+        int rc = listing_read(&list, name, err);
+        const struct item *item = rc == 0 ? choose(&list, name, after, modified_ns, pattern) : NULL;
         if (item != NULL)
-            rc = open_at(folder, item->name, ret, err);
+            rc = open_item(folder, item, ret, &settled, err);
+        if (rc == 0 && settled) {
+            rc = listing_read(&again, name, err);
+            settled = listing_same(&list, &again);
+        }
+        listing_deinit(&list);
+        listing_deinit(&again);
+        if (rc == 0 && settled)
+            return 0;
+        file_generation_deinit(ret);
+        if (rc != 0)
+            return rc;
     }
-    listing_deinit(&list);
-    return rc;
+    return gantry_err_set(err, GANTRY_BUSY,
+                          "the files of %s/%s are renamed faster than they can be listed", folder,
+                          name);
 }
 
 int file_has_writer(int fd)
