@@ -202,8 +202,9 @@ static void check_data(struct repair *repair, struct segment_item *item, const c
         int code = gt_batch_header_read(data + at, (size_t)(len - at), &info, &reason);
         if (code == 0)
             code = gt_batch_check(data + at, &info, &reason);
-        if (code == 0 && info.base_offset != offset)
-            code = gantry_err_set(&reason, GANTRY_CORRUPT, "begins at offset %" PRId64, info.base_offset);
+        if (code == 0 && (info.base_offset != offset || info.count > record->end_offset - offset))
+            code = gantry_err_set(&reason, GANTRY_CORRUPT, "offsets %" PRId64 "-%" PRId64 " do not belong here",
+                                  info.base_offset, info.base_offset + info.count - 1);
         if (code == 0) {
             last_batch = at;
             at += info.length;
