@@ -7,6 +7,7 @@ import collections
 import os
 import random
 import shutil
+import subprocess
 
 import disk
 import support
@@ -20,10 +21,10 @@ def one_run(rig, seed, counts):
     """Some power cuts at calls chosen by the seed, then to the end."""
     chance = random.Random(seed)
     plain, rotating = os.path.join(rig.out, "plain"), os.path.join(rig.out, "rotating")
-    rig.wanted = {
-        "src": support.source_config(rig.input),
+    rig.wanted = {  # the source last: retention may delete what a sink that comes later would read
         "plain": support.sink_config(plain),
         "rotating": support.sink_config(rotating, **{"rotate.bytes": "40k"}),
+        "src": support.source_config(rig.input),
     }
     make_input(rig.input, seed, 300)
     history = []
@@ -94,3 +95,37 @@ def test_answers_hold(tmp_path, library):
             rig.cut("drop", number)
     finally:
         rig.end()
+
+
+def test_retention_knows_new_sinks(tmp_path):
+    """A sink that exists and has never come to commit anything: retention keeps what it is to read. The old segments
+    are old enough from the start."""
+    source, first, second = tmp_path / "in.log", tmp_path / "first", tmp_path / "none" / "second"
+    worker = support.Worker(tmp_path / "w", {"log.segment.bytes": "64k", "log.retention.ms": "1"})
+    second.parent.mkdir()
+    source.touch()
+    try:
+        worker.start()
+        worker.create("first", support.sink_config(first))
+        worker.create("second", support.sink_config(second))
+        worker.create("src", support.source_config(source))
+        worker.stop()
+        # second never gets to its first commit again: its folder is away. Its progress, too.
+        os.rmdir(second.parent) if not second.exists() else shutil.rmtree(second.parent)
+        done = subprocess.run([support.binary(), "connector", "reset", "second", "--store", worker.store],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        worker.start()
+        expected = make_input(source, 3, 3000)
+        support.wait_equal(worker, lambda: support.content(first), expected)
+        assert "task FAILED connector=second" in worker.log_text() or "cannot run" in worker.log_text()
+        support.threading.Event().wait(1.5)  # retention looks once a second
+        make_input(source, 4, 10)
+        support.threading.Event().wait(0.3)
+        second.parent.mkdir()
+        expected = support.content(source)
+        support.wait_equal(worker, lambda: support.content(second), expected)
+        support.wait_for(lambda: "retention\n" + worker.log_text(), lambda: "retention deleted" in worker.log_text(), 10)
+        worker.stop()
+    finally:
+        worker.kill()

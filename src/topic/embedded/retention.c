@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Retention: whole segments go, the oldest first, never the last one. A segment stays while a sink that has ever
- * committed progress on the queue has not read it (log.retention.unread says otherwise); a sink that is no more is
- * forgotten by `gantry connector reset`.
+/* Retention: whole segments go, the oldest first, never the last one. A segment stays while a sink has not read it
+ * (log.retention.unread says otherwise): one that has ever committed progress on the queue, or a connector whose
+ * configuration names the topic and that has not come to commit any. A sink that is no more is forgotten by `gantry
+ * connector reset`.
  *
  * The records go first, in one transaction, then the files: a crash in between leaves files that the next start removes. */
 #include "topic/embedded/queue.h"
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/json.h"
 #include "base/log.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@ enum { EVERY_MS = 1000 };
 struct lowest {
     const struct gt_queue *queue;
     struct gt_arena arena;
+    struct gt_map readers; /* connectors with progress on the queue */
     int64_t offset;
 };
 
@@ -25,15 +28,51 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
 {
     struct lowest *lowest = arg;
     struct gt_progress_record record;
-    (void)key;
+    struct gantry_view connector;
+    uint32_t task;
     gt_arena_reset(&lowest->arena);
     int code = gt_progress_record_read(value, &lowest->arena, &record);
+    if (code == 0)
+        code = gt_key_read_progress(key, &connector, &task);
     for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
         const struct gt_queue_offset *at = &record.offsets[i];
-        if (at->queue == lowest->queue->index &&
-            gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->name)) && at->offset < lowest->offset)
+        if (at->queue != lowest->queue->index ||
+            !gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->name)))
+            continue;
+        if (at->offset < lowest->offset)
             lowest->offset = at->offset;
+        code = gt_map_put(&lowest->readers, connector, lowest, NULL);
     }
+    return code;
+}
+
+/* Whether @p names, separated by commas, has @p name. */
+static bool has_name(const char *names, const char *name)
+{
+    while (names != NULL) {
+        const char *comma = strchr(names, ',');
+        size_t len = comma != NULL ? (size_t)(comma - names) : strlen(names);
+        if (gantry_view_equal(gt_view_trim((struct gantry_view){names, len}), gantry_view_of(name)))
+            return true;
+        names = comma != NULL ? comma + 1 : NULL;
+    }
+    return false;
+}
+
+/* A sink that is to read the topic and has not begun: it wants everything. */
+static int see_connector(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct lowest *lowest = arg;
+    const char *topic = lowest->queue->topic->name;
+    if (memmem(value.data, value.len, topic, strlen(topic)) == NULL || gt_map_get(&lowest->readers, key) != NULL)
+        return 0;
+    struct gt_props props;
+    struct gantry_err err = {0};
+    gt_props_init(&props);
+    int code = gt_json_parse_props(&props, value, &err);
+    if (code == 0 && has_name(gt_props_get(&props, "topicNames"), topic))
+        lowest->offset = 0;
+    gt_props_deinit(&props);
     return code;
 }
 
@@ -42,11 +81,15 @@ static int lowest_offset(struct gt_topics *topics, const struct gt_queue *queue,
     struct lowest lowest = {.queue = queue, .offset = INT64_MAX};
     struct gantry_view all = {NULL, 0};
     gt_arena_init(&lowest.arena, 4096, 4096);
+    gt_map_init(&lowest.readers);
     struct gantry_err err = {0};
     int code = gt_store_scan(topics->store, GT_TABLE_PROGRESS, all, see_progress, &lowest, &err);
+    if (code == 0)
+        code = gt_store_scan(topics->store, GT_TABLE_CONNECTORS, all, see_connector, &lowest, &err);
+    gt_map_deinit(&lowest.readers);
     gt_arena_deinit(&lowest.arena);
     if (code != 0)
-        gt_warn("topic", "retention waits: %s", err.text);
+        gt_warn("topic", "retention waits: %s", err.text[0] != '\0' ? err.text : gantry_error_text(code));
     *ret = lowest.offset;
     return code;
 }
