@@ -62,6 +62,7 @@ static bool has_name(const char *names, const char *name)
 /* A sink that is to read the topic and has not begun: it wants everything. */
 static int see_connector(void *arg, struct gantry_view key, struct gantry_view value)
 {
+    static const char *const keys[] = {"topicNames", "connect.topicnames", "topics"}; /* as plugin/common_defs.c has them */
     struct lowest *lowest = arg;
     const char *topic = lowest->queue->topic->name;
     if (memmem(value.data, value.len, topic, strlen(topic)) == NULL || gt_map_get(&lowest->readers, key) != NULL)
@@ -70,8 +71,10 @@ static int see_connector(void *arg, struct gantry_view key, struct gantry_view v
     struct gantry_err err = {0};
     gt_props_init(&props);
     int code = gt_json_parse_props(&props, value, &err);
-    if (code == 0 && has_name(gt_props_get(&props, "topicNames"), topic))
-        lowest->offset = 0;
+    for (size_t i = 0; code == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+        if (has_name(gt_props_get(&props, keys[i]), topic))
+            lowest->offset = 0;
+    }
     gt_props_deinit(&props);
     return code;
 }
