@@ -2,6 +2,8 @@
 /* The file source against real files: every line once, in order, to the byte. */
 #include "fake_runtime.h"
 
+#include "../identity.h"
+
 static struct fake fake;
 
 static int setup(void **state)
@@ -319,6 +321,13 @@ static void a_truncated_file_is_read_from_its_start(void **state)
     fake_expect(&task, "one\ntwo\nx\n");
     assert_logged("WARN the file was truncated");
     assert_logged("lost.bytes=7");
+    /* A change that brings nothing gives no batch. */
+    assert_int_equal(chmod(fake_path(&fake, "a"), 0600), 0);
+    fake_sleep(20);
+    assert_true(atomic_load(&task.wakes) > 0);
+    size_t count = 1;
+    assert_int_equal(fake_poll(&task, &count), 0);
+    assert_int_equal(count, 0);
     fake_task_deinit(&task);
 }
 
@@ -488,12 +497,14 @@ static void a_copy_is_no_generation(void **state)
     fake_file(&fake, "log", "1\n2\n");
     start(&task, "log");
     fake_expect(&task, "1\n2\n");
+    fake_sleep(10);
     fake_file(&fake, "log.bak", "1\n2\n");
     fake_sleep(10);
     fake_rename(&fake, "log", "log.1");
     fake_file(&fake, "log", "3\n");
     fake_sleep(10);
     fake_file(&fake, "log.save", "3\n");
+    fake_file(&fake, "log.later", "born after the log\n");
     fake_expect(&task, "1\n2\n3\n");
     assert_int_equal(fake_drain(&task), 0);
     assert_string_equal(task.out.data, "1\n2\n3\n");
@@ -513,6 +524,42 @@ static void what_was_lost_with_a_deleted_file_is_told(void **state)
     assert_int_equal(fake_start(&task), 0);
     fake_expect(&task, "1\n2\nnew\n");
     assert_logged("lost.bytes=10");
+    fake_task_deinit(&task);
+}
+
+static void a_new_file_with_the_same_beginning_is_new(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    struct file_stat st;
+    fake_file(&fake, "log", "1\n2\n");
+    assert_int_equal(file_stat_get(-1, fake_path(&fake, "log"), &st), 0);
+    if (st.born_ns == 0)
+        skip(); /* nothing tells them apart here */
+    start(&task, "log");
+    fake_expect(&task, "1\n2\n");
+    fake_stop(&task);
+    assert_int_equal(unlink(fake_path(&fake, "log")), 0);
+    fake_sleep(10);
+    fake_file(&fake, "log", "1\n2\n3\n"); /* most file systems give it the same inode number */
+    assert_int_equal(fake_start(&task), 0);
+    fake_expect(&task, "1\n2\n1\n2\n3\n");
+    fake_task_deinit(&task);
+}
+
+static void a_line_whose_rest_is_lost_is_closed(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    fake_file(&fake, "log", "par");
+    start_with(&task, PAIRS("filename", fake_path(&fake, "log"), "line.timeout.ms", "10"));
+    fake_expect(&task, "par");
+    fake_stop(&task);
+    assert_int_equal(unlink(fake_path(&fake, "log")), 0);
+    fake_sleep(10);
+    fake_file(&fake, "log", "new\n");
+    assert_int_equal(fake_start(&task), 0);
+    fake_expect(&task, "par\nnew\n");
     fake_task_deinit(&task);
 }
 
@@ -810,6 +857,8 @@ int main(void)
         TEST(rotated_names_before_the_extension_are_found),
         TEST(a_copy_is_no_generation),
         TEST(what_was_lost_with_a_deleted_file_is_told),
+        TEST(a_new_file_with_the_same_beginning_is_new),
+        TEST(a_line_whose_rest_is_lost_is_closed),
         TEST(a_deleted_file_is_read_to_its_end),
         TEST(a_link_that_moves_to_another_file_is_followed),
         TEST(an_imported_position_is_taken_up),
