@@ -199,11 +199,11 @@ class Writer:
     """Appends lines to a file and rotates it by rename-and-create, in a thread, until stopped. Everything it has
     written is in `written`."""
 
-    def __init__(self, path, seed, lines_per_s=3000, rotate_every=0):
+    def __init__(self, path, seed, lines_per_s=3000, rotate_every=0, tag=""):
         import random
         self.path = str(path)
         self.random = random.Random(seed)
-        self.rate, self.rotate_every = lines_per_s, rotate_every
+        self.rate, self.rotate_every, self.tag = lines_per_s, rotate_every, tag
         self.written = bytearray()
         self.lines = self.rotations = 0
         self.stopping = threading.Event()
@@ -218,8 +218,8 @@ class Writer:
     def line(self):
         self.lines += 1
         length = self.random.choice((0, 1, 20, 60, 100, 100, 300))
-        text = b"%d " % self.lines + bytes(self.random.choices(range(33, 256), k=length))
-        return b"\n" if self.random.random() < 0.01 else text + b"\n"
+        text = b"%s%d " % (self.tag.encode(), self.lines) + bytes(self.random.choices(range(33, 256), k=length))
+        return b"\n" if not self.tag and self.random.random() < 0.01 else text + b"\n"
 
     def write(self, data):
         self.file.write(data)

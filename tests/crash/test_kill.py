@@ -100,6 +100,46 @@ def test_kill(worker, tmp_path):
         "input rotations": writer.rotations})
 
 
+def test_several_sources(tmp_path):
+    """Three files of one pattern, three tasks, one topic; deaths, failing syncs and failing writes: each file's lines are
+    in the output once and in their order."""
+    sink, chance, counts = tmp_path / "sink", random.Random(5), collections.Counter()
+    worker = support.Worker(tmp_path / "w", {"log.segment.bytes": "64k", "sink.commit.ms": "20",
+                                             "task.restart.backoff.ms": "50"})
+    writers = [support.Writer(tmp_path / f"in-{tag}.log", seed=tag, lines_per_s=1500, tag=tag) for tag in "abc"]
+    config = support.source_config(tmp_path / "in-*.log", **{"tasks.max": "3"})
+    try:
+        worker.start()
+        assert worker.create("src", config) == (200, "success")
+        assert worker.create("dst", support.sink_config(sink)) == (200, "success")
+        for writer in writers:
+            writer.start()
+        for number in range(60 if support.FULL else 8):
+            worker.kill()
+            failing = chance.choice(("eio:commit.segment-sync", "eio:append.write", "enospc:append.write",
+                                     "eio:commit.segment-folder-sync", "eio:sink.sync"))
+            worker.launch(fault=f"{failing}:{chance.randint(1, 12)}")
+            counts[failing] += 1
+            worker.reap(chance.uniform(0.05, 0.5))
+            counts["kills"] += 1
+        worker.kill()
+        worker.start()
+        expected = {writer.tag: writer.stop() for writer in writers}
+        total = sum(map(len, expected.values()))
+        support.wait_for(lambda: f"{total} bytes, {len(support.content(sink))} came\n{worker.log_text()[-3000:]}",
+                         lambda: len(support.content(sink)) >= total, 30)
+        worker.stop()
+    finally:
+        worker.kill()
+        for writer in writers:
+            writer.stopping.set()
+    lines = support.content(sink).splitlines(keepends=True)
+    for tag, text in expected.items():
+        got = b"".join(line for line in lines if line.startswith(tag.encode()))
+        assert got == text, f"{tag}: {support.first_difference(got, text)}"
+    support.record_counts("several sources", {"steps": dict(counts), "bytes": total})
+
+
 def test_first_start(tmp_path):
     """Deaths at the steps of the first start: the next one begins anew, and all is well."""
     counts = collections.Counter()
