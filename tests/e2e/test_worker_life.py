@@ -127,4 +127,4 @@ def test_each_plugin_file_is_told_when_plugins_are_looked_for(new_worker, tmp_pa
     assert worker.get("/plugin/reload").text == "success"
     told = re.findall("Loading plugin from: (.*)", worker.log())
     assert told == [f"{tmp_path}/{name}" for name in ("a/one.jar", "a/two.so", "b/three.jar", "single.jar")]
-    worker.wait_log(f"WARN .*pluginPaths: cannot read {tmp_path}/nowhere: No such file")
+    worker.wait_log(f"WARN .*pluginPaths path={tmp_path}/nowhere: No such file")

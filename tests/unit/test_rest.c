@@ -833,7 +833,7 @@ static void test_manual_refusals(void **state)
     expect_fail(fd, GET("/connectors/a"), "parameter 'config' is missing");
     expect_fail(fd, GET("/connectors/a?config="), "");
     expect_fail(fd, GET("/connectors/a?config={'a':'b'}"), "");
-    expect_fail(fd, GET("/connectors/a?config=%7"), "'%25' at byte 1");
+    expect_fail(fd, GET("/connectors/a?config=%7"), "parameter 'config': '%25' at byte 1");
     expect_fail(fd, GET("/connectors/a?config={}&config={}"),
                 "parameter 'config' is given 2 times");
     expect_fail(fd, GET("/connectors/a?config={\"config-deleted\":\"1\"}"), "key 'config-deleted'");
