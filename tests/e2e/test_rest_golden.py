@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from rest_worker import RestWorker, exchange
+from harness import Worker, exchange
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "2019.jsonl")
 with open(GOLDEN, encoding="utf-8") as lines:
@@ -39,7 +39,7 @@ def replies(tmp_path_factory):
     files = str(folder / "files")
     make_files(files)
     found = {}
-    with RestWorker(folder, rest_dialect="code-2019") as worker:
+    with Worker(folder, rest_dialect="code-2019") as worker:
         sock = worker.connect()
         for item in EXCHANGES:
             line = item["request"].replace("@FILES@", files)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rest_worker import RestWorker, binary, exchange, free_port, read_reply
+from harness import Worker, binary, exchange, read_reply
 
 SOURCE = "org.apache.rocketmq.connect.file.FileSourceConnector"
 SOURCE_TASK = "org.apache.rocketmq.connect.file.FileSourceTask"
@@ -24,7 +24,7 @@ ROUTES = ["/connectors/NAME?config=JSON", "/connectors/NAME/stop", "/connectors/
 
 @pytest.fixture(name="worker", scope="module")
 def one_worker(tmp_path_factory):
-    with RestWorker(tmp_path_factory.mktemp("manual")) as worker:
+    with Worker(tmp_path_factory.mktemp("manual")) as worker:
         yield worker
 
 
@@ -72,7 +72,7 @@ def test_the_manuals_requests_in_its_order(tmp_path):
     keys = re.escape(config[1:-1].replace(", ", ",").replace(": ", ":"))
     connector = f'{{"properties":{{{keys},"update-timestamp":"{ts}"}}}}'
     task = f'{{"properties":{{{keys},"task-class":"{SOURCE_TASK}","update-timestamp":"{ts}"}}}}'
-    with RestWorker(tmp_path, pluginPaths=plugins) as worker:
+    with Worker(tmp_path, pluginPaths=plugins) as worker:
         at = worker.url("/connectors/connector-example")
         started = time.time() * 1000
         create_it = ["-G", "--data-urlencode", f"config={config}", at]
@@ -392,7 +392,7 @@ def test_this_site_is_let_in(worker, fields):
 
 
 def test_token(tmp_path):
-    with RestWorker(tmp_path, rest_token="sesame", rest_allowed_hosts="gantry.example") as worker:
+    with Worker(tmp_path, rest_token="sesame", rest_allowed_hosts="gantry.example") as worker:
         reply = worker.get("/getConfigInfo")
         assert (reply.status, reply.field("WWW-Authenticate")) == (401, "Bearer")
         assert "rest.token" in reply.text
@@ -402,7 +402,7 @@ def test_token(tmp_path):
 
 
 def test_allowed_hosts(tmp_path):
-    with RestWorker(tmp_path, rest_allowed_hosts="one.example, gantry.example") as worker:
+    with Worker(tmp_path, rest_allowed_hosts="one.example, gantry.example") as worker:
         with worker.connect() as sock:
             line = "GET /getConfigInfo HTTP/1.1"
             assert exchange(sock, line, "Host: gantry.example:8081").status == 200
@@ -410,7 +410,7 @@ def test_allowed_hosts(tmp_path):
 
 
 def refused_start(folder, **settings):
-    worker = RestWorker(folder, **settings)
+    worker = Worker(folder, **settings)
     with pytest.raises(AssertionError):
         worker.start()
     assert worker.process.returncode not in (0, None)
@@ -421,22 +421,20 @@ def test_beyond_loopback_needs_a_token(tmp_path):
     roots = {"connectors_file_roots": tmp_path}
     log = refused_start(tmp_path, rest_address="0.0.0.0", **roots)
     assert "rest.token" in log and "rest.insecure" in log
-    with RestWorker(tmp_path, rest_address="0.0.0.0", rest_token="sesame", **roots) as worker:
+    with Worker(tmp_path, rest_address="0.0.0.0", rest_token="sesame", **roots) as worker:
         assert worker.get("/getConfigInfo").status == 401
-    with RestWorker(tmp_path, rest_address="0.0.0.0", rest_insecure="true", **roots) as worker:
+    with Worker(tmp_path, rest_address="0.0.0.0", rest_insecure="true", **roots) as worker:
         assert worker.get("/getConfigInfo").status == 200
 
 
 def test_listener_settings_that_are_wrong(tmp_path):
     assert "rest.address" in refused_start(tmp_path, rest_address="localhost")
     assert "rest.dialect" in refused_start(tmp_path, rest_dialect="esperanto")
-    port = free_port()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
+        taken.bind(("127.0.0.1", 0))
         taken.listen(1)
-        # the last line of the file wins over the helper's own port
-        worker = RestWorker(tmp_path)
-        worker.settings["httpPort"] = port
+        port = taken.getsockname()[1]
+        worker = Worker(tmp_path, httpPort=port)
         with pytest.raises(AssertionError):
             worker.start()
         assert "httpPort" in worker.log() and str(port) in worker.log()
