@@ -4,7 +4,6 @@
 #include "io.h"
 
 #include "faults.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,24 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_io_error(struct gantry_err *err, const char *verb, const char *path)
+void file_io_say(struct gantry_err *err, int code, int reason, const char *verb, const char *path)
 {
-    int reason = errno;
-    int code = GANTRY_IO;
-    if (reason == ENOSPC || reason == EDQUOT) {
-        code = GANTRY_NO_SPACE;
-    } else if (reason == ENOENT) {
-        code = GANTRY_NOT_FOUND;
-    } else if (reason == EACCES || reason == EPERM || reason == EROFS) {
-        code = GANTRY_DENIED;
-    } else if (reason == ENOMEM) {
-        code = GANTRY_NO_MEMORY;
-    }
     char text[128];
-    const int shown = 300; /* a longer path would leave no room for the reason */
-    return gantry_err_set(err, code, "cannot %s %.*s%s: %s", verb, shown, path,
-                          strlen(path) > (size_t)shown ? "..." : "",
-                          strerror_r(reason, text, sizeof text));
+    (void)gantry_err_set(err, code, "cannot %s %s: %s", verb, path,
+                         strerror_r(reason, text, sizeof text));
 }
 
 /* Whether the point's fault takes the place of the call; errno is set then. */

@@ -6,12 +6,32 @@
 #define FILE_IO_H
 
 #include <gantry/error.h>
+#include <errno.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/** "cannot VERB PATH: REASON". ENOSPC, EDQUOT: NO_SPACE. ENOENT: NOT_FOUND. EACCES, EPERM, EROFS:
- * DENIED. ENOMEM: NO_MEMORY. Others: IO. Returns the code. */
-int file_io_error(struct gantry_err *err, const char *verb, const char *path);
+/** Fill @p err: "cannot VERB PATH: REASON". */
+void file_io_say(struct gantry_err *err, int code, int reason, const char *verb, const char *path);
+
+/** The same for errno. ENOSPC, EDQUOT: NO_SPACE. ENOENT: NOT_FOUND. EACCES, EPERM, EROFS: DENIED.
+ *  ENOMEM: NO_MEMORY. Others: IO. Returns the code. Inline, so that a checker sees that it is never
+ * 0. */
+static inline int file_io_error(struct gantry_err *err, const char *verb, const char *path)
+{
+    int reason = errno;
+    int code = GANTRY_IO;
+    if (reason == ENOSPC || reason == EDQUOT) {
+        code = GANTRY_NO_SPACE;
+    } else if (reason == ENOENT) {
+        code = GANTRY_NOT_FOUND;
+    } else if (reason == EACCES || reason == EPERM || reason == EROFS) {
+        code = GANTRY_DENIED;
+    } else if (reason == ENOMEM) {
+        code = GANTRY_NO_MEMORY;
+    }
+    file_io_say(err, code, reason, verb, path);
+    return code;
+}
 
 /** Read up to @p len bytes, fewer only at the end of the file. */
 ssize_t file_io_read(int fd, void *data, size_t len, int64_t offset, const char *point);

@@ -79,7 +79,7 @@ int file_path_resolve(const char *path, char **ret, struct gantry_err *err)
     char *now = strdup(path);
     int rc = now != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for path %s", path);
     /* A link to nothing yet: opening the path would make its target. */
-    for (int links = 0; rc == 0; links++) {
+    for (int links = 0; rc == 0 && now != NULL; links++) {
         char target[PATH_MAX];
         ssize_t n = readlink(now, target, sizeof target - 1);
         if (n < 0)
@@ -99,7 +99,7 @@ int file_path_resolve(const char *path, char **ret, struct gantry_err *err)
         free(now);
         now = next;
     }
-    if (rc == 0)
+    if (rc == 0 && now != NULL)
         rc = resolve_beginning(now, ret, err);
     free(now);
     return rc;

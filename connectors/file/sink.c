@@ -94,7 +94,7 @@ static int open_file(struct file_sink *sink, bool create, struct file_stat *ret,
 /* The very first start: what is in the file stays, and ours goes behind it. */
 static int begin(struct file_sink *sink, struct gantry_err *err)
 {
-    struct file_stat st;
+    struct file_stat st = {0};
     int rc = open_file(sink, true, &st, err);
     if (rc == 0 && sink->rotate_bytes > 0)
         rc = file_sink_last_number(sink, &sink->state.sequence, err);
@@ -113,7 +113,7 @@ static int resume(struct file_sink *sink, struct gantry_err *err)
         int rc = file_sink_rotate(sink, err);
         return rc == 0 ? end_tail(sink, err) : rc;
     }
-    struct file_stat st;
+    struct file_stat st = {0};
     int rc = open_file(sink, false, &st, err);
     if (rc == GANTRY_NOT_FOUND)
         return file_sink_changed(sink, err, "is gone", 0);
@@ -511,33 +511,35 @@ static int check_writable(const char *path, const char *folder, struct gantry_er
     return access(path, R_OK | W_OK) == 0 ? 0 : file_io_error(err, "write", path);
 }
 
-static void sink_validate(void *arg, const char *connector, const struct gantry_config *config,
-                          struct gantry_findings *findings)
+static int check_sink(struct file_plugin *plugin, const char *connector, const char *path,
+                      struct gantry_err *err)
 {
-    struct file_plugin *plugin = arg;
-    struct gantry_err err = {0};
     char *real = NULL, *folder = NULL, *name = NULL;
-    const char *path = gantry_config_get(config, "filename");
-    int rc =
-        path != NULL && *path != '\0'
-            ? file_path_resolve(path, &real, &err)
-            : gantry_err_set(&err, GANTRY_INVALID, "filename: required; give the file to write");
+    if (*path == '\0' || path[strlen(path) - 1] == '/')
+        return gantry_err_set(err, GANTRY_INVALID, "filename: '%s' is no file; give a file", path);
+    int rc = file_path_resolve(path, &real, err);
+    if (real == NULL)
+        return rc;
+    rc = file_roots_check(plugin->runtime, path, real, err);
     if (rc == 0)
-        rc = file_roots_check(plugin->runtime, path, real, &err);
+        rc = file_path_split(real, &folder, &name, err);
+    if (rc == 0 && folder != NULL)
+        rc = check_writable(real, folder, err);
     if (rc == 0)
-        rc = path[strlen(path) - 1] == '/'
-                 ? gantry_err_set(&err, GANTRY_INVALID, "filename: %s is a folder; give a file",
-                                  path)
-                 : file_path_split(real, &folder, &name, &err);
-    if (rc == 0)
-        rc = check_writable(real, folder, &err);
-    if (rc == 0)
-        rc = file_claims_check(plugin->claims, FILE_CLAIM_WRITE, connector, real, false, &err);
-    if (rc != 0)
-        findings->add(findings, "filename", err.text);
+        rc = file_claims_check(plugin->claims, FILE_CLAIM_WRITE, connector, real, false, err);
     free(real);
     free(folder);
     free(name);
+    return rc;
+}
+
+static void sink_validate(void *arg, const char *connector, const struct gantry_config *config,
+                          struct gantry_findings *findings)
+{
+    struct gantry_err err = {0};
+    const char *path = gantry_config_get(config, "filename");
+    if (check_sink(arg, connector, path != NULL ? path : "", &err) != 0)
+        findings->add(findings, "filename", err.text);
 }
 
 /* One task owns the file, whatever tasks.max says. */

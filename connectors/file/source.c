@@ -52,14 +52,14 @@ struct source_task {
 
 struct names {
     char *copy; /* owned */
-    char *save;
+    char *rest; /* in copy; NULL at the end */
 };
 
 static int names_open(struct names *names, const struct gantry_config *config,
                       struct gantry_err *err)
 {
     const char *text = gantry_config_get(config, "filename");
-    *names = (struct names){strdup(text != NULL ? text : ""), NULL};
+    names->copy = names->rest = strdup(text != NULL ? text : "");
     if (names->copy == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for filename");
     return 0;
@@ -68,12 +68,8 @@ static int names_open(struct names *names, const struct gantry_config *config,
 /* The next name without blanks around it, or NULL. */
 static char *names_next(struct names *names)
 {
-    char *from = names->save == NULL ? names->copy : NULL;
-    for (;;) {
-        char *item = strtok_r(from, ",", &names->save);
-        if (item == NULL)
-            return NULL;
-        from = NULL;
+    char *item;
+    while ((item = strsep(&names->rest, ",")) != NULL) {
         item += strspn(item, " \t");
         size_t n = strlen(item);
         while (n > 0 && (item[n - 1] == ' ' || item[n - 1] == '\t'))
@@ -81,6 +77,7 @@ static char *names_next(struct names *names)
         if (n > 0)
             return item;
     }
+    return NULL;
 }
 
 static bool is_pattern(const char *name)

@@ -119,6 +119,8 @@ static struct folder **folder_slot(struct file_watch *watch, int wd)
 static void drop_folder(struct file_watch *watch, struct folder **slot)
 {
     struct folder *folder = *slot;
+    if (folder == NULL)
+        return;
     *slot = folder->next;
     watch->folder_count--;
     (void)inotify_rm_watch(watch->events, folder->wd); /* gone already: fine */

@@ -37,7 +37,7 @@ int file_watch_add(struct file_watch *watch, const char *folder, const char *nam
                    struct gantry_err *err);
 
 /** NULL is fine. After return ctx->wake is not called any more for this entry. Thread: any. */
-void file_watch_remove(struct file_watch *watch, struct file_watch_entry *entry);
+void file_watch_remove(struct file_watch *watch, struct file_watch_entry *pub);
 
 /** Whether changes of others show as events on the file system of @p folder (not on network file
  * systems). */
