@@ -11,11 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PATH_SHOWN 300
+
 void file_io_say(struct gantry_err *err, int code, int reason, const char *verb, const char *path)
 {
     char text[128];
-    (void)gantry_err_set(err, code, "cannot %s %s: %s", verb, path,
-                         strerror_r(reason, text, sizeof text));
+    size_t len = strlen(path);
+    const char *why = strerror_r(reason, text, sizeof text);
+    if (len <= PATH_SHOWN) /* a longer one would push the reason out of the text */
+        (void)gantry_err_set(err, code, "cannot %s %s: %s", verb, path, why);
+    else
+        (void)gantry_err_set(err, code, "cannot %s %.*s...%s: %s", verb, PATH_SHOWN / 2, path,
+                             path + len - PATH_SHOWN / 2, why);
 }
 
 /* Whether the point's fault takes the place of the call; errno is set then. */
