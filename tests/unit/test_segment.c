@@ -568,7 +568,8 @@ static void flip(const char *path, int64_t at)
 
 /* Damage that opening does not look for (an older segment, or far from the end of a large one) is found when it is
  * read: nothing damaged is handed out, what was read before stays read, and settling keeps all the rest. */
-static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t batches, size_t padding, int64_t at)
+static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t batches, size_t padding, int64_t at,
+                              int64_t damaged)
 {
     char path[FOLDER_MAX + 128], *report;
     struct gantry_err err = {0};
@@ -589,6 +590,19 @@ static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t
     assert_int_equal(try_append(fx, "hurt", batches * 10 + 1, 1, padding, &err), GANTRY_CORRUPT);
     close_all(fx);
 
+    struct gt_inspect *inspect;
+    struct gt_arena arena;
+    const struct gt_message *messages;
+    size_t count;
+    int64_t first_read, next;
+    gt_arena_init(&arena, 4096, 4096);
+    assert_int_equal(gt_inspect_open(fx->path, &inspect, &err), 0);
+    assert_int_equal(gt_inspect_read(inspect, "hurt", 0, damaged, &arena, &messages, &count, &first_read, &next, &err),
+                     GANTRY_CORRUPT);
+    assert_non_null(strstr(err.text, path));
+    gt_inspect_close(inspect);
+    gt_arena_deinit(&arena);
+
     repair(fx, true, &report);
     assert_non_null(strstr(report, "1 damaged places, 10 messages"));
     free(report);
@@ -605,12 +619,12 @@ static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t
 
 static void test_damage_in_older_segment(void **state)
 {
-    damage_found_late(*state, 64 << 10, 30, 1000, 20000);
+    damage_found_late(*state, 64 << 10, 30, 1000, 20000, 10);
 }
 
 static void test_damage_in_large_segment(void **state)
 {
-    damage_found_late(*state, 64 << 20, 180, 3500, 60000); /* more than the 4 MiB that are checked whole */
+    damage_found_late(*state, 64 << 20, 180, 3500, 60000, 10); /* more than the 4 MiB that are checked whole */
 }
 
 /* A large segment cut in the middle of a batch, settled, gone on with: recovery must find its way by the gap. */
@@ -650,6 +664,39 @@ static void test_large_segment_cut(void **state)
     close_all(fx);
 }
 
+/* A body may hold what looks like a batch (somebody ships segment files through a topic): settling the damage around it
+ * must not take it for the next one. */
+static void test_batch_in_a_body(void **state)
+{
+    struct fixture *fx = *state;
+    struct gt_buf forged, scratch;
+    struct made_message made;
+    struct gantry_err err = {0};
+    char path[FOLDER_MAX + 128], *report;
+    gt_buf_init(&forged, 65536);
+    gt_buf_init(&scratch, 65536);
+    struct gt_message inner = make_message(&made, 1, 0);
+    assert_int_equal(gt_batch_write(&forged, &inner, 1, GT_COMPRESSION_NONE, &scratch), 0);
+    gt_batch_seal(forged.data, 1000000);
+    open_all(fx);
+    struct gt_message outer = {.body = gt_buf_view(&forged)};
+    struct gt_append_part part = {gt_topic_get(fx->topics, "hurt"), 0, &outer, 1};
+    assert_int_equal(append_parts(fx, &part, 1, &err), 0);
+    append(fx, "hurt", 1, 5, 0);
+    close_all(fx);
+    segment_path_of(fx, "hurt", 0, path);
+    flip(path, GT_SEGMENT_HEADER + 12);
+    repair(fx, true, &report);
+    assert_non_null(strstr(report, "1 damaged places, 1 messages"));
+    free(report);
+    open_all(fx);
+    int64_t first = -1;
+    assert_int_equal(try_read(fx, "hurt", 0, 0, &first, &err), 5);
+    assert_true(first == 1);
+    gt_buf_deinit(&forged);
+    gt_buf_deinit(&scratch);
+}
+
 static void test_repair_refuses(void **state)
 {
     struct fixture *fx = *state;
@@ -685,6 +732,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage_in_older_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_in_large_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_segment_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_batch_in_a_body, setup, teardown),
         cmocka_unit_test_setup_teardown(test_repair_refuses, setup, teardown),
     };
     gt_log_set_level((enum gantry_log_level)(GANTRY_LOG_ERROR + 1)); /* hundreds of damages, each worth a line */

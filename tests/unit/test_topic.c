@@ -653,6 +653,31 @@ static int failed_sync(struct fixture *fx, int pipe)
     return 0;
 }
 
+/* Appends of others to the same queue, in the same group, behind the one whose sync failed: their bytes stand behind a
+ * hole, so none of them may be committed, although a second sync would say that all is well. */
+static int failed_group(struct fixture *fx, int pipe)
+{
+    struct waited_append waited[PENDING];
+    struct gantry_err err = {0};
+    (void)pipe;
+    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0);
+    CHECK(gt_topics_open(fx->store, &fx->settings, &fx->topics, &err) == 0);
+    gt_append_scratch_init(&fx->scratch);
+    for (int i = 0; i < PENDING; i++)
+        submit_one(fx, &waited[i], NULL, "t", i);
+    CHECK(gt_store_start(fx->store, &err) == 0);
+    for (int i = 0; i < PENDING; i++) {
+        sem_wait(&waited[i].done);
+        CHECK(waited[i].append.commit.err.code == GANTRY_IO);
+        CHECK(i == 0 || strstr(waited[i].append.commit.err.text, "earlier write to topic t") != NULL);
+        gt_append_deinit(&waited[i].append);
+    }
+    CHECK(gt_topic_end(gt_topic_get(fx->topics, "t"), 0) == 0);
+    CHECK(try_append(fx, "t", 0, 5, 0, &err) == 0 && try_read(fx, "t", 0, 0, NULL, &err) == 5);
+    close_all(fx);
+    return 0;
+}
+
 /* What a task sends behind a failed append must not be committed, to whichever topic and however late it is sent: its
  * position would cover what was lost. */
 static int chained(struct fixture *fx, int pipe)
@@ -733,6 +758,14 @@ static void test_failed_sync(void **state)
     assert_int_equal(run_scenario(fx, "failed_sync", "eio:commit.segment-sync:3"), 0);
     open_all(fx);
     check_read(fx, "t", 0, 2 + PENDING, 0);
+}
+
+static void test_failed_group(void **state)
+{
+    struct fixture *fx = *state;
+    assert_int_equal(run_scenario(fx, "failed_group", "eio:commit.segment-sync:1"), 0);
+    open_all(fx);
+    check_read(fx, "t", 0, 5, 0);
 }
 
 static void test_chain(void **state)
@@ -967,6 +1000,7 @@ int main(int argc, char **argv)
         {"follow", follow},
 #ifdef GT_FAULTS
         {"failed_sync", failed_sync},
+        {"failed_group", failed_group},
         {"chained", chained},
         {"full_disk", full_disk},
         {"odd_failures", odd_failures},
@@ -991,6 +1025,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_threads_and_retention, setup, teardown),
 #ifdef GT_FAULTS
         cmocka_unit_test_setup_teardown(test_failed_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_failures, setup, teardown),
