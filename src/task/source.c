@@ -23,6 +23,7 @@ struct in_flight {
 struct source {
     struct gt_task task; /* first */
     struct gt_topic *topic;
+    struct gt_append_chain chain; /* each batch begins where the one before ended */
 
     /* The executor's. */
     size_t pending; /* batches under way */
@@ -52,6 +53,7 @@ static void teardown(struct gt_task *task)
 
 static int begin(struct gt_task *task, struct gantry_err *err)
 {
+    atomic_store(&((struct source *)task)->chain.broken, false); /* drain() has waited for all batches */
     return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx, &task->instance, err);
 }
 
@@ -214,6 +216,7 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records", batch->count);
     }
     gt_append_init(&flight->append, on_append_done);
+    flight->append.chain = &source->chain;
     flight->source = source;
     flight->records = batch->count;
     int64_t now = gt_clock_wall_ms();
