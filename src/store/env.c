@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The LMDB environment. What LMDB asks of its users and where it is kept: one open per process and file (the worker has
- * one gt_env); no long readers (every read here copies and ends); the map grows only while no transaction is open in
- * this process (resize lock); another process that finds a larger map re-reads its size (MDB_MAP_RESIZED). */
+/* The LMDB environment. What LMDB asks of its users and where it is kept: one open per process and
+ * file (the worker has one gt_env); no long readers (every read here copies and ends); the map
+ * grows only while no transaction is open in this process (resize lock); another process that finds
+ * a larger map re-reads its size (MDB_MAP_RESIZED). */
 #include "store/env.h"
 
 #include "base/cursor.h"
@@ -15,8 +16,9 @@
 enum { DISK_FULL = 1 << 20 }; /* with fewer bytes free a short write means a full disk */
 
 static const char *const table_names[GT_TABLE_COUNT] = {
-    [GT_TABLE_META] = "meta",           [GT_TABLE_TOPICS] = "topics",       [GT_TABLE_SEGMENTS] = "segments",
-    [GT_TABLE_CONNECTORS] = "connectors", [GT_TABLE_POSITIONS] = "positions", [GT_TABLE_PROGRESS] = "progress",
+    [GT_TABLE_META] = "meta",           [GT_TABLE_TOPICS] = "topics",
+    [GT_TABLE_SEGMENTS] = "segments",   [GT_TABLE_CONNECTORS] = "connectors",
+    [GT_TABLE_POSITIONS] = "positions", [GT_TABLE_PROGRESS] = "progress",
     [GT_TABLE_GAPS] = "gaps",
 };
 
@@ -31,7 +33,8 @@ static int fail(struct gantry_err *err, int rc, const char *verb, const char *pa
         code = GANTRY_NOT_FOUND;
     else if (rc == EACCES || rc == EPERM)
         code = GANTRY_DENIED;
-    else if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH)
+    else if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
+             rc == MDB_VERSION_MISMATCH)
         code = GANTRY_CORRUPT;
     return gantry_err_set(err, code, "cannot %s the store %s: %s", verb, path, mdb_strerror(rc));
 }
@@ -87,9 +90,10 @@ static int check_version(struct gt_env *env, MDB_txn *txn, struct gantry_err *er
         return fail(err, rc, "read the version of", env->path);
     uint32_t version = value.mv_size == 4 ? gt_load_le32(value.mv_data) : 0;
     if (version != GT_STORE_VERSION)
-        return gantry_err_set(err, GANTRY_VERSION,
-                              "the store %s has format version %u, this program knows up to %u; use a newer gantry",
-                              env->path, version, (unsigned)GT_STORE_VERSION);
+        return gantry_err_set(
+            err, GANTRY_VERSION,
+            "the store %s has format version %u, this program knows up to %u; use a newer gantry",
+            env->path, version, (unsigned)GT_STORE_VERSION);
     return 0;
 }
 
@@ -115,7 +119,8 @@ static int open_tables(struct gt_env *env, struct gantry_err *err)
     return rc != 0 ? fail(err, rc, "begin", env->path) : 0;
 }
 
-int gt_env_open(struct gt_env *env, const char *folder, size_t map_bytes, bool read_only, struct gantry_err *err)
+int gt_env_open(struct gt_env *env, const char *folder, size_t map_bytes, bool read_only,
+                struct gantry_err *err)
 {
     memset(env, 0, sizeof *env);
     env->read_only = read_only;
@@ -139,7 +144,8 @@ int gt_env_open(struct gt_env *env, const char *folder, size_t map_bytes, bool r
         goto out;
     }
     if (!read_only)
-        (void)mdb_reader_check(env->env, NULL); /* slots of readers that were killed; failing is harmless */
+        (void)mdb_reader_check(env->env,
+                               NULL); /* slots of readers that were killed; failing is harmless */
     code = open_tables(env, err);
 out:
     if (code != 0)
@@ -158,8 +164,8 @@ void gt_env_close(struct gt_env *env)
     memset(env, 0, sizeof *env);
 }
 
-int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key, struct gt_buf *value,
-               struct gantry_err *err)
+int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key,
+               struct gt_buf *value, struct gantry_err *err)
 {
     MDB_txn *txn;
     int code = begin_read(env, &txn, err);
@@ -169,8 +175,8 @@ int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key, 
     MDB_val k = val_of(key), v;
     int rc = mdb_get(txn, env->tables[table], &k, &v);
     if (rc == 0 && gt_buf_add_view(value, view_of(v)) != 0)
-        code = gantry_err_set(err, value->error, "cannot copy a value of table %s: %s", table_names[table],
-                              gantry_error_text(value->error));
+        code = gantry_err_set(err, value->error, "cannot copy a value of table %s: %s",
+                              table_names[table], gantry_error_text(value->error));
     else if (rc == MDB_NOTFOUND || rc == MDB_BAD_VALSIZE) /* a key that cannot be is not there */
         code = gantry_err_set(err, GANTRY_NOT_FOUND, "not in table %s", table_names[table]);
     else if (rc != 0)
@@ -194,7 +200,8 @@ int gt_env_scan(struct gt_env *env, enum gt_table table, struct gantry_view pref
         rc = mdb_cursor_get(cursor, &k, &v, prefix.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
     while (rc == 0 && code == 0) {
         struct gantry_view key = view_of(k);
-        if (key.len < prefix.len || (prefix.len > 0 && memcmp(key.data, prefix.data, prefix.len) != 0))
+        if (key.len < prefix.len ||
+            (prefix.len > 0 && memcmp(key.data, prefix.data, prefix.len) != 0))
             break;
         code = fn(arg, key, view_of(v));
         if (code == 0)
@@ -208,7 +215,8 @@ int gt_env_scan(struct gt_env *env, enum gt_table table, struct gantry_view pref
     return code;
 }
 
-static int delete_prefix(struct gt_env *env, MDB_txn *txn, enum gt_table table, struct gantry_view prefix)
+static int delete_prefix(struct gt_env *env, MDB_txn *txn, enum gt_table table,
+                         struct gantry_view prefix)
 {
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn, env->tables[table], &cursor);
@@ -228,11 +236,12 @@ static int delete_prefix(struct gt_env *env, MDB_txn *txn, enum gt_table table, 
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* Changes in a commit's buffer: table(1) kind(1) key length(varint) value length(varint) key value. */
+/* Changes in a commit's buffer: table(1) kind(1) key length(varint) value length(varint) key value.
+ */
 enum { CHANGE_PUT = 1, CHANGE_DELETE = 2, CHANGE_DELETE_PREFIX = 3 };
 
-static void add_change(struct gt_commit *commit, int kind, enum gt_table table, struct gantry_view key,
-                       struct gantry_view value)
+static void add_change(struct gt_commit *commit, int kind, enum gt_table table,
+                       struct gantry_view key, struct gantry_view value)
 {
     struct gt_buf *buf = &commit->changes;
     /* LMDB would refuse it, and the whole group with it. */
@@ -258,7 +267,8 @@ static void add_change(struct gt_commit *commit, int kind, enum gt_table table, 
     buf->len += (size_t)(out - start);
 }
 
-void gt_commit_put(struct gt_commit *commit, enum gt_table table, struct gantry_view key, struct gantry_view value)
+void gt_commit_put(struct gt_commit *commit, enum gt_table table, struct gantry_view key,
+                   struct gantry_view value)
 {
     add_change(commit, CHANGE_PUT, table, key, value);
 }
@@ -268,7 +278,8 @@ void gt_commit_delete(struct gt_commit *commit, enum gt_table table, struct gant
     add_change(commit, CHANGE_DELETE, table, key, (struct gantry_view){NULL, 0});
 }
 
-void gt_commit_delete_prefix(struct gt_commit *commit, enum gt_table table, struct gantry_view prefix)
+void gt_commit_delete_prefix(struct gt_commit *commit, enum gt_table table,
+                             struct gantry_view prefix)
 {
     add_change(commit, CHANGE_DELETE_PREFIX, table, prefix, (struct gantry_view){NULL, 0});
 }
@@ -327,9 +338,10 @@ static int grow(struct gt_env *env)
     return rc;
 }
 
-/* Whether a failed commit surely changed nothing. LMDB writes pages, syncs them, then writes the page that makes them
- * count; when that last write fails it refuses every later transaction, and then nobody knows what the disk holds. A
- * write that was cut short by a full disk LMDB reports as EIO. */
+/* Whether a failed commit surely changed nothing. LMDB writes pages, syncs them, then writes the
+ * page that makes them count; when that last write fails it refuses every later transaction, and
+ * then nobody knows what the disk holds. A write that was cut short by a full disk LMDB reports as
+ * EIO. */
 static int judge(struct gt_env *env, int rc)
 {
     if (rc != ENOSPC && rc != EDQUOT && rc != EIO)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store: the lock that keeps a second worker out, and the committer thread that groups commits.
  *
- * A group is everything that was submitted while the group before it was being made durable: one commit at once when
- * nothing else happens, hundreds under load, all for one sync of each file and one LMDB transaction. */
+ * A group is everything that was submitted while the group before it was being made durable: one
+ * commit at once when nothing else happens, hundreds under load, all for one sync of each file and
+ * one LMDB transaction. */
 #include "store/store.h"
 
 #include "base/clock.h"
@@ -34,7 +35,8 @@ struct gt_store {
 
     /* The committer's own. */
     uint64_t round;
-    struct gantry_err broken; /* LMDB failed: nothing is taken any more; written once, before is_broken */
+    struct gantry_err
+        broken; /* LMDB failed: nothing is taken any more; written once, before is_broken */
     atomic_bool is_broken;
 
     void (*on_round)(void *arg);
@@ -59,7 +61,8 @@ static int take_lock(struct gt_store *store, struct gantry_err *err)
         holder[got > 0 ? strspn(holder, "0123456789") : 0] = '\0';
         code = errno == EWOULDBLOCK || got >= 0
                    ? gantry_err_set(err, GANTRY_BUSY,
-                                    "the store %s is in use by another worker (process %s); stop that one, or give "
+                                    "the store %s is in use by another worker (process %s); stop "
+                                    "that one, or give "
                                     "this one its own storePathRootDir",
                                     store->folder, holder[0] != '\0' ? holder : "unknown")
                    : gt_file_error(err, "lock", gt_buf_cstr(&path));
@@ -75,8 +78,9 @@ out:
     return code;
 }
 
-/* LMDB makes its file in several steps, and one that lost power in between is a file that it refuses. So a new store is made
- * under another name, and gets its own when all of it is durable; what an earlier attempt left is made anew. */
+/* LMDB makes its file in several steps, and one that lost power in between is a file that it
+ * refuses. So a new store is made under another name, and gets its own when all of it is durable;
+ * what an earlier attempt left is made anew. */
 static int make_inner(const char *inner, size_t map_bytes, struct gantry_err *err)
 {
     struct gt_env env;
@@ -109,7 +113,8 @@ static int make_inner(const char *inner, size_t map_bytes, struct gantry_err *er
     return code;
 }
 
-static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes, struct gantry_err *err)
+static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes,
+                      struct gantry_err *err)
 {
     int code = access(inner, F_OK) == 0 ? 0 : make_inner(inner, map_bytes, err);
     /* Also when it was there: a run that was killed may have left the new name unsynced. */
@@ -118,7 +123,8 @@ static int open_inner(struct gt_store *store, const char *inner, size_t map_byte
     return code != 0 ? code : gt_env_open(&store->env, inner, map_bytes, false, err);
 }
 
-int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret, struct gantry_err *err)
+int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret,
+                  struct gantry_err *err)
 {
     struct gt_store *store = calloc(1, sizeof *store);
     if (store == NULL)
@@ -180,7 +186,8 @@ void gt_store_on_round(struct gt_store *store, void (*fn)(void *arg), void *arg,
     store->every_ms = every_ms;
 }
 
-/* Fail one commit: what it stands for is discarded at once, so that checks of later commits see it. */
+/* Fail one commit: what it stands for is discarded at once, so that checks of later commits see it.
+ */
 static void fail_commit(struct gt_commit *commit, int code, const struct gantry_err *err)
 {
     commit->err = *err;
@@ -189,7 +196,8 @@ static void fail_commit(struct gt_commit *commit, int code, const struct gantry_
         commit->ops->abort(commit);
 }
 
-/* Take out what is no longer wanted. An abort can make others stale, so go on until nothing changes. */
+/* Take out what is no longer wanted. An abort can make others stale, so go on until nothing
+ * changes. */
 static void check_group(struct gt_commit *group)
 {
     bool again = true;
@@ -222,8 +230,8 @@ static void sync_group(struct gt_store *store, struct gt_commit *group)
     }
 }
 
-/* LMDB failed. Without space nothing was changed and a later try may succeed. After any other failure it is unknown
- * what the disk holds, so only a new start, which reads it, may go on. */
+/* LMDB failed. Without space nothing was changed and a later try may succeed. After any other
+ * failure it is unknown what the disk holds, so only a new start, which reads it, may go on. */
 static void note_failure(struct gt_store *store, int code, struct gantry_err *err)
 {
     if (code == GANTRY_NO_SPACE || atomic_load(&store->is_broken))
@@ -296,8 +304,9 @@ static void *run_committer(void *arg)
         struct timespec deadline = deadline_after(store->every_ms);
         int rc = 0;
         while (store->head == NULL && !store->stopping && rc == 0) {
-            rc = store->every_ms > 0 ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
-                                     : pthread_cond_wait(&store->changed, &store->lock);
+            rc = store->every_ms > 0
+                     ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
+                     : pthread_cond_wait(&store->changed, &store->lock);
         }
         struct gt_commit *group = store->head;
         if (group == NULL && store->stopping)
@@ -317,13 +326,15 @@ static void *run_committer(void *arg)
 
 int gt_store_start(struct gt_store *store, struct gantry_err *err)
 {
-    pthread_mutex_lock(&store->lock); /* the committer begins with it, and so sees what is set here */
+    pthread_mutex_lock(
+        &store->lock); /* the committer begins with it, and so sees what is set here */
     int rc = pthread_create(&store->thread, NULL, run_committer, store);
     if (rc == 0)
         atomic_store(&store->started, true);
     pthread_mutex_unlock(&store->lock);
     if (rc != 0)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start the committer thread: %s", strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start the committer thread: %s",
+                              strerror(rc));
     return 0;
 }
 
@@ -367,7 +378,8 @@ int gt_store_submit(struct gt_store *store, struct gt_commit *commit, struct gan
 {
     int code = commit->changes.error;
     if (code != 0)
-        return gantry_err_set(err, code, "cannot take a change of the store: %s", gantry_error_text(code));
+        return gantry_err_set(err, code, "cannot take a change of the store: %s",
+                              gantry_error_text(code));
     commit->next = NULL;
     pthread_mutex_lock(&store->lock);
     if (store->stopping) {
@@ -461,8 +473,8 @@ int gt_store_commit_now(struct gt_store *store, struct gt_commit *commit, struct
     return code;
 }
 
-int gt_store_get(struct gt_store *store, enum gt_table table, struct gantry_view key, struct gt_buf *value,
-                 struct gantry_err *err)
+int gt_store_get(struct gt_store *store, enum gt_table table, struct gantry_view key,
+                 struct gt_buf *value, struct gantry_err *err)
 {
     return gt_env_get(&store->env, table, key, value, err);
 }

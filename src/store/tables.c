@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and values of the store's tables: the only place that knows their bytes. Each value begins with a version byte,
- * so that a table can change without a new store version where old values can still be read. */
+/* Keys and values of the store's tables: the only place that knows their bytes. Each value begins
+ * with a version byte, so that a table can change without a new store version where old values can
+ * still be read. */
 #include "store/tables.h"
 
 #include "base/cursor.h"
@@ -15,7 +16,8 @@ struct gantry_view gt_key_view(const struct gt_key *key)
 
 static void add_bytes(struct gt_key *key, const void *data, size_t len)
 {
-    /* Names are checked long before (topics 127 bytes, connectors 255), so this cannot be reached with user data. */
+    /* Names are checked long before (topics 127 bytes, connectors 255), so this cannot be reached
+     * with user data. */
     if (len > sizeof key->bytes - key->len)
         len = sizeof key->bytes - key->len;
     memcpy(key->bytes + key->len, data, len);
@@ -93,7 +95,8 @@ int gt_key_read_segment(struct gantry_view key, struct gantry_view *ret_topic, u
     return 0;
 }
 
-int gt_key_read_progress(struct gantry_view key, struct gantry_view *ret_connector, uint32_t *ret_task)
+int gt_key_read_progress(struct gantry_view key, struct gantry_view *ret_connector,
+                         uint32_t *ret_task)
 {
     struct gantry_view name;
     if (gt_key_read_name(key, &name) != 0 || key.len != name.len + 1 + 4)
@@ -180,8 +183,8 @@ int gt_segment_record_read(struct gantry_view value, struct gt_segment_record *r
     record.last_batch = read_signed(&cursor);
     record.first_ms = read_signed(&cursor);
     record.last_ms = read_signed(&cursor);
-    if (cursor.bad || record.base_offset < 0 || record.end_offset < record.base_offset || record.bytes < 0 ||
-        record.last_batch < 0 || record.last_batch > record.bytes)
+    if (cursor.bad || record.base_offset < 0 || record.end_offset < record.base_offset ||
+        record.bytes < 0 || record.last_batch < 0 || record.last_batch > record.bytes)
         return GANTRY_CORRUPT;
     *ret = record;
     return 0;
@@ -212,7 +215,8 @@ int gt_gap_record_read(struct gantry_view value, struct gt_gap_record *ret)
     return 0;
 }
 
-void gt_position_record_write(struct gt_buf *buf, struct gantry_view partition, struct gantry_view position)
+void gt_position_record_write(struct gt_buf *buf, struct gantry_view partition,
+                              struct gantry_view position)
 {
     gt_buf_add_char(buf, VALUE_VERSION);
     add_sized(buf, partition);
@@ -240,7 +244,8 @@ void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_recor
     add_sized(buf, record->state);
 }
 
-int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena, struct gt_progress_record *ret)
+int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,
+                            struct gt_progress_record *ret)
 {
     struct gt_cursor cursor = open_value(value);
     uint64_t count = gt_cursor_varint(&cursor);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Keys and values of the store's tables, to bytes and back. The bytes are drawn in docs/formats/store.md; numbers in
- *  keys are big endian so that LMDB's order is ours. Thread: any. */
+/** Keys and values of the store's tables, to bytes and back. The bytes are drawn in
+ * docs/formats/store.md; numbers in keys are big endian so that LMDB's order is ours. Thread: any.
+ */
 #ifndef GT_STORE_TABLES_H
 #define GT_STORE_TABLES_H
 
@@ -27,8 +28,8 @@ struct gt_topic_record {
 /** The committed part of one segment file. */
 struct gt_segment_record {
     int64_t base_offset, end_offset;
-    int64_t bytes;          /* committed bytes of the file */
-    int64_t last_batch;     /* where in the file the last committed batch begins; 0: none */
+    int64_t bytes;      /* committed bytes of the file */
+    int64_t last_batch; /* where in the file the last committed batch begins; 0: none */
     int64_t first_ms, last_ms;
 };
 
@@ -57,7 +58,8 @@ void gt_key_queue(struct gt_key *key, const char *topic, uint32_t queue);
 /** topic NUL queue(be32) base(be64): GT_TABLE_SEGMENTS, GT_TABLE_GAPS */
 void gt_key_segment(struct gt_key *key, const char *topic, uint32_t queue, int64_t base_offset);
 /** connector NUL hash of partition(16): GT_TABLE_POSITIONS; without partition: the prefix */
-void gt_key_position(struct gt_key *key, const char *connector, const struct gantry_view *partition);
+void gt_key_position(struct gt_key *key, const char *connector,
+                     const struct gantry_view *partition);
 /** connector NUL task(be32): GT_TABLE_PROGRESS */
 void gt_key_progress(struct gt_key *key, const char *connector, uint32_t task);
 /** name NUL: prefix of everything of one topic or connector */
@@ -66,8 +68,10 @@ void gt_key_prefix(struct gt_key *key, const char *name);
 /** Split a key of GT_TABLE_SEGMENTS; topic is a view into the key. 0 or GANTRY_CORRUPT. */
 int gt_key_read_segment(struct gantry_view key, struct gantry_view *ret_topic, uint32_t *ret_queue,
                         int64_t *ret_base);
-/** Split a key of GT_TABLE_PROGRESS or the name off a key of GT_TABLE_POSITIONS. 0 or GANTRY_CORRUPT. */
-int gt_key_read_progress(struct gantry_view key, struct gantry_view *ret_connector, uint32_t *ret_task);
+/** Split a key of GT_TABLE_PROGRESS or the name off a key of GT_TABLE_POSITIONS. 0 or
+ * GANTRY_CORRUPT. */
+int gt_key_read_progress(struct gantry_view key, struct gantry_view *ret_connector,
+                         uint32_t *ret_task);
 int gt_key_read_name(struct gantry_view key, struct gantry_view *ret_name);
 
 void gt_topic_record_write(struct gt_buf *buf, const struct gt_topic_record *record);
@@ -76,11 +80,13 @@ void gt_segment_record_write(struct gt_buf *buf, const struct gt_segment_record 
 int gt_segment_record_read(struct gantry_view value, struct gt_segment_record *ret);
 void gt_gap_record_write(struct gt_buf *buf, const struct gt_gap_record *record);
 int gt_gap_record_read(struct gantry_view value, struct gt_gap_record *ret);
-void gt_position_record_write(struct gt_buf *buf, struct gantry_view partition, struct gantry_view position);
+void gt_position_record_write(struct gt_buf *buf, struct gantry_view partition,
+                              struct gantry_view position);
 int gt_position_record_read(struct gantry_view value, struct gantry_view *ret_partition,
                             struct gantry_view *ret_position);
 void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_record *record);
 /** offsets are in @p arena, views point into @p value. */
-int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena, struct gt_progress_record *ret);
+int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,
+                            struct gt_progress_record *ret);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A look at a store from outside. Committed ends come from the store's tables, messages from the files below them; a
- * worker may be appending all the while. */
+/* A look at a store from outside. Committed ends come from the store's tables, messages from the
+ * files below them; a worker may be appending all the while. */
 #include "topic/inspect.h"
 
 #include "base/file.h"
@@ -41,7 +41,8 @@ int gt_inspect_open(const char *store, struct gt_inspect **ret, struct gantry_er
     else
         code = gt_env_open(&inspect->env, folder, 0, true, err);
     if (code == GANTRY_NOT_FOUND)
-        gantry_err_set(err, code, "there is no store in %s; name the worker's storePathRootDir", store);
+        gantry_err_set(err, code, "there is no store in %s; name the worker's storePathRootDir",
+                       store);
     free(folder);
     if (code != 0)
         gt_inspect_close(inspect);
@@ -70,14 +71,16 @@ void gt_inspect_close(struct gt_inspect *inspect)
     free(inspect);
 }
 
-static char *segment_path(struct gt_arena *arena, const char *store, const char *topic, uint32_t queue, int64_t base)
+static char *segment_path(struct gt_arena *arena, const char *store, const char *topic,
+                          uint32_t queue, int64_t base)
 {
     char path[8192];
     snprintf(path, sizeof path, "%s/topics/%s/%u/%020" PRId64 ".log", store, topic, queue, base);
     return gt_arena_strdup(arena, path);
 }
 
-/* --- Queues ----------------------------------------------------------------------------------------------------------*/
+/* --- Queues
+ * ----------------------------------------------------------------------------------------------------------*/
 
 /* Arrays that grow inside the arena: the old copies stay in it, which is fine for a look. */
 static void *grow(struct gt_arena *arena, const void *items, size_t count, size_t size)
@@ -127,20 +130,24 @@ static int add_topic(void *arg, struct gantry_view key, struct gantry_view value
     return name != NULL ? 0 : no_memory(all->err);
 }
 
-static struct gt_queue_info *find_queue(struct collecting *all, struct gantry_view topic, uint32_t queue)
+static struct gt_queue_info *find_queue(struct collecting *all, struct gantry_view topic,
+                                        uint32_t queue)
 {
     for (size_t i = 0; i < all->count; i++) {
-        if (all->queues[i].queue == queue && gantry_view_equal(topic, gantry_view_of(all->queues[i].topic)))
+        if (all->queues[i].queue == queue &&
+            gantry_view_equal(topic, gantry_view_of(all->queues[i].topic)))
             return &all->queues[i];
     }
     return NULL;
 }
 
-static void look_at_file(struct collecting *all, struct gt_queue_info *queue, const struct gt_segment_record *record)
+static void look_at_file(struct collecting *all, struct gt_queue_info *queue,
+                         const struct gt_segment_record *record)
 {
     struct stat st;
     char text[8400];
-    char *path = segment_path(all->arena, all->inspect->store, queue->topic, queue->queue, record->base_offset);
+    char *path = segment_path(all->arena, all->inspect->store, queue->topic, queue->queue,
+                              record->base_offset);
     if (path == NULL || *queue->damage != '\0')
         return;
     if (stat(path, &st) != 0)
@@ -160,7 +167,8 @@ static int add_segment(void *arg, struct gantry_view key, struct gantry_view val
     uint32_t index;
     int64_t base;
     struct gt_segment_record record;
-    if (gt_key_read_segment(key, &topic, &index, &base) != 0 || gt_segment_record_read(value, &record) != 0)
+    if (gt_key_read_segment(key, &topic, &index, &base) != 0 ||
+        gt_segment_record_read(value, &record) != 0)
         return damaged(all->err, "segments");
     struct gt_queue_info *queue = find_queue(all, topic, index);
     if (queue == NULL)
@@ -197,15 +205,17 @@ static int add_sink(void *arg, struct gantry_view key, struct gantry_view value)
         gt_progress_record_read(value, all->arena, &record) != 0)
         return damaged(all->err, "sink progress entries");
     for (size_t i = 0; i < record.offset_count; i++) {
-        struct gt_queue_info *queue = find_queue(all, record.offsets[i].topic, record.offsets[i].queue);
+        struct gt_queue_info *queue =
+            find_queue(all, record.offsets[i].topic, record.offsets[i].queue);
         if (queue == NULL)
             continue;
-        struct gt_sink_info *items = grow(all->arena, queue->sinks, queue->sink_count, sizeof *queue->sinks);
+        struct gt_sink_info *items =
+            grow(all->arena, queue->sinks, queue->sink_count, sizeof *queue->sinks);
         const char *name = gt_arena_copy(all->arena, connector);
         if (items == NULL || name == NULL)
             return no_memory(all->err);
-        items[queue->sink_count++] =
-            (struct gt_sink_info){.connector = name, .task = task, .offset = record.offsets[i].offset};
+        items[queue->sink_count++] = (struct gt_sink_info){
+            .connector = name, .task = task, .offset = record.offsets[i].offset};
         queue->sinks = items;
     }
     return 0;
@@ -226,7 +236,8 @@ int gt_inspect_queues(struct gt_inspect *inspect, const char *topic, struct gt_a
     return code;
 }
 
-/* --- Positions -------------------------------------------------------------------------------------------------------*/
+/* --- Positions
+ * -------------------------------------------------------------------------------------------------------*/
 
 struct positions {
     struct gt_arena *arena;
@@ -239,7 +250,8 @@ static int add_position(void *arg, struct gantry_view key, struct gantry_view va
 {
     struct positions *all = arg;
     struct gantry_view name, partition, position;
-    if (gt_key_read_name(key, &name) != 0 || gt_position_record_read(value, &partition, &position) != 0)
+    if (gt_key_read_name(key, &name) != 0 ||
+        gt_position_record_read(value, &partition, &position) != 0)
         return damaged(all->err, "positions");
     all->items = grow(all->arena, all->items, all->count, sizeof *all->items);
     const char *connector = gt_arena_copy(all->arena, name);
@@ -247,13 +259,14 @@ static int add_position(void *arg, struct gantry_view key, struct gantry_view va
     const char *second = gt_arena_copy(all->arena, position);
     if (all->items == NULL || connector == NULL || first == NULL || second == NULL)
         return no_memory(all->err);
-    all->items[all->count++] = (struct gt_position_info){
-        .connector = connector, .partition = {first, partition.len}, .position = {second, position.len}};
+    all->items[all->count++] = (struct gt_position_info){.connector = connector,
+                                                         .partition = {first, partition.len},
+                                                         .position = {second, position.len}};
     return 0;
 }
 
-int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena, struct gt_position_info **ret,
-                         size_t *ret_count, struct gantry_err *err)
+int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena,
+                         struct gt_position_info **ret, size_t *ret_count, struct gantry_err *err)
 {
     struct positions all = {.arena = arena, .err = err};
     struct gantry_view every = {NULL, 0};
@@ -263,7 +276,8 @@ int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena, str
     return code;
 }
 
-/* --- Messages --------------------------------------------------------------------------------------------------------*/
+/* --- Messages
+ * --------------------------------------------------------------------------------------------------------*/
 
 struct finding {
     int64_t offset;
@@ -290,14 +304,17 @@ static int find_record(void *arg, struct gantry_view key, struct gantry_view val
     return 0;
 }
 
-/* The committed part of the segment that holds @p *offset, which moves up to the first offset that is there. */
-static int find_segment(struct gt_inspect *inspect, const char *topic, uint32_t queue, int64_t *offset,
-                        struct gt_segment_record *ret, bool *ret_some, struct gantry_err *err)
+/* The committed part of the segment that holds @p *offset, which moves up to the first offset that
+ * is there. */
+static int find_segment(struct gt_inspect *inspect, const char *topic, uint32_t queue,
+                        int64_t *offset, struct gt_segment_record *ret, bool *ret_some,
+                        struct gantry_err *err)
 {
     struct gt_key key;
     struct finding finding = {.offset = *offset};
     gt_key_queue(&key, topic, queue);
-    int code = gt_env_scan(&inspect->env, GT_TABLE_SEGMENTS, gt_key_view(&key), find_record, &finding, err);
+    int code = gt_env_scan(&inspect->env, GT_TABLE_SEGMENTS, gt_key_view(&key), find_record,
+                           &finding, err);
     if (code != 0)
         return gantry_err_set(err, code, "the store's segments are damaged");
     if (finding.any && !finding.found) {
@@ -321,11 +338,12 @@ static int add_gap(void *arg, struct gantry_view key, struct gantry_view value)
     struct gaps *gaps = arg;
     (void)key;
     gaps->items = grow(gaps->arena, gaps->items, gaps->count, sizeof *gaps->items);
-    return gaps->items == NULL ? GANTRY_NO_MEMORY : gt_gap_record_read(value, &gaps->items[gaps->count++]);
+    return gaps->items == NULL ? GANTRY_NO_MEMORY
+                               : gt_gap_record_read(value, &gaps->items[gaps->count++]);
 }
 
-static int find_gaps(struct gt_inspect *inspect, const char *topic, uint32_t queue, struct gaps *gaps,
-                     struct gantry_err *err)
+static int find_gaps(struct gt_inspect *inspect, const char *topic, uint32_t queue,
+                     struct gaps *gaps, struct gantry_err *err)
 {
     struct gt_key key;
     gt_key_queue(&key, topic, queue);
@@ -333,21 +351,23 @@ static int find_gaps(struct gt_inspect *inspect, const char *topic, uint32_t que
     return code != 0 ? gantry_err_set(err, code, "the store's gaps cannot be read") : 0;
 }
 
-static int read_batch(struct gt_inspect *inspect, const char *path, int64_t limit, struct gt_batch_info *ret,
-                      struct gantry_err *err)
+static int read_batch(struct gt_inspect *inspect, const char *path, int64_t limit,
+                      struct gt_batch_info *ret, struct gantry_err *err)
 {
     char header[GT_BATCH_HEADER];
     struct gantry_err reason = {0};
     if (pread(inspect->fd, header, sizeof header, inspect->at) != (ssize_t)sizeof header)
-        return gantry_err_set(err, GANTRY_CORRUPT, "%s at byte %lld: cut short", path, (long long)inspect->at);
+        return gantry_err_set(err, GANTRY_CORRUPT, "%s at byte %lld: cut short", path,
+                              (long long)inspect->at);
     int code = gt_batch_header_read(header, (size_t)(limit - inspect->at), ret, &reason);
     if (code != 0)
-        return gantry_err_set(err, code, "%s at byte %lld: %s", path, (long long)inspect->at, reason.text);
+        return gantry_err_set(err, code, "%s at byte %lld: %s", path, (long long)inspect->at,
+                              reason.text);
     return 0;
 }
 
-static int load_batch(struct gt_inspect *inspect, const char *path, const struct gt_batch_info *info,
-                      struct gantry_err *err)
+static int load_batch(struct gt_inspect *inspect, const char *path,
+                      const struct gt_batch_info *info, struct gantry_err *err)
 {
     struct gantry_err reason = {0};
     gt_buf_clear(&inspect->batch);
@@ -355,18 +375,20 @@ static int load_batch(struct gt_inspect *inspect, const char *path, const struct
     if (data == NULL)
         return no_memory(err);
     if (pread(inspect->fd, data, info->length, inspect->at) != (ssize_t)info->length)
-        return gantry_err_set(err, GANTRY_CORRUPT, "%s at byte %lld: cut short", path, (long long)inspect->at);
+        return gantry_err_set(err, GANTRY_CORRUPT, "%s at byte %lld: cut short", path,
+                              (long long)inspect->at);
     int code = gt_batch_check(data, info, &reason);
     return code == 0 ? 0
-                     : gantry_err_set(err, code, "%s at byte %lld: %s", path, (long long)inspect->at, reason.text);
+                     : gantry_err_set(err, code, "%s at byte %lld: %s", path,
+                                      (long long)inspect->at, reason.text);
 }
 
 /* Open the segment at its first batch unless the last read ended in it. */
-static int enter_segment(struct gt_inspect *inspect, const char *topic, uint32_t queue, int64_t base, int64_t offset,
-                         const char *path, struct gantry_err *err)
+static int enter_segment(struct gt_inspect *inspect, const char *topic, uint32_t queue,
+                         int64_t base, int64_t offset, const char *path, struct gantry_err *err)
 {
-    if (inspect->fd >= 0 && inspect->topic != NULL && strcmp(inspect->topic, topic) == 0 && inspect->queue == queue &&
-        inspect->base == base && inspect->offset <= offset)
+    if (inspect->fd >= 0 && inspect->topic != NULL && strcmp(inspect->topic, topic) == 0 &&
+        inspect->queue == queue && inspect->base == base && inspect->offset <= offset)
         return 0;
     forget_place(inspect);
     inspect->fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -380,9 +402,9 @@ static int enter_segment(struct gt_inspect *inspect, const char *topic, uint32_t
 }
 
 /* Go to the batch that holds *offset, or to the end of the segment's committed part. */
-static int find_batch(struct gt_inspect *inspect, const struct gt_segment_record *record, const struct gaps *gaps,
-                      const char *path, int64_t *offset, struct gt_batch_info *ret, bool *ret_found,
-                      struct gantry_err *err)
+static int find_batch(struct gt_inspect *inspect, const struct gt_segment_record *record,
+                      const struct gaps *gaps, const char *path, int64_t *offset,
+                      struct gt_batch_info *ret, bool *ret_found, struct gantry_err *err)
 {
     *ret_found = false;
     for (;;) {
@@ -412,8 +434,8 @@ static int find_batch(struct gt_inspect *inspect, const struct gt_segment_record
 }
 
 int gt_inspect_read(struct gt_inspect *inspect, const char *topic, uint32_t queue, int64_t offset,
-                    struct gt_arena *arena, const struct gt_message **ret, size_t *ret_count, int64_t *ret_first,
-                    int64_t *ret_next, struct gantry_err *err)
+                    struct gt_arena *arena, const struct gt_message **ret, size_t *ret_count,
+                    int64_t *ret_first, int64_t *ret_next, struct gantry_err *err)
 {
     struct gt_batch_info info = {0};
     struct gt_message *messages;
@@ -433,7 +455,8 @@ int gt_inspect_read(struct gt_inspect *inspect, const char *topic, uint32_t queu
         if (path == NULL)
             return no_memory(err);
         code = enter_segment(inspect, topic, queue, record.base_offset, offset, path, err);
-        if (code == GANTRY_NOT_FOUND && gone != record.base_offset) { /* retention may have been faster: look again */
+        if (code == GANTRY_NOT_FOUND &&
+            gone != record.base_offset) { /* retention may have been faster: look again */
             gone = record.base_offset;
             code = 0;
             continue;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes to a store that no worker uses: forgetting a connector, and settling damage.
  *
- * Settling deletes nothing and writes into no batch: what cannot be read is noted as a gap (bytes to pass over, offsets that
- * are gone), and readers go around it. Only a file that is shorter than its committed part gets a record that says so, and
- * one that is gone an empty file in its place. */
+ * Settling deletes nothing and writes into no batch: what cannot be read is noted as a gap (bytes
+ * to pass over, offsets that are gone), and readers go around it. Only a file that is shorter than
+ * its committed part gets a record that says so, and one that is gone an empty file in its place.
+ */
 #include "base/clock.h"
 #include "base/file.h"
 #include "store/tables.h"
@@ -35,11 +36,12 @@ static int check_there(const char *folder, struct gantry_err *err)
     snprintf(env, sizeof env, "%s/gantry/data.mdb", folder);
     if (stat(env, &st) == 0)
         return 0;
-    return gantry_err_set(err, GANTRY_NOT_FOUND, "there is no store in %s; name the worker's storePathRootDir",
-                          folder);
+    return gantry_err_set(err, GANTRY_NOT_FOUND,
+                          "there is no store in %s; name the worker's storePathRootDir", folder);
 }
 
-int gt_store_reset_connector(const char *folder, const char *connector, size_t *ret_count, struct gantry_err *err)
+int gt_store_reset_connector(const char *folder, const char *connector, size_t *ret_count,
+                             struct gantry_err *err)
 {
     struct gt_store *store = NULL;
     struct gt_key prefix;
@@ -52,9 +54,11 @@ int gt_store_reset_connector(const char *folder, const char *connector, size_t *
         return code;
     gt_key_prefix(&prefix, connector);
     gt_commit_init(&commit, &no_ops);
-    code = gt_store_scan(store, GT_TABLE_POSITIONS, gt_key_view(&prefix), count_entry, ret_count, err);
+    code =
+        gt_store_scan(store, GT_TABLE_POSITIONS, gt_key_view(&prefix), count_entry, ret_count, err);
     if (code == 0)
-        code = gt_store_scan(store, GT_TABLE_PROGRESS, gt_key_view(&prefix), count_entry, ret_count, err);
+        code = gt_store_scan(store, GT_TABLE_PROGRESS, gt_key_view(&prefix), count_entry, ret_count,
+                             err);
     if (code == 0 && *ret_count > 0) {
         gt_commit_delete_prefix(&commit, GT_TABLE_POSITIONS, gt_key_view(&prefix));
         gt_commit_delete_prefix(&commit, GT_TABLE_PROGRESS, gt_key_view(&prefix));
@@ -126,8 +130,8 @@ static int add_gap(void *arg, struct gantry_view key, struct gantry_view value)
 }
 
 /* gt_gap_at among the gaps of one queue. */
-static const struct gt_gap_record *known_gap(const struct repair *repair, uint32_t queue, int64_t segment, int64_t at,
-                                             int64_t offset)
+static const struct gt_gap_record *known_gap(const struct repair *repair, uint32_t queue,
+                                             int64_t segment, int64_t at, int64_t offset)
 {
     const struct gt_gap_record *found = NULL;
     for (size_t i = 0; i < repair->gap_count; i++) {
@@ -139,12 +143,14 @@ static const struct gt_gap_record *known_gap(const struct repair *repair, uint32
     return found;
 }
 
-static void note_gap(struct repair *repair, const struct segment_item *item, const struct gt_gap_record *gap,
-                     const char *path, const char *reason)
+static void note_gap(struct repair *repair, const struct segment_item *item,
+                     const struct gt_gap_record *gap, const char *path, const char *reason)
 {
     repair->damaged++;
     repair->lost += gap->end_offset - gap->base_offset;
-    fprintf(repair->out, "%s: bytes %" PRId64 "-%" PRId64 ": %s; messages %" PRId64 "-%" PRId64 " cannot be read\n",
+    fprintf(repair->out,
+            "%s: bytes %" PRId64 "-%" PRId64 ": %s; messages %" PRId64 "-%" PRId64
+            " cannot be read\n",
             path, gap->from, gap->to, reason, gap->base_offset, gap->end_offset - 1);
     struct gt_key key;
     struct gt_buf value;
@@ -166,9 +172,10 @@ static void note_segment(struct repair *repair, const struct segment_item *item)
     gt_buf_deinit(&value);
 }
 
-/* The next byte after @p at where a whole, undamaged batch of offsets @p offset to @p end begins; @p len when there is
- * none. */
-static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offset, int64_t end, int64_t *ret_offset)
+/* The next byte after @p at where a whole, undamaged batch of offsets @p offset to @p end begins;
+ * @p len when there is none. */
+static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offset, int64_t end,
+                         int64_t *ret_offset)
 {
     struct gt_batch_info info;
     for (at++; at + GT_BATCH_HEADER <= len; at++) {
@@ -176,8 +183,9 @@ static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offs
         if (hit == NULL)
             break;
         at = hit - data;
-        if (gt_batch_header_read(hit, (size_t)(len - at), &info, NULL) == 0 && info.base_offset >= offset &&
-            info.base_offset + info.count <= end && gt_batch_check(hit, &info, NULL) == 0) {
+        if (gt_batch_header_read(hit, (size_t)(len - at), &info, NULL) == 0 &&
+            info.base_offset >= offset && info.base_offset + info.count <= end &&
+            gt_batch_check(hit, &info, NULL) == 0) {
             *ret_offset = info.base_offset;
             return at;
         }
@@ -185,15 +193,16 @@ static int64_t next_good(const char *data, int64_t at, int64_t len, int64_t offs
     return len;
 }
 
-static void check_data(struct repair *repair, struct segment_item *item, const char *path, const char *data,
-                       int64_t len)
+static void check_data(struct repair *repair, struct segment_item *item, const char *path,
+                       const char *data, int64_t len)
 {
     struct gt_segment_record *record = &item->record;
     int64_t at = GT_SEGMENT_HEADER, offset = record->base_offset, last_batch = 0;
     while (at < len) {
         struct gt_batch_info info;
         struct gantry_err reason = {0};
-        const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at, offset);
+        const struct gt_gap_record *known =
+            known_gap(repair, item->queue, record->base_offset, at, offset);
         if (known != NULL) {
             at = known->to;
             offset = known->end_offset;
@@ -203,7 +212,8 @@ static void check_data(struct repair *repair, struct segment_item *item, const c
         if (code == 0)
             code = gt_batch_check(data + at, &info, &reason);
         if (code == 0 && (info.base_offset != offset || info.count > record->end_offset - offset))
-            code = gantry_err_set(&reason, GANTRY_CORRUPT, "offsets %" PRId64 "-%" PRId64 " do not belong here",
+            code = gantry_err_set(&reason, GANTRY_CORRUPT,
+                                  "offsets %" PRId64 "-%" PRId64 " do not belong here",
                                   info.base_offset, info.base_offset + info.count - 1);
         if (code == 0) {
             last_batch = at;
@@ -211,14 +221,17 @@ static void check_data(struct repair *repair, struct segment_item *item, const c
             offset = info.base_offset + info.count;
             continue;
         }
-        struct gt_gap_record gap = {
-            .base_offset = offset, .end_offset = record->end_offset, .segment = record->base_offset, .from = at};
+        struct gt_gap_record gap = {.base_offset = offset,
+                                    .end_offset = record->end_offset,
+                                    .segment = record->base_offset,
+                                    .from = at};
         gap.to = next_good(data, at, len, offset, record->end_offset, &gap.end_offset);
         note_gap(repair, item, &gap, path, reason.text);
         at = gap.to;
         offset = gap.end_offset;
     }
-    const struct gt_gap_record *known = known_gap(repair, item->queue, record->base_offset, at, offset);
+    const struct gt_gap_record *known =
+        known_gap(repair, item->queue, record->base_offset, at, offset);
     if (offset < record->end_offset && (known == NULL || known->end_offset < record->end_offset)) {
         struct gt_gap_record gap = {.base_offset = offset,
                                     .end_offset = record->end_offset,
@@ -230,7 +243,8 @@ static void check_data(struct repair *repair, struct segment_item *item, const c
     record->last_batch = last_batch;
 }
 
-/* Put a file with nothing but its header where there is none, or where its header is damaged and nothing can follow. */
+/* Put a file with nothing but its header where there is none, or where its header is damaged and
+ * nothing can follow. */
 static int make_empty(const char *path, int64_t base, struct gantry_err *err)
 {
     uint8_t header[GT_SEGMENT_HEADER];
@@ -255,7 +269,8 @@ static int check_segment(struct repair *repair, struct segment_item *item, struc
     char path[4096 + 64];
     struct gantry_err reason = {0};
     struct gt_segment_record *record = &item->record;
-    snprintf(path, sizeof path, "%s/%u/%020" PRId64 ".log", repair->folder, item->queue, record->base_offset);
+    snprintf(path, sizeof path, "%s/%u/%020" PRId64 ".log", repair->folder, item->queue,
+             record->base_offset);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st = {0};
     if (fd < 0 && errno != ENOENT)
@@ -275,7 +290,8 @@ static int check_segment(struct repair *repair, struct segment_item *item, struc
         }
     }
     if (gt_segment_header_check(data, (size_t)len, record->base_offset, &reason) != 0) {
-        fprintf(repair->out, "%s: byte 0: %s\n", path, len == 0 ? "the file is gone or empty" : reason.text);
+        fprintf(repair->out, "%s: byte 0: %s\n", path,
+                len == 0 ? "the file is gone or empty" : reason.text);
         repair->damaged++;
         if (repair->settle)
             code = make_empty(path, record->base_offset, err);
@@ -293,7 +309,8 @@ static int check_segment(struct repair *repair, struct segment_item *item, struc
     return code;
 }
 
-int gt_store_repair_topic(const char *folder, const char *topic, bool settle, FILE *out, struct gantry_err *err)
+int gt_store_repair_topic(const char *folder, const char *topic, bool settle, FILE *out,
+                          struct gantry_err *err)
 {
     struct repair repair = {.topic = topic, .settle = settle, .out = out};
     struct gt_store *store = NULL;
@@ -310,9 +327,11 @@ int gt_store_repair_topic(const char *folder, const char *topic, bool settle, FI
     if (code == 0)
         code = gt_store_scan(store, GT_TABLE_GAPS, gt_key_view(&prefix), add_gap, &repair, err);
     if (code != 0)
-        gantry_err_set(err, code, "the store's records of topic %s cannot be read: %s", topic, gantry_error_text(code));
+        gantry_err_set(err, code, "the store's records of topic %s cannot be read: %s", topic,
+                       gantry_error_text(code));
     if (code == 0 && repair.segment_count == 0)
-        code = gantry_err_set(err, GANTRY_NOT_FOUND, "topic %s has no messages in %s", topic, folder);
+        code =
+            gantry_err_set(err, GANTRY_NOT_FOUND, "topic %s has no messages in %s", topic, folder);
     for (size_t i = 0; i < repair.segment_count && code == 0; i++)
         code = check_segment(&repair, &repair.segments[i], err);
     if (code == 0 && settle && repair.damaged > 0)
@@ -320,8 +339,8 @@ int gt_store_repair_topic(const char *folder, const char *topic, bool settle, FI
     if (code == 0 && repair.damaged == 0)
         fprintf(out, "topic %s: %zu segments, no damage\n", topic, repair.segment_count);
     else if (code == 0)
-        fprintf(out, "topic %s: %zu damaged places, %" PRId64 " messages cannot be read; %s\n", topic, repair.damaged,
-                repair.lost,
+        fprintf(out, "topic %s: %zu damaged places, %" PRId64 " messages cannot be read; %s\n",
+                topic, repair.damaged, repair.lost,
                 settle ? "settled: they are passed over from now on"
                        : "`--settle` passes over them from then on");
     gt_commit_deinit(&repair.commit);

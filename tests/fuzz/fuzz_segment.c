@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arbitrary bytes as a segment file. First as batches in memory: whatever reads well must have the right checksum and
- * views inside the input. Then as the file of a real store whose record says that all of it is committed: opening,
- * reading, appending and repairing must end in messages or in an error. The input's first byte chooses what is mended
- * first (header, checksums, base offsets), so that the fuzzer gets behind them. */
+/* Arbitrary bytes as a segment file. First as batches in memory: whatever reads well must have the
+ * right checksum and views inside the input. Then as the file of a real store whose record says
+ * that all of it is committed: opening, reading, appending and repairing must end in messages or in
+ * an error. The input's first byte chooses what is mended first (header, checksums, base offsets),
+ * so that the fuzzer gets behind them. */
 #include "base/cursor.h"
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -19,7 +20,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MEND_HEADER = 1, MEND_BATCHES = 2, CUT_RECORD = 4, SETTLE = 8, IN_STORE = 16, SMALL_CLAIMS = 1 << 20 };
+enum {
+    MEND_HEADER = 1,
+    MEND_BATCHES = 2,
+    CUT_RECORD = 4,
+    SETTLE = 8,
+    IN_STORE = 16,
+    SMALL_CLAIMS = 1 << 20
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,13 +51,15 @@ static void set_up(void)
     if (folder[0] != '\0')
         return;
     gt_log_set_level((enum gantry_log_level)(GANTRY_LOG_ERROR + 1));
-    strcpy(folder, access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm/gantry-fuzz-XXXXXX" : "/tmp/gantry-fuzz-XXXXXX");
+    strcpy(folder, access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm/gantry-fuzz-XXXXXX"
+                                                        : "/tmp/gantry-fuzz-XXXXXX");
     if (mkdtemp(folder) == NULL)
         abort();
     atexit(clean_up);
 }
 
-/* Lengths that fit, right checksums: the way to the code behind them. Returns the offset reached. */
+/* Lengths that fit, right checksums: the way to the code behind them. Returns the offset reached.
+ */
 static int64_t mend(uint8_t *bytes, size_t size, int what)
 {
     int64_t offset = 0;
@@ -81,7 +91,8 @@ static int64_t mend(uint8_t *bytes, size_t size, int what)
 
 static bool inside(struct gantry_view view, const void *data, size_t len)
 {
-    return view.len == 0 || (view.data >= (const char *)data && view.data + view.len <= (const char *)data + len);
+    return view.len == 0 ||
+           (view.data >= (const char *)data && view.data + view.len <= (const char *)data + len);
 }
 
 static void read_batches(const uint8_t *bytes, size_t size)
@@ -95,7 +106,8 @@ static void read_batches(const uint8_t *bytes, size_t size)
         if (gt_batch_header_read(bytes + at, size - at, &info, &err) != 0)
             continue;
         assert(info.length >= GT_BATCH_HEADER && info.length <= size - at && info.count > 0);
-        bool right = gt_crc32c(0, bytes + at + 16, info.length - 16) == gt_load_le32(bytes + at + 12);
+        bool right =
+            gt_crc32c(0, bytes + at + 16, info.length - 16) == gt_load_le32(bytes + at + 12);
         assert((gt_batch_check(bytes + at, &info, &err) == 0) == right);
         /* Reading is only for what was checked; but it must stand on its own feet. */
         if (info.raw_length > SMALL_CLAIMS)
@@ -118,7 +130,8 @@ static void read_batches(const uint8_t *bytes, size_t size)
     gt_arena_deinit(&arena);
 }
 
-/* --- The same as a store ---------------------------------------------------------------------------------------------*/
+/* --- The same as a store
+ * ---------------------------------------------------------------------------------------------*/
 
 static void record_segment(const char *store_path, int64_t bytes, int64_t end)
 {
@@ -192,13 +205,15 @@ static int read_topic(struct gt_topic *topic, struct gantry_err *err)
 /* Open, read, append. Returns what reading said. */
 static int use_store(const char *store_path)
 {
-    static const struct gt_topics_settings settings = {.segment_bytes = 65536, .compression = "none"};
+    static const struct gt_topics_settings settings = {.segment_bytes = 65536,
+                                                       .compression = "none"};
     struct gantry_err err = {0};
     struct gt_store *store;
     struct gt_topics *topics;
     if (gt_store_open(store_path, 1 << 20, &store, &err) != 0 ||
         gt_topics_open(store, &settings, &topics, &err) != 0) {
-        fprintf(stderr, "%s\n", err.text); /* a damaged segment is its topic's matter, not the store's */
+        fprintf(stderr, "%s\n",
+                err.text); /* a damaged segment is its topic's matter, not the store's */
         abort();
     }
     struct gt_topic *topic = gt_topic_get(topics, "t");
@@ -247,7 +262,8 @@ static void recover(const uint8_t *bytes, size_t size, int what, int64_t end)
     (void)nftw(queue, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     size_t committed = size < GT_SEGMENT_HEADER ? GT_SEGMENT_HEADER : size;
     if ((what & CUT_RECORD) != 0 && size > GT_SEGMENT_HEADER)
-        committed -= bytes[size - 1] % (size - GT_SEGMENT_HEADER + 1); /* the rest is an uncommitted tail */
+        committed -=
+            bytes[size - 1] % (size - GT_SEGMENT_HEADER + 1); /* the rest is an uncommitted tail */
     record_segment(store_path, (int64_t)committed, end > 0 ? end : 1);
     char topic[200];
     snprintf(topic, sizeof topic, "%s/topics", store_path);

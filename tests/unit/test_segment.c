@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segment files: to bytes and back; cut at every length and damaged at every byte; settled and gone on with. */
+/* Segment files: to bytes and back; cut at every length and damaged at every byte; settled and gone
+ * on with. */
 #include "topic_support.h"
 
 #include "base/cursor.h"
@@ -11,10 +12,11 @@ static struct gantry_view bytes(const void *data, size_t len)
     return (struct gantry_view){data, len};
 }
 
-/* --- Bytes -----------------------------------------------------------------------------------------------------------*/
+/* --- Bytes
+ * -----------------------------------------------------------------------------------------------------------*/
 
-static void check_round_trip(const struct gt_message *messages, size_t count, enum gt_compression compression,
-                             enum gt_compression want)
+static void check_round_trip(const struct gt_message *messages, size_t count,
+                             enum gt_compression compression, enum gt_compression want)
 {
     struct gt_buf out, scratch;
     struct gt_arena arena;
@@ -57,7 +59,8 @@ static void test_round_trip(void **state)
     struct gantry_view none = {NULL, 0};
     struct gt_message lone = {.body = none, .timestamp_ms = 0};
     check_round_trip(&lone, 1, GT_COMPRESSION_NONE, GT_COMPRESSION_NONE);
-    check_round_trip(&lone, 1, GT_COMPRESSION_LZ4, GT_COMPRESSION_NONE); /* does not get smaller: kept as it is */
+    check_round_trip(&lone, 1, GT_COMPRESSION_LZ4,
+                     GT_COMPRESSION_NONE); /* does not get smaller: kept as it is */
     check_round_trip(&lone, 1, GT_COMPRESSION_ZSTD, GT_COMPRESSION_NONE);
 
     size_t big_len = 3 << 20;
@@ -73,7 +76,10 @@ static void test_round_trip(void **state)
         {.body = none, .timestamp_ms = 1700000000000},
         {.key = bytes("key", 3), .body = none, .timestamp_ms = 1700000000001},
         {.properties = bytes("\1\2\3\0", 4), .body = bytes("x", 1), .timestamp_ms = 1699999999999},
-        {.key = bytes("\0", 1), .properties = bytes("p", 1), .body = bytes(big, big_len), .timestamp_ms = -1},
+        {.key = bytes("\0", 1),
+         .properties = bytes("p", 1),
+         .body = bytes(big, big_len),
+         .timestamp_ms = -1},
         {.body = bytes(big, 127), .timestamp_ms = INT64_MAX},
         {.body = bytes(big, 128), .timestamp_ms = INT64_MIN},
         {.body = bytes(big, 16384), .timestamp_ms = 0},
@@ -91,7 +97,8 @@ static void test_round_trip(void **state)
     struct gt_message *many = calloc(100000, sizeof *many);
     assert_non_null(many);
     for (size_t i = 0; i < 100000; i++)
-        many[i] = (struct gt_message){.body = bytes("same line in each", 17), .timestamp_ms = 5 + (int64_t)i / 1000};
+        many[i] = (struct gt_message){.body = bytes("same line in each", 17),
+                                      .timestamp_ms = 5 + (int64_t)i / 1000};
     check_round_trip(many, 100000, GT_COMPRESSION_NONE, GT_COMPRESSION_NONE);
     check_round_trip(many, 100000, GT_COMPRESSION_LZ4, GT_COMPRESSION_LZ4);
     check_round_trip(many, 100000, GT_COMPRESSION_ZSTD, GT_COMPRESSION_ZSTD);
@@ -105,12 +112,15 @@ static void test_too_large(void **state)
     gt_buf_init(&out, SIZE_MAX / 8);
     gt_buf_init(&scratch, SIZE_MAX / 8);
     char one = 'x';
-    struct gt_message huge = {.body = bytes(&one, GT_BATCH_MAX)}; /* refused before a byte of it is read */
-    assert_int_equal(gt_batch_write(&out, &huge, 1, GT_COMPRESSION_NONE, &scratch), GANTRY_TOO_LARGE);
+    struct gt_message huge = {
+        .body = bytes(&one, GT_BATCH_MAX)}; /* refused before a byte of it is read */
+    assert_int_equal(gt_batch_write(&out, &huge, 1, GT_COMPRESSION_NONE, &scratch),
+                     GANTRY_TOO_LARGE);
     assert_int_equal(out.len, 0);
     out.max = 64;
     struct gt_message small = {.body = bytes("0123456789", 10)};
-    assert_int_equal(gt_batch_write(&out, &small, 1, GT_COMPRESSION_NONE, &scratch), GANTRY_TOO_LARGE);
+    assert_int_equal(gt_batch_write(&out, &small, 1, GT_COMPRESSION_NONE, &scratch),
+                     GANTRY_TOO_LARGE);
     gt_buf_deinit(&out);
     gt_buf_deinit(&scratch);
 }
@@ -134,29 +144,32 @@ static void test_known_bytes(void **state)
 {
     (void)state;
     static const uint8_t want[] = {
-        'G', 'T', 'B', '1', 1, 0, 56, 0, 68, 0, 0, 0, 0x2c, 0x03, 0x8b, 0xdd, /* CRC-32C */
-        7, 0, 0, 0, 0, 0, 0, 0,                      /* base offset */
-        2, 0, 0, 0, 0, 0, 0, 0,                      /* count, compression */
-        0xe8, 3, 0, 0, 0, 0, 0, 0,                   /* first */
-        0xea, 3, 0, 0, 0, 0, 0, 0,                   /* last */
-        12, 0, 0, 0, 0, 0, 0, 0,                     /* raw length */
-        0, 2, 'h', 'i',                              /* nothing but a body */
-        7, 4, 1, 'k', 1, 'p', 1, 'b',                /* time +2, key, properties, body */
+        'G',  'T', 'B', '1', 1, 0,   56, 0,   68, 0, 0, 0, 0x2c, 0x03, 0x8b, 0xdd, /* CRC-32C */
+        7,    0,   0,   0,   0, 0,   0,  0,                                        /* base offset */
+        2,    0,   0,   0,   0, 0,   0,  0,   /* count, compression */
+        0xe8, 3,   0,   0,   0, 0,   0,  0,   /* first */
+        0xea, 3,   0,   0,   0, 0,   0,  0,   /* last */
+        12,   0,   0,   0,   0, 0,   0,  0,   /* raw length */
+        0,    2,   'h', 'i',                  /* nothing but a body */
+        7,    4,   1,   'k', 1, 'p', 1,  'b', /* time +2, key, properties, body */
     };
     struct gt_buf out, scratch;
     gt_buf_init(&out, 4096);
     gt_buf_init(&scratch, 4096);
-    const struct gt_message messages[] = {
-        {.body = bytes("hi", 2), .timestamp_ms = 1000},
-        {.key = bytes("k", 1), .properties = bytes("p", 1), .body = bytes("b", 1), .timestamp_ms = 1002}};
+    const struct gt_message messages[] = {{.body = bytes("hi", 2), .timestamp_ms = 1000},
+                                          {.key = bytes("k", 1),
+                                           .properties = bytes("p", 1),
+                                           .body = bytes("b", 1),
+                                           .timestamp_ms = 1002}};
     assert_int_equal(gt_batch_write(&out, messages, 2, GT_COMPRESSION_NONE, &scratch), 0);
     gt_batch_seal(out.data, 7);
     assert_int_equal(out.len, sizeof want);
     assert_memory_equal(out.data, want, sizeof want);
     gt_buf_deinit(&out);
 
-    static const uint8_t want_header[] = {'G', 'T', 'S', '1', 1, 0, 32, 0, 9, 0, 0, 0, 0, 0, 0, 0,
-                                          0xe8, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xbf, 0x97, 0xbc, 0x07};
+    static const uint8_t want_header[] = {'G', 'T', 'S', '1', 1, 0,    32,   0,    9,    0,   0,
+                                          0,   0,   0,   0,   0, 0xe8, 3,    0,    0,    0,   0,
+                                          0,   0,   0,   0,   0, 0,    0xbf, 0x97, 0xbc, 0x07};
     uint8_t header[GT_SEGMENT_HEADER];
     gt_segment_header_write(header, 9, 1000);
     assert_memory_equal(header, want_header, sizeof header);
@@ -197,7 +210,8 @@ static void test_batch_damage(void **state)
     for (int compression = 0; compression < 3; compression++) {
         struct gt_batch_info info;
         gt_buf_clear(&out);
-        assert_int_equal(gt_batch_write(&out, messages, 4, (enum gt_compression)compression, &scratch), 0);
+        assert_int_equal(
+            gt_batch_write(&out, messages, 4, (enum gt_compression)compression, &scratch), 0);
         gt_batch_seal(out.data, 17);
         for (size_t len = 0; len < out.len; len++)
             assert_int_not_equal(gt_batch_header_read(out.data, len, &info, &err), 0);
@@ -230,7 +244,8 @@ static void test_sealed_nonsense(void **state)
     gt_arena_init(&arena, 65536, 65536);
     for (int compression = 0; compression < 3; compression++) {
         gt_buf_clear(&out);
-        assert_int_equal(gt_batch_write(&out, messages, 4, (enum gt_compression)compression, &scratch), 0);
+        assert_int_equal(
+            gt_batch_write(&out, messages, 4, (enum gt_compression)compression, &scratch), 0);
         for (size_t i = 16; i < out.len; i++) {
             for (int change = 1; change < 256; change *= 2) {
                 struct gt_batch_info info;
@@ -255,7 +270,8 @@ static void test_sealed_nonsense(void **state)
     gt_buf_deinit(&scratch);
 }
 
-/* --- Damage of files -------------------------------------------------------------------------------------------------*/
+/* --- Damage of files
+ * -------------------------------------------------------------------------------------------------*/
 
 enum { BATCHES = 3, PER_BATCH = 2, COMMITTED = BATCHES * PER_BATCH };
 
@@ -283,7 +299,8 @@ static void store_bytes(const char *path, const char *data, size_t len)
     close(fd);
 }
 
-/* A store with two topics, as a killed worker leaves it: one has an uncommitted batch at its end. */
+/* A store with two topics, as a killed worker leaves it: one has an uncommitted batch at its end.
+ */
 struct pristine {
     struct file_copy env, segment, other;
     size_t ends[BATCHES + 1]; /* ends[k]: committed bytes with k batches */
@@ -330,7 +347,8 @@ static void free_pristine(struct pristine *pristine)
 }
 
 /* The store as it was, but for the segment. */
-static void restore(struct fixture *fx, const struct pristine *pristine, const char *segment, size_t len)
+static void restore(struct fixture *fx, const struct pristine *pristine, const char *segment,
+                    size_t len)
 {
     char folder[FOLDER_MAX + 32];
     snprintf(folder, sizeof folder, "%s/topics/hurt/0", fx->path);
@@ -400,7 +418,8 @@ static int64_t repair(struct fixture *fx, bool settle, char **ret_report)
     return (int64_t)len;
 }
 
-/* Read topic "hurt" from @p from; which of the first COMMITTED + 1 offsets came is noted in @p ret. */
+/* Read topic "hurt" from @p from; which of the first COMMITTED + 1 offsets came is noted in @p ret.
+ */
 static void read_through_gaps(struct fixture *fx, int64_t from, bool ret[COMMITTED + 2])
 {
     struct gantry_err err = {0};
@@ -449,14 +468,15 @@ static void check_settled(struct fixture *fx, const bool want[COMMITTED], size_t
     repair(fx, true, &report);
     assert_non_null(strstr(report, "settled"));
     free(report);
-    for (int round = 0; round < 3; round++) { /* appended in round 0 and 1, and opened again with that behind the gap */
+    for (int round = 0; round < 3;
+         round++) { /* appended in round 0 and 1, and opened again with that behind the gap */
         open_all(fx);
         for (int64_t from = 0; from <= COMMITTED; from++) {
             read_through_gaps(fx, from, got);
             for (int64_t i = from; i < COMMITTED + round; i++) {
                 if (got[i] != (i >= COMMITTED || want[i]))
-                    fail_msg("byte %zu, round %d, from %" PRId64 ": message %" PRId64 " %s", at, round, from, i,
-                             got[i] ? "came" : "is missing");
+                    fail_msg("byte %zu, round %d, from %" PRId64 ": message %" PRId64 " %s", at,
+                             round, from, i, got[i] ? "came" : "is missing");
             }
         }
         if (round < 2)
@@ -478,7 +498,8 @@ static void check_settled(struct fixture *fx, const bool want[COMMITTED], size_t
         const struct gt_message *messages;
         size_t count;
         int64_t first, next;
-        if (gt_inspect_read(inspect, "hurt", 0, offset, &arena, &messages, &count, &first, &next, &err) != 0)
+        if (gt_inspect_read(inspect, "hurt", 0, offset, &arena, &messages, &count, &first, &next,
+                            &err) != 0)
             fail_msg("byte %zu: %s", at, err.text);
         if (count == 0)
             break;
@@ -527,7 +548,8 @@ static void test_damaged_at_every_byte(void **state)
             check_whole(fx, at);
             continue;
         }
-        bool want[COMMITTED]; /* all but the batch that was hit; a new header is all that the file's needs */
+        bool want[COMMITTED]; /* all but the batch that was hit; a new header is all that the file's
+                                 needs */
         for (int i = 0; i < COMMITTED; i++)
             want[i] = at < pristine.ends[i / PER_BATCH] || at >= pristine.ends[i / PER_BATCH + 1];
         check_refused(fx, &pristine, at);
@@ -566,10 +588,11 @@ static void flip(const char *path, int64_t at)
     close(fd);
 }
 
-/* Damage that opening does not look for (an older segment, or far from the end of a large one) is found when it is
- * read: nothing damaged is handed out, what was read before stays read, and settling keeps all the rest. */
-static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t batches, size_t padding, int64_t at,
-                              int64_t damaged)
+/* Damage that opening does not look for (an older segment, or far from the end of a large one) is
+ * found when it is read: nothing damaged is handed out, what was read before stays read, and
+ * settling keeps all the rest. */
+static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t batches,
+                              size_t padding, int64_t at, int64_t damaged)
 {
     char path[FOLDER_MAX + 128], *report;
     struct gantry_err err = {0};
@@ -583,7 +606,8 @@ static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t
     flip(path, at);
 
     open_all(fx);
-    assert_int_equal(try_append(fx, "hurt", batches * 10, 1, padding, &err), 0); /* nobody knows yet */
+    assert_int_equal(try_append(fx, "hurt", batches * 10, 1, padding, &err),
+                     0); /* nobody knows yet */
     int64_t got = try_read(fx, "hurt", 0, padding, NULL, &err);
     assert_int_equal(got, GANTRY_CORRUPT);
     assert_non_null(strstr(err.text, path));
@@ -597,7 +621,8 @@ static void damage_found_late(struct fixture *fx, int64_t segment_bytes, int64_t
     int64_t first_read, next;
     gt_arena_init(&arena, 4096, 4096);
     assert_int_equal(gt_inspect_open(fx->path, &inspect, &err), 0);
-    assert_int_equal(gt_inspect_read(inspect, "hurt", 0, damaged, &arena, &messages, &count, &first_read, &next, &err),
+    assert_int_equal(gt_inspect_read(inspect, "hurt", 0, damaged, &arena, &messages, &count,
+                                     &first_read, &next, &err),
                      GANTRY_CORRUPT);
     assert_non_null(strstr(err.text, path));
     gt_inspect_close(inspect);
@@ -624,10 +649,12 @@ static void test_damage_in_older_segment(void **state)
 
 static void test_damage_in_large_segment(void **state)
 {
-    damage_found_late(*state, 64 << 20, 180, 3500, 60000, 10); /* more than the 4 MiB that are checked whole */
+    damage_found_late(*state, 64 << 20, 180, 3500, 60000,
+                      10); /* more than the 4 MiB that are checked whole */
 }
 
-/* A large segment cut in the middle of a batch, settled, gone on with: recovery must find its way by the gap. */
+/* A large segment cut in the middle of a batch, settled, gone on with: recovery must find its way
+ * by the gap. */
 static void test_large_segment_cut(void **state)
 {
     struct fixture *fx = *state;
@@ -664,8 +691,8 @@ static void test_large_segment_cut(void **state)
     close_all(fx);
 }
 
-/* A body may hold what looks like a batch (somebody ships segment files through a topic): settling the damage around it
- * must not take it for the next one. */
+/* A body may hold what looks like a batch (somebody ships segment files through a topic): settling
+ * the damage around it must not take it for the next one. */
 static void test_batch_in_a_body(void **state)
 {
     struct fixture *fx = *state;
@@ -708,7 +735,8 @@ static void test_repair_refuses(void **state)
     append(fx, "hurt", 0, 3, 0);
     assert_int_equal(gt_store_repair_topic(fx->path, "hurt", true, stderr, &err), GANTRY_BUSY);
     close_all(fx);
-    assert_int_equal(gt_store_repair_topic(fx->path, "no-such", true, stderr, &err), GANTRY_NOT_FOUND);
+    assert_int_equal(gt_store_repair_topic(fx->path, "no-such", true, stderr, &err),
+                     GANTRY_NOT_FOUND);
     assert_non_null(strstr(err.text, "no-such"));
     char *report;
     repair(fx, true, &report);
@@ -735,6 +763,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_batch_in_a_body, setup, teardown),
         cmocka_unit_test_setup_teardown(test_repair_refuses, setup, teardown),
     };
-    gt_log_set_level((enum gantry_log_level)(GANTRY_LOG_ERROR + 1)); /* hundreds of damages, each worth a line */
+    gt_log_set_level(
+        (enum gantry_log_level)(GANTRY_LOG_ERROR + 1)); /* hundreds of damages, each worth a line */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

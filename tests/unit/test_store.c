@@ -54,7 +54,8 @@ static int list_key(void *arg, struct gantry_view key, struct gantry_view value)
 {
     struct listing *listing = arg;
     size_t len = strlen(listing->keys);
-    snprintf(listing->keys + len, sizeof listing->keys - len, "%.*s=%.*s ", GT_VIEW_ARGS(key), GT_VIEW_ARGS(value));
+    snprintf(listing->keys + len, sizeof listing->keys - len, "%.*s=%.*s ", GT_VIEW_ARGS(key),
+             GT_VIEW_ARGS(value));
     return --listing->stop_after == 0 ? 77 : 0;
 }
 
@@ -62,7 +63,8 @@ static void check_scan(struct fixture *fx, const char *prefix, const char *want)
 {
     struct listing listing = {.stop_after = 0};
     struct gantry_err err = {0};
-    assert_int_equal(gt_store_scan(fx->store, GT_TABLE_CONNECTORS, text(prefix), list_key, &listing, &err), 0);
+    assert_int_equal(
+        gt_store_scan(fx->store, GT_TABLE_CONNECTORS, text(prefix), list_key, &listing, &err), 0);
     assert_string_equal(listing.keys, want);
 }
 
@@ -90,7 +92,8 @@ static void test_put_get_scan_delete(void **state)
     check_scan(fx, "c", "");
 
     struct listing listing = {.stop_after = 2};
-    assert_int_equal(gt_store_scan(fx->store, GT_TABLE_CONNECTORS, text(""), list_key, &listing, &err), 77);
+    assert_int_equal(
+        gt_store_scan(fx->store, GT_TABLE_CONNECTORS, text(""), list_key, &listing, &err), 77);
     assert_string_equal(listing.keys, "a= a1=1 ");
 
     static const struct gt_commit_ops no_ops = {0};
@@ -150,7 +153,8 @@ static void test_refused_changes(void **state)
     close_store(fx);
 }
 
-/* --- Groups ----------------------------------------------------------------------------------------------------------*/
+/* --- Groups
+ * ----------------------------------------------------------------------------------------------------------*/
 
 enum { SUBMITTERS = 4, EACH = 300 };
 
@@ -257,9 +261,11 @@ static void test_group_commit(void **state)
     close_store(fx);
 }
 
-/* --- Failures --------------------------------------------------------------------------------------------------------*/
+/* --- Failures
+ * --------------------------------------------------------------------------------------------------------*/
 
-/* A commit of a file of ours whose sync fails once; all commits since the epoch's last change depend on it. */
+/* A commit of a file of ours whose sync fails once; all commits since the epoch's last change
+ * depend on it. */
 struct dependent {
     struct gt_commit commit;
     int epoch;
@@ -273,13 +279,15 @@ static sem_t all_done;
 
 static int dependent_check(struct gt_commit *commit, struct gantry_err *err)
 {
-    return ((struct dependent *)commit)->epoch == epoch ? 0 : gantry_err_set(err, GANTRY_IO, "stale");
+    return ((struct dependent *)commit)->epoch == epoch ? 0
+                                                        : gantry_err_set(err, GANTRY_IO, "stale");
 }
 
 static int dependent_sync(struct gt_commit *commit, uint64_t round, struct gantry_err *err)
 {
     (void)round;
-    return ((struct dependent *)commit)->fails ? gantry_err_set(err, GANTRY_IO, "the sync failed") : 0;
+    return ((struct dependent *)commit)->fails ? gantry_err_set(err, GANTRY_IO, "the sync failed")
+                                               : 0;
 }
 
 static void dependent_publish(struct gt_commit *commit)
@@ -312,8 +320,9 @@ static const struct gt_commit_ops dependent_ops = {.check = dependent_check,
 static const struct gt_commit_ops free_ops = {
     .publish = dependent_publish, .abort = dependent_abort, .done = dependent_done};
 
-static void submit_dependent(struct fixture *fx, struct dependent *dependent, const struct gt_commit_ops *ops,
-                             int in_epoch, bool fails, const char *key)
+static void submit_dependent(struct fixture *fx, struct dependent *dependent,
+                             const struct gt_commit_ops *ops, int in_epoch, bool fails,
+                             const char *key)
 {
     struct gantry_err err = {0};
     memset(dependent, 0, sizeof *dependent);
@@ -345,7 +354,8 @@ static void test_failed_sync(void **state)
 
     assert_int_equal(failing.outcome.code, GANTRY_IO);
     assert_string_equal(failing.outcome.text, "the sync failed");
-    /* What shares the file is gone too, in whichever order it came: it is all behind the committed end. */
+    /* What shares the file is gone too, in whichever order it came: it is all behind the committed
+     * end. */
     assert_int_equal(before.outcome.code, GANTRY_IO);
     assert_string_equal(behind.outcome.text, "stale");
     assert_int_equal(other.outcome.code, 0);
@@ -399,7 +409,8 @@ static void test_stop_finishes(void **state)
     }
 }
 
-/* --- Threads ---------------------------------------------------------------------------------------------------------*/
+/* --- Threads
+ * ---------------------------------------------------------------------------------------------------------*/
 
 static atomic_int rounds_seen;
 
@@ -422,7 +433,8 @@ static void *commit_and_read(void *arg)
         char key[40], want[16];
         snprintf(key, sizeof key, "%lu", (unsigned long)pthread_self());
         snprintf(want, sizeof want, "%d", i);
-        if (put_now(fx, GT_TABLE_CONNECTORS, key, want) != 0 || get(fx, GT_TABLE_CONNECTORS, key, &value) != 0 ||
+        if (put_now(fx, GT_TABLE_CONNECTORS, key, want) != 0 ||
+            get(fx, GT_TABLE_CONNECTORS, key, &value) != 0 ||
             strcmp(gt_buf_cstr(&value), want) != 0)
             abort();
     }
@@ -504,7 +516,8 @@ static void test_map_grows(void **state)
     close_store(fx);
 }
 
-/* --- Who is let in ---------------------------------------------------------------------------------------------------*/
+/* --- Who is let in
+ * ---------------------------------------------------------------------------------------------------*/
 
 static void test_second_opener(void **state)
 {
@@ -587,16 +600,20 @@ static void test_bad_places(void **state)
 }
 
 #ifdef GT_FAULTS
-/* LMDB fails at the very end of a commit: the store takes nothing any more, and says so, until it is opened anew. */
+/* LMDB fails at the very end of a commit: the store takes nothing any more, and says so, until it
+ * is opened anew. */
 static int broken_store(struct fixture *fx, int pipe)
 {
     struct gantry_err err = {0};
     (void)pipe;
-    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0 && gt_store_start(fx->store, &err) == 0);
-    CHECK(put_now(fx, GT_TABLE_CONNECTORS, "one", "1") == 0 && gt_store_check(fx->store, &err) == 0);
+    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0 &&
+          gt_store_start(fx->store, &err) == 0);
+    CHECK(put_now(fx, GT_TABLE_CONNECTORS, "one", "1") == 0 &&
+          gt_store_check(fx->store, &err) == 0);
     CHECK(put_now(fx, GT_TABLE_CONNECTORS, "two", "2") == GANTRY_IO);
     CHECK(put_now(fx, GT_TABLE_CONNECTORS, "three", "3") == GANTRY_IO);
-    CHECK(gt_store_check(fx->store, &err) == GANTRY_IO && strstr(err.text, "started again") != NULL);
+    CHECK(gt_store_check(fx->store, &err) == GANTRY_IO &&
+          strstr(err.text, "started again") != NULL);
     gt_store_close(fx->store);
     return 0;
 }
@@ -605,10 +622,12 @@ static int full_disk(struct fixture *fx, int pipe)
 {
     struct gantry_err err = {0};
     (void)pipe;
-    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0 && gt_store_start(fx->store, &err) == 0);
+    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0 &&
+          gt_store_start(fx->store, &err) == 0);
     CHECK(put_now(fx, GT_TABLE_CONNECTORS, "four", "4") == 0);
     CHECK(put_now(fx, GT_TABLE_CONNECTORS, "five", "5") == GANTRY_NO_SPACE);
-    CHECK(gt_store_check(fx->store, &err) == 0 && put_now(fx, GT_TABLE_CONNECTORS, "six", "6") == 0);
+    CHECK(gt_store_check(fx->store, &err) == 0 &&
+          put_now(fx, GT_TABLE_CONNECTORS, "six", "6") == 0);
     gt_store_close(fx->store);
     return 0;
 }
@@ -624,7 +643,8 @@ static void test_failed_transactions(void **state)
 }
 #endif
 
-/* --- Tables ----------------------------------------------------------------------------------------------------------*/
+/* --- Tables
+ * ----------------------------------------------------------------------------------------------------------*/
 
 static void test_keys(void **state)
 {
@@ -641,13 +661,15 @@ static void test_keys(void **state)
     assert_int_equal(number, 3);
     assert_true(base == 0x0102030405060708);
     for (size_t len = 0; len < key.len; len++)
-        assert_int_equal(gt_key_read_segment((struct gantry_view){key.bytes, len}, &name, &number, &base),
-                         GANTRY_CORRUPT);
+        assert_int_equal(
+            gt_key_read_segment((struct gantry_view){key.bytes, len}, &name, &number, &base),
+            GANTRY_CORRUPT);
     gt_key_progress(&key, "c", 258);
     assert_memory_equal(key.bytes, "c\0\0\0\1\2", key.len);
     assert_int_equal(gt_key_read_progress(gt_key_view(&key), &name, &number), 0);
     assert_int_equal(number, 258);
-    assert_int_equal(gt_key_read_progress((struct gantry_view){key.bytes, 5}, &name, &number), GANTRY_CORRUPT);
+    assert_int_equal(gt_key_read_progress((struct gantry_view){key.bytes, 5}, &name, &number),
+                     GANTRY_CORRUPT);
 
     struct gt_key first, second;
     struct gantry_view partition = text("{\"filename\":\"a\"}");
@@ -673,17 +695,20 @@ static void test_values(void **state)
     assert_int_equal(topic_back.queues, 300);
     assert_int_equal(topic_back.created_ms, -5);
     for (size_t len = 0; len < buf.len; len++)
-        assert_int_equal(gt_topic_record_read((struct gantry_view){buf.data, len}, &topic_back), GANTRY_CORRUPT);
+        assert_int_equal(gt_topic_record_read((struct gantry_view){buf.data, len}, &topic_back),
+                         GANTRY_CORRUPT);
     buf.data[0] = 2; /* of a version not known */
     assert_int_equal(gt_topic_record_read(gt_buf_view(&buf), &topic_back), GANTRY_CORRUPT);
 
-    struct gt_segment_record segment = {10, 20, 4000000000, 3999999000, INT64_MIN, INT64_MAX}, segment_back;
+    struct gt_segment_record segment = {10, 20, 4000000000, 3999999000, INT64_MIN, INT64_MAX},
+                             segment_back;
     gt_buf_clear(&buf);
     gt_segment_record_write(&buf, &segment);
     assert_int_equal(gt_segment_record_read(gt_buf_view(&buf), &segment_back), 0);
     assert_memory_equal(&segment, &segment_back, sizeof segment);
     for (size_t len = 0; len < buf.len; len++)
-        assert_int_equal(gt_segment_record_read((struct gantry_view){buf.data, len}, &segment_back), GANTRY_CORRUPT);
+        assert_int_equal(gt_segment_record_read((struct gantry_view){buf.data, len}, &segment_back),
+                         GANTRY_CORRUPT);
 
     struct gt_gap_record gap = {5, 9, 0, 100, 200}, gap_back;
     gt_buf_clear(&buf);
@@ -711,8 +736,9 @@ static void test_values(void **state)
     assert_true(progress_back.offsets[1].offset == INT64_MAX);
     assert_true(gantry_view_equal(progress_back.state, text("state")));
     for (size_t len = 0; len < buf.len; len++)
-        assert_int_equal(gt_progress_record_read((struct gantry_view){buf.data, len}, &arena, &progress_back),
-                         GANTRY_CORRUPT);
+        assert_int_equal(
+            gt_progress_record_read((struct gantry_view){buf.data, len}, &arena, &progress_back),
+            GANTRY_CORRUPT);
     gt_arena_deinit(&arena);
     gt_buf_deinit(&buf);
 }

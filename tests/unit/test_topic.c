@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Topics: append, commit, read; retention, orphans, space; failures of the disk; threads; a look from outside. */
+/* Topics: append, commit, read; retention, orphans, space; failures of the disk; threads; a look
+ * from outside. */
 #include "topic_support.h"
 
 #include "base/clock.h"
@@ -21,7 +22,8 @@ static int count_segments(const struct fixture *fx, const char *topic)
     return count;
 }
 
-/* --- The usual -------------------------------------------------------------------------------------------------------*/
+/* --- The usual
+ * -------------------------------------------------------------------------------------------------------*/
 
 static void test_several_segments(void **state)
 {
@@ -186,7 +188,8 @@ static void test_reader_sleeps(void **state)
     gt_arena_deinit(&arena);
 }
 
-/* --- Indivisible -----------------------------------------------------------------------------------------------------*/
+/* --- Indivisible
+ * -----------------------------------------------------------------------------------------------------*/
 
 static void test_append_to_many_topics(void **state)
 {
@@ -199,7 +202,8 @@ static void test_append_to_many_topics(void **state)
     open_all(fx);
     for (int64_t round = 0; round < 10; round++) {
         for (int i = 0; i < 6; i++) {
-            snprintf(name, sizeof name, "t%d", (i + (int)round) % 6); /* in another order each time */
+            snprintf(name, sizeof name, "t%d",
+                     (i + (int)round) % 6); /* in another order each time */
             messages[i] = make_message(&made[i], round, 0);
             parts[i] = (struct gt_append_part){gt_topic_get(fx->topics, name), 0, &messages[i], 1};
         }
@@ -222,14 +226,16 @@ static void test_append_carries_changes(void **state)
     open_all(fx);
     sem_init(&waited.done, 0, 0);
     gt_append_init(&waited.append, on_append); /* no messages at all: only a position */
-    gt_commit_put(&waited.append.commit, GT_TABLE_POSITIONS, gantry_view_of("k"), gantry_view_of("v"));
+    gt_commit_put(&waited.append.commit, GT_TABLE_POSITIONS, gantry_view_of("k"),
+                  gantry_view_of("v"));
     assert_int_equal(gt_append_submit(fx->topics, &waited.append, NULL, 0, &fx->scratch, &err), 0);
     sem_wait(&waited.done);
     assert_int_equal(waited.append.commit.err.code, 0);
     assert_int_equal(waited.append.bytes, 0);
     gt_append_deinit(&waited.append);
     gt_buf_init(&value, 100);
-    assert_int_equal(gt_store_get(fx->store, GT_TABLE_POSITIONS, gantry_view_of("k"), &value, &err), 0);
+    assert_int_equal(gt_store_get(fx->store, GT_TABLE_POSITIONS, gantry_view_of("k"), &value, &err),
+                     0);
     assert_string_equal(gt_buf_cstr(&value), "v");
     gt_buf_deinit(&value);
 
@@ -238,8 +244,10 @@ static void test_append_carries_changes(void **state)
     struct gt_message message = make_message(&made, 0, 0);
     struct gt_append_part part = {gt_topic_get(fx->topics, "t"), 0, &message, 1};
     gt_append_init(&waited.append, on_append);
-    gt_commit_put(&waited.append.commit, GT_TABLE_POSITIONS, gantry_view_of(""), gantry_view_of("v"));
-    assert_int_equal(gt_append_submit(fx->topics, &waited.append, &part, 1, &fx->scratch, &err), GANTRY_INVALID);
+    gt_commit_put(&waited.append.commit, GT_TABLE_POSITIONS, gantry_view_of(""),
+                  gantry_view_of("v"));
+    assert_int_equal(gt_append_submit(fx->topics, &waited.append, &part, 1, &fx->scratch, &err),
+                     GANTRY_INVALID);
     gt_append_deinit(&waited.append);
     sem_destroy(&waited.done);
     append(fx, "t", 0, 1, 0);
@@ -262,7 +270,8 @@ static void test_appends_after_stop(void **state)
     check_read(fx, "t", 0, 4, 0);
 }
 
-/* --- Space and retention ---------------------------------------------------------------------------------------------*/
+/* --- Space and retention
+ * ---------------------------------------------------------------------------------------------*/
 
 static void test_disk_reserve(void **state)
 {
@@ -281,7 +290,8 @@ static void test_disk_reserve(void **state)
     append(fx, "t", 0, 1, 0);
 }
 
-static void put_progress(struct fixture *fx, const char *connector, uint32_t task, const char *topic, int64_t offset)
+static void put_progress(struct fixture *fx, const char *connector, uint32_t task,
+                         const char *topic, int64_t offset)
 {
     static const struct gt_commit_ops no_ops = {0};
     struct gt_queue_offset at = {gantry_view_of(topic), 0, offset};
@@ -334,7 +344,8 @@ static void test_retention_by_size(void **state)
     open_all(fx);
     fill(fx, "t");
     fill(fx, "held");
-    put_progress(fx, "sink", 0, "t", 200); /* read to the end by one, of another task half of the other */
+    put_progress(fx, "sink", 0, "t",
+                 200); /* read to the end by one, of another task half of the other */
     put_progress(fx, "sink", 1, "held", 70);
     put_progress(fx, "other", 0, "held", 200);
     close_all(fx);
@@ -342,7 +353,8 @@ static void test_retention_by_size(void **state)
 
     fx->settings.retention_bytes = 100 << 10;
     open_all(fx);
-    assert_true(wait_begin(fx, "t", 2000, 160) == 160); /* two segments of 41 KiB are within the limit */
+    assert_true(wait_begin(fx, "t", 2000, 160) ==
+                160); /* two segments of 41 KiB are within the limit */
     assert_int_equal(count_segments(fx, "t"), 2);
     assert_true(wait_begin(fx, "held", 2000, 60) == 60); /* up to what has been read */
     usleep(1200 * 1000);
@@ -399,7 +411,8 @@ static void test_orphans(void **state)
 {
     struct fixture *fx = *state;
     char folder[FOLDER_MAX + 64], unknown[FOLDER_MAX + 64];
-    char orphan[FOLDER_MAX + 256], foreign[FOLDER_MAX + 256], lost[FOLDER_MAX + 256], near[FOLDER_MAX + 256];
+    char orphan[FOLDER_MAX + 256], foreign[FOLDER_MAX + 256], lost[FOLDER_MAX + 256],
+        near[FOLDER_MAX + 256];
     open_all(fx);
     append(fx, "t", 0, 3, 0);
     close_all(fx);
@@ -423,7 +436,8 @@ static void test_orphans(void **state)
     check_read(fx, "never-committed", 0, 3, 0);
 }
 
-/* --- Damage ----------------------------------------------------------------------------------------------------------*/
+/* --- Damage
+ * ----------------------------------------------------------------------------------------------------------*/
 
 /* A reader that sleeps on a topic that turns out damaged is woken to learn it. */
 static void test_damage_wakes(void **state)
@@ -449,13 +463,15 @@ static void test_damage_wakes(void **state)
     assert_non_null(strstr(err.text, path));
     assert_non_null(strstr(err.text, "at byte 60"));
     assert_int_equal(wake_count(&wakes), 1);
-    assert_int_equal(gt_reader_next(reader, &arena, &messages, &count, &first, &err), GANTRY_CORRUPT);
+    assert_int_equal(gt_reader_next(reader, &arena, &messages, &count, &first, &err),
+                     GANTRY_CORRUPT);
     assert_false(gt_reader_arm(reader, count_wake, &wakes));
     gt_reader_close(reader);
     gt_arena_deinit(&arena);
 }
 
-/* --- Threads ---------------------------------------------------------------------------------------------------------*/
+/* --- Threads
+ * ---------------------------------------------------------------------------------------------------------*/
 
 enum { WRITERS = 3, WRITES = 400 };
 
@@ -494,12 +510,15 @@ static void *write_many(void *arg)
             memset(body[k], 'b', sizeof body[k]);
             body[k][0] = (char)env->index;
             memcpy(body[k] + 1, &number, sizeof number);
-            messages[k] = (struct gt_message){.body = {body[k], sizeof body[k]}, .timestamp_ms = gt_clock_wall_ms()};
+            messages[k] = (struct gt_message){.body = {body[k], sizeof body[k]},
+                                              .timestamp_ms = gt_clock_wall_ms()};
         }
-        struct gt_append_part parts[2] = {{gt_topic_get(env->fx->topics, "shared"), 0, messages, 3},
-                                          {gt_topic_get(env->fx->topics, "second"), 0, messages, 1}};
+        struct gt_append_part parts[2] = {
+            {gt_topic_get(env->fx->topics, "shared"), 0, messages, 3},
+            {gt_topic_get(env->fx->topics, "second"), 0, messages, 1}};
         gt_append_init(&slot->append, on_append);
-        if (gt_append_submit(env->fx->topics, &slot->append, parts, i % 2 == 0 ? 2 : 1, &scratch, &err) != 0)
+        if (gt_append_submit(env->fx->topics, &slot->append, parts, i % 2 == 0 ? 2 : 1, &scratch,
+                             &err) != 0)
             abort();
     }
     for (int i = 0; i < 4; i++)
@@ -542,7 +561,8 @@ static void *read_many(void *arg)
         for (size_t i = 0; i < count; i++) {
             int writer = messages[i].body.data[0], number;
             memcpy(&number, messages[i].body.data + 1, sizeof number);
-            if (messages[i].body.len != 400 || (env->missed == 0 ? number != next[writer] : number < next[writer]))
+            if (messages[i].body.len != 400 ||
+                (env->missed == 0 ? number != next[writer] : number < next[writer]))
                 abort();
             next[writer] = number + 1;
         }
@@ -596,13 +616,14 @@ static void test_threads_and_retention(void **state)
     run_threads(fx, true);
 }
 
-/* --- Failures of the disk --------------------------------------------------------------------------------------------*/
+/* --- Failures of the disk
+ * --------------------------------------------------------------------------------------------*/
 
 #ifdef GT_FAULTS
 enum { PENDING = 8 };
 
-static void submit_one(struct fixture *fx, struct waited_append *waited, struct gt_append_chain *chain,
-                       const char *topic, int64_t number)
+static void submit_one(struct fixture *fx, struct waited_append *waited,
+                       struct gt_append_chain *chain, const char *topic, int64_t number)
 {
     struct gantry_err err = {0};
     struct made_message made;
@@ -614,7 +635,8 @@ static void submit_one(struct fixture *fx, struct waited_append *waited, struct 
     CHECK(gt_append_submit(fx->topics, &waited->append, &part, 1, &fx->scratch, &err) == 0);
 }
 
-/* The third sync fails: everything that waits behind it fails too and says why; sent again, it is there once. */
+/* The third sync fails: everything that waits behind it fails too and says why; sent again, it is
+ * there once. */
 static int failed_sync(struct fixture *fx, int pipe)
 {
     struct waited_append waited[PENDING];
@@ -653,8 +675,9 @@ static int failed_sync(struct fixture *fx, int pipe)
     return 0;
 }
 
-/* Appends of others to the same queue, in the same group, behind the one whose sync failed: their bytes stand behind a
- * hole, so none of them may be committed, although a second sync would say that all is well. */
+/* Appends of others to the same queue, in the same group, behind the one whose sync failed: their
+ * bytes stand behind a hole, so none of them may be committed, although a second sync would say
+ * that all is well. */
 static int failed_group(struct fixture *fx, int pipe)
 {
     struct waited_append waited[PENDING];
@@ -669,7 +692,8 @@ static int failed_group(struct fixture *fx, int pipe)
     for (int i = 0; i < PENDING; i++) {
         sem_wait(&waited[i].done);
         CHECK(waited[i].append.commit.err.code == GANTRY_IO);
-        CHECK(i == 0 || strstr(waited[i].append.commit.err.text, "earlier write to topic t") != NULL);
+        CHECK(i == 0 ||
+              strstr(waited[i].append.commit.err.text, "earlier write to topic t") != NULL);
         gt_append_deinit(&waited[i].append);
     }
     CHECK(gt_topic_end(gt_topic_get(fx->topics, "t"), 0) == 0);
@@ -678,8 +702,8 @@ static int failed_group(struct fixture *fx, int pipe)
     return 0;
 }
 
-/* What a task sends behind a failed append must not be committed, to whichever topic and however late it is sent: its
- * position would cover what was lost. */
+/* What a task sends behind a failed append must not be committed, to whichever topic and however
+ * late it is sent: its position would cover what was lost. */
 static int chained(struct fixture *fx, int pipe)
 {
     struct waited_append first, second, third;
@@ -690,7 +714,8 @@ static int chained(struct fixture *fx, int pipe)
     submit_one(fx, &first, &chain, "a", 0);
     sem_wait(&first.done);
     CHECK(first.append.commit.err.code == GANTRY_IO);
-    submit_one(fx, &second, &chain, "b", 0); /* the outcome of the first has not reached the task yet */
+    submit_one(fx, &second, &chain, "b",
+               0); /* the outcome of the first has not reached the task yet */
     submit_one(fx, &third, NULL, "b", 0);
     sem_wait(&second.done);
     sem_wait(&third.done);
@@ -709,15 +734,16 @@ static int chained(struct fixture *fx, int pipe)
     return 0;
 }
 
-/* The disk is full in the middle of a batch of several topics: nothing of it stays, the next append is fine. */
+/* The disk is full in the middle of a batch of several topics: nothing of it stays, the next append
+ * is fine. */
 static int full_disk(struct fixture *fx, int pipe)
 {
     struct gantry_err err = {0};
     struct made_message made[2];
     (void)pipe;
     CHECK(try_open(fx, &err) == 0);
-    CHECK(try_append(fx, "t", 0, 5, 0, &err) == 0);  /* passage 1 */
-    CHECK(try_append(fx, "u", 0, 1, 0, &err) == 0);  /* 2 */
+    CHECK(try_append(fx, "t", 0, 5, 0, &err) == 0); /* passage 1 */
+    CHECK(try_append(fx, "u", 0, 1, 0, &err) == 0); /* 2 */
     struct gt_message five = make_message(&made[0], 5, 0), one = make_message(&made[1], 1, 0);
     struct gt_append_part parts[] = {{gt_topic_get(fx->topics, "t"), 0, &five, 1},
                                      {gt_topic_get(fx->topics, "u"), 0, &one, 1}};
@@ -732,7 +758,8 @@ static int full_disk(struct fixture *fx, int pipe)
     return 0;
 }
 
-/* No room for a segment's header, no room for the transaction, a write that takes half: all the same to the next one. */
+/* No room for a segment's header, no room for the transaction, a write that takes half: all the
+ * same to the next one. */
 static int odd_failures(struct fixture *fx, int pipe)
 {
     struct gantry_err err = {0};
@@ -743,8 +770,8 @@ static int odd_failures(struct fixture *fx, int pipe)
     CHECK(try_append(fx, "t", 0, 5, 0, &err) == 0);               /* commit.txn:1 */
     CHECK(try_append(fx, "t", 5, 5, 0, &err) == GANTRY_NO_SPACE); /* commit.txn:2 */
     CHECK(gt_topic_end(gt_topic_get(fx->topics, "t"), 0) == 5);
-    CHECK(try_append(fx, "t", 5, 5, 0, &err) == 0);               /* append.write short */
-    CHECK(try_append(fx, "new", 0, 5, 0, &err) == GANTRY_IO);     /* folder sync */
+    CHECK(try_append(fx, "t", 5, 5, 0, &err) == 0);           /* append.write short */
+    CHECK(try_append(fx, "new", 0, 5, 0, &err) == GANTRY_IO); /* folder sync */
     CHECK(strstr(err.text, "sync folder") != NULL);
     CHECK(try_append(fx, "new", 0, 5, 0, &err) == 0);
     CHECK(try_read(fx, "t", 0, 0, NULL, &err) == 10 && try_read(fx, "new", 0, 0, NULL, &err) == 5);
@@ -788,16 +815,18 @@ static void test_full_disk(void **state)
 static void test_odd_failures(void **state)
 {
     struct fixture *fx = *state;
-    assert_int_equal(run_scenario(fx, "odd_failures",
-                                  "enospc:segment.header:1;enospc:commit.txn:2;short:append.write:3;"
-                                  "eio:commit.queue-folder-sync:2"),
-                     0);
+    assert_int_equal(
+        run_scenario(fx, "odd_failures",
+                     "enospc:segment.header:1;enospc:commit.txn:2;short:append.write:3;"
+                     "eio:commit.queue-folder-sync:2"),
+        0);
     open_all(fx);
     check_read(fx, "t", 0, 10, 0);
     check_read(fx, "new", 0, 5, 0);
 }
 
-/* LMDB fails and nobody knows what the disk holds: the files must be left for the next start to judge. */
+/* LMDB fails and nobody knows what the disk holds: the files must be left for the next start to
+ * judge. */
 static int broken_store(struct fixture *fx, int pipe)
 {
     struct gantry_err err = {0};
@@ -811,8 +840,10 @@ static int broken_store(struct fixture *fx, int pipe)
     segment_path_of(fx, "u", 0, path);
     CHECK(stat(path, &before) == 0);
     for (int i = 0; i < 3; i++)
-        CHECK(try_append(fx, "u", 0, 5, 0, &err) == GANTRY_IO && strstr(err.text, "started again") != NULL);
-    CHECK(stat(path, &after) == 0 && before.st_ino == after.st_ino && before.st_size == after.st_size);
+        CHECK(try_append(fx, "u", 0, 5, 0, &err) == GANTRY_IO &&
+              strstr(err.text, "started again") != NULL);
+    CHECK(stat(path, &after) == 0 && before.st_ino == after.st_ino &&
+          before.st_size == after.st_size);
     close_all(fx);
     return 0;
 }
@@ -828,7 +859,8 @@ static void test_broken_store(void **state)
 }
 #endif
 
-/* --- A look from outside ---------------------------------------------------------------------------------------------*/
+/* --- A look from outside
+ * ---------------------------------------------------------------------------------------------*/
 
 static int look(struct fixture *fx, int pipe)
 {
@@ -847,7 +879,8 @@ static int look(struct fixture *fx, int pipe)
     CHECK(queues[1].segment_count == 10 && *queues[1].damage == '\0');
     CHECK(queues[1].segments[0].sealed && !queues[1].segments[9].sealed);
     CHECK(queues[1].segments[3].base_offset == 60 && queues[1].segments[3].end_offset == 80);
-    CHECK(queues[1].segments[0].first_ms == 1700000000000 && queues[1].segments[0].last_ms == 1700000000000 + 19 * 7);
+    CHECK(queues[1].segments[0].first_ms == 1700000000000 &&
+          queues[1].segments[0].last_ms == 1700000000000 + 19 * 7);
     int64_t bytes = 0;
     for (int i = 0; i < 10; i++)
         bytes += queues[1].segments[i].bytes;
@@ -870,7 +903,8 @@ static int look(struct fixture *fx, int pipe)
             const struct gt_message *messages;
             int64_t first, next;
             gt_arena_reset(&arena);
-            CHECK(gt_inspect_read(inspect, "t", 0, offset, &arena, &messages, &count, &first, &next, &err) == 0);
+            CHECK(gt_inspect_read(inspect, "t", 0, offset, &arena, &messages, &count, &first, &next,
+                                  &err) == 0);
             if (count == 0)
                 break;
             CHECK(first == offset && next == offset + (int64_t)count);
@@ -885,7 +919,8 @@ static int look(struct fixture *fx, int pipe)
     return 0;
 }
 
-/* Follows a topic until it has seen message 2999, while it is written and its old segments are deleted. */
+/* Follows a topic until it has seen message 2999, while it is written and its old segments are
+ * deleted. */
 static int follow(struct fixture *fx, int pipe)
 {
     struct gt_inspect *inspect = NULL;
@@ -900,7 +935,8 @@ static int follow(struct fixture *fx, int pipe)
         size_t count;
         int64_t first, next;
         gt_arena_reset(&arena);
-        if (gt_inspect_read(inspect, "t", 0, offset, &arena, &messages, &count, &first, &next, &err) != 0) {
+        if (gt_inspect_read(inspect, "t", 0, offset, &arena, &messages, &count, &first, &next,
+                            &err) != 0) {
             fprintf(stderr, "%s\n", err.text);
             return 1;
         }

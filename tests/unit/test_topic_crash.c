@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Killed at each step of an append and a commit, and at any moment: what was acknowledged is there, in order, once,
- * together with the position that was committed with it, and the next one goes on from that position. */
+/* Killed at each step of an append and a commit, and at any moment: what was acknowledged is there,
+ * in order, once, together with the position that was committed with it, and the next one goes on
+ * from that position. */
 #include "topic_support.h"
 
 #include <signal.h>
 
 enum { MESSAGES = 400, IN_FLIGHT = 6, PADDING = 300 };
 
-/* --- The child: a source that numbers its messages and stores the next number as its position ------------------------*/
+/* --- The child: a source that numbers its messages and stores the next number as its position
+ * ------------------------*/
 
 struct crash_append {
     struct waited_append waited; /* first */
@@ -30,7 +32,8 @@ static struct gantry_view position_key(struct gt_key *key)
     return gt_key_view(key);
 }
 
-/* Next number for topic "t", and how many appends there were, each with one message for topic "side". */
+/* Next number for topic "t", and how many appends there were, each with one message for topic
+ * "side". */
 static void load_position(struct fixture *fx, int64_t *ret_next, int64_t *ret_appends)
 {
     struct gt_buf value;
@@ -46,8 +49,8 @@ static void load_position(struct fixture *fx, int64_t *ret_next, int64_t *ret_ap
     gt_buf_deinit(&value);
 }
 
-static void submit(struct fixture *fx, struct crash_append *crash, struct gt_append_chain *chain, int64_t *next,
-                   int64_t *appends)
+static void submit(struct fixture *fx, struct crash_append *crash, struct gt_append_chain *chain,
+                   int64_t *next, int64_t *appends)
 {
     struct made_message made[8];
     struct gt_message messages[8];
@@ -68,7 +71,8 @@ static void submit(struct fixture *fx, struct crash_append *crash, struct gt_app
     crash->next = *next;
     gt_append_init(&crash->waited.append, on_crash_append);
     crash->waited.append.chain = chain;
-    gt_commit_put(&crash->waited.append.commit, GT_TABLE_POSITIONS, position_key(&key), gantry_view_of(position));
+    gt_commit_put(&crash->waited.append.commit, GT_TABLE_POSITIONS, position_key(&key),
+                  gantry_view_of(position));
     CHECK(gt_append_submit(fx->topics, &crash->waited.append, parts, 2, &fx->scratch, &err) == 0);
 }
 
@@ -116,10 +120,11 @@ static int worker_with_retention(struct fixture *fx, int pipe)
     return run_worker(fx, pipe, 64 << 10);
 }
 
-/* --- The parent ------------------------------------------------------------------------------------------------------*/
+/* --- The parent
+ * ------------------------------------------------------------------------------------------------------*/
 
-/* Run one child to its end; with @p kill_after >= 0 it is killed after so many acknowledgements. Returns its status; the
- * last number acknowledged goes to *acknowledged. */
+/* Run one child to its end; with @p kill_after >= 0 it is killed after so many acknowledgements.
+ * Returns its status; the last number acknowledged goes to *acknowledged. */
 static int run_child(struct fixture *fx, const char *scenario, const char *fault, int kill_after,
                      int64_t *acknowledged)
 {
@@ -152,22 +157,24 @@ static void check_store(struct fixture *fx, int64_t acknowledged, const char *wh
     open_all(fx);
     load_position(fx, &next, &appends);
     if (next < acknowledged)
-        fail_msg("%s: %" PRId64 " was acknowledged, the position is %" PRId64, when, acknowledged, next);
+        fail_msg("%s: %" PRId64 " was acknowledged, the position is %" PRId64, when, acknowledged,
+                 next);
     int64_t end = gt_topic_end(gt_topic_get(fx->topics, "t"), 0);
     int64_t side = gt_topic_end(gt_topic_get(fx->topics, "side"), 0);
     if (end != next || side != appends)
-        fail_msg("%s: position %" PRId64 " %" PRId64 ", topics end at %" PRId64 " and %" PRId64, when, next, appends,
-                 end, side);
+        fail_msg("%s: position %" PRId64 " %" PRId64 ", topics end at %" PRId64 " and %" PRId64,
+                 when, next, appends, end, side);
     int64_t got = try_read(fx, "t", 0, PADDING, &first, &err);
     int64_t side_got = try_read(fx, "side", 0, PADDING, &side_first, &err);
     if (got != end - first || side_got != side - side_first)
-        fail_msg("%s: from %" PRId64 " on there are %" PRId64 " messages of %" PRId64 " %s", when, first, got,
-                 end - first, err.text);
+        fail_msg("%s: from %" PRId64 " on there are %" PRId64 " messages of %" PRId64 " %s", when,
+                 first, got, end - first, err.text);
     close_all(fx);
 }
 
 #ifdef GT_FAULTS
-static void kill_at(struct fixture *fx, const char *scenario, const char *point, int passage, int64_t *acknowledged)
+static void kill_at(struct fixture *fx, const char *scenario, const char *point, int passage,
+                    int64_t *acknowledged)
 {
     char fault[100];
     snprintf(fault, sizeof fault, "kill:%s:%d", point, passage);
@@ -180,12 +187,18 @@ static void kill_at(struct fixture *fx, const char *scenario, const char *point,
 static void test_killed_at_each_step(void **state)
 {
     static const char *const points[] = {
-        "segment.create",  "segment.header",
-        "append.write",    "append.written",
-        "commit.begin",    "commit.segment-sync",
-        "commit.segment-folder-sync", "commit.queue-folder-sync",
-        "commit.topic-folder-sync", "commit.synced",
-        "commit.txn",      "commit.committed",
+        "segment.create",
+        "segment.header",
+        "append.write",
+        "append.written",
+        "commit.begin",
+        "commit.segment-sync",
+        "commit.segment-folder-sync",
+        "commit.queue-folder-sync",
+        "commit.topic-folder-sync",
+        "commit.synced",
+        "commit.txn",
+        "commit.committed",
         "commit.published",
     };
     static const int passages[] = {1, 2, 9};
@@ -194,7 +207,8 @@ static void test_killed_at_each_step(void **state)
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         for (size_t k = 0; k < sizeof passages / sizeof passages[0]; k++) {
             /* The folders above a queue are synced once a start. */
-            bool once = strstr(points[i], "queue-folder") != NULL || strstr(points[i], "topic-folder") != NULL;
+            bool once = strstr(points[i], "queue-folder") != NULL ||
+                        strstr(points[i], "topic-folder") != NULL;
             kill_at(fx, "worker", points[i], once ? 1 : passages[k], &acknowledged);
         }
     }
@@ -205,10 +219,17 @@ static void test_killed_at_each_step(void **state)
 /* In a store without anything: the very first append of all. */
 static void test_killed_at_first(void **state)
 {
-    static const char *const points[] = {"segment.create",  "segment.header",   "append.write",
-                                         "append.written",  "commit.begin",     "commit.segment-sync",
-                                         "commit.synced",   "commit.txn",       "commit.committed",
-                                         "commit.published", "commit.segment-folder-sync"};
+    static const char *const points[] = {"segment.create",
+                                         "segment.header",
+                                         "append.write",
+                                         "append.written",
+                                         "commit.begin",
+                                         "commit.segment-sync",
+                                         "commit.synced",
+                                         "commit.txn",
+                                         "commit.committed",
+                                         "commit.published",
+                                         "commit.segment-folder-sync"};
     struct fixture *fx = *state;
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         int64_t acknowledged = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What the tests of store and topics share: temporary stores, messages that say by themselves which they are, and
- *  appends that are waited for. */
+/** What the tests of store and topics share: temporary stores, messages that say by themselves
+ * which they are, and appends that are waited for. */
 #ifndef GT_TESTS_TOPIC_SUPPORT_H
 #define GT_TESTS_TOPIC_SUPPORT_H
 
@@ -29,7 +29,7 @@
 enum { BODY_MAX = 4096, FOLDER_MAX = 512 };
 
 struct fixture {
-    char folder[FOLDER_MAX]; /* of this test */
+    char folder[FOLDER_MAX];   /* of this test */
     char path[FOLDER_MAX + 8]; /* of the store in it */
     struct gt_topics_settings settings;
     struct gt_store *store;
@@ -114,16 +114,19 @@ SUPPORT int teardown(void **state)
     return 0;
 }
 
-/* --- Scenarios in a process of their own: fault points are read from the environment once a process, and LMDB allows one
- * environment per process and file. The test runs itself again, as `TEST scenario NAME FOLDER PIPE`. ------------------*/
+/* --- Scenarios in a process of their own: fault points are read from the environment once a
+ * process, and LMDB allows one environment per process and file. The test runs itself again, as
+ * `TEST scenario NAME FOLDER PIPE`. ------------------*/
 
 struct scenario {
     const char *name;
     int (*run)(struct fixture *fx, int pipe); /* the exit status */
 };
 
-/** Start @p name with GANTRY_FAULT=@p fault (NULL: none); the child may write to @p pipe (-1: none). */
-SUPPORT pid_t start_scenario(const struct fixture *fx, const char *name, const char *fault, int pipe)
+/** Start @p name with GANTRY_FAULT=@p fault (NULL: none); the child may write to @p pipe (-1:
+ * none). */
+SUPPORT pid_t start_scenario(const struct fixture *fx, const char *name, const char *fault,
+                             int pipe)
 {
     char number[16];
     snprintf(number, sizeof number, "%d", pipe);
@@ -170,15 +173,16 @@ SUPPORT int scenario_main(int argc, char **argv, const struct scenario *scenario
 }
 
 /** In a scenario: what went wrong is printed, the test fails by the exit status. */
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
+            _exit(1);                                                                              \
+        }                                                                                          \
     } while (0)
 
-/* --- Messages: number N is the same wherever it is made --------------------------------------------------------------*/
+/* --- Messages: number N is the same wherever it is made
+ * --------------------------------------------------------------*/
 
 struct made_message {
     char body[BODY_MAX], key[32], properties[32];
@@ -199,10 +203,12 @@ SUPPORT struct gt_message make_message(struct made_message *made, int64_t n, siz
     made->body[head] = '\0'; /* a NUL in each */
     struct gt_message message = {.body = {made->body, len}, .timestamp_ms = 1700000000000 + n * 7};
     if (n % 3 == 0)
-        message.key = (struct gantry_view){made->key, (size_t)snprintf(made->key, sizeof made->key, "k%" PRId64, n)};
+        message.key = (struct gantry_view){
+            made->key, (size_t)snprintf(made->key, sizeof made->key, "k%" PRId64, n)};
     if (n % 5 == 0)
         message.properties = (struct gantry_view){
-            made->properties, (size_t)snprintf(made->properties, sizeof made->properties, "p%" PRId64, n)};
+            made->properties,
+            (size_t)snprintf(made->properties, sizeof made->properties, "p%" PRId64, n)};
     return message;
 }
 
@@ -210,11 +216,14 @@ SUPPORT bool is_message(const struct gt_message *message, int64_t n, size_t padd
 {
     struct made_message made;
     struct gt_message want = make_message(&made, n, padding);
-    return gantry_view_equal(message->body, want.body) && gantry_view_equal(message->key, want.key) &&
-           gantry_view_equal(message->properties, want.properties) && message->timestamp_ms == want.timestamp_ms;
+    return gantry_view_equal(message->body, want.body) &&
+           gantry_view_equal(message->key, want.key) &&
+           gantry_view_equal(message->properties, want.properties) &&
+           message->timestamp_ms == want.timestamp_ms;
 }
 
-/* --- Appends ---------------------------------------------------------------------------------------------------------*/
+/* --- Appends
+ * ---------------------------------------------------------------------------------------------------------*/
 
 struct waited_append {
     struct gt_append append;
@@ -227,7 +236,8 @@ SUPPORT void on_append(struct gt_append *append)
 }
 
 /** Append and wait for the outcome. */
-SUPPORT int append_parts(struct fixture *fx, const struct gt_append_part *parts, size_t count, struct gantry_err *err)
+SUPPORT int append_parts(struct fixture *fx, const struct gt_append_part *parts, size_t count,
+                         struct gantry_err *err)
 {
     struct waited_append waited;
     sem_init(&waited.done, 0, 0);
@@ -246,8 +256,8 @@ SUPPORT int append_parts(struct fixture *fx, const struct gt_append_part *parts,
 }
 
 /** Messages @p first .. @p first + @p count - 1 in one batch. */
-SUPPORT int try_append(struct fixture *fx, const char *topic, int64_t first, size_t count, size_t padding,
-                       struct gantry_err *err)
+SUPPORT int try_append(struct fixture *fx, const char *topic, int64_t first, size_t count,
+                       size_t padding, struct gantry_err *err)
 {
     struct made_message *made = calloc(count, sizeof *made);
     struct gt_message *messages = calloc(count, sizeof *messages);
@@ -261,16 +271,18 @@ SUPPORT int try_append(struct fixture *fx, const char *topic, int64_t first, siz
     return code;
 }
 
-SUPPORT void append(struct fixture *fx, const char *topic, int64_t first, size_t count, size_t padding)
+SUPPORT void append(struct fixture *fx, const char *topic, int64_t first, size_t count,
+                    size_t padding)
 {
     struct gantry_err err = {0};
     if (try_append(fx, topic, first, count, padding, &err) != 0)
         fail_msg("append to %s: %s", topic, err.text);
 }
 
-/** Read from @p from to the end; each message must be the one its offset says. The number read, or an error. */
-SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, size_t padding, int64_t *ret_first,
-                         struct gantry_err *err)
+/** Read from @p from to the end; each message must be the one its offset says. The number read, or
+ * an error. */
+SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, size_t padding,
+                         int64_t *ret_first, struct gantry_err *err)
 {
     struct gt_reader *reader;
     struct gt_arena arena;
@@ -291,7 +303,8 @@ SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, si
             *ret_first = first;
         for (size_t i = 0; i < count; i++) {
             if (!is_message(&messages[i], first + (int64_t)i, padding)) {
-                code = gantry_err_set(err, -1000, "offset %" PRId64 " holds another message", first + (int64_t)i);
+                code = gantry_err_set(err, -1000, "offset %" PRId64 " holds another message",
+                                      first + (int64_t)i);
                 break;
             }
         }
@@ -305,15 +318,18 @@ SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, si
     return code != 0 ? code : total;
 }
 
-SUPPORT void check_read(struct fixture *fx, const char *topic, int64_t from, int64_t count, size_t padding)
+SUPPORT void check_read(struct fixture *fx, const char *topic, int64_t from, int64_t count,
+                        size_t padding)
 {
     struct gantry_err err = {0};
     int64_t got = try_read(fx, topic, from, padding, NULL, &err);
     if (got != count)
-        fail_msg("topic %s from %" PRId64 ": got %" PRId64 " of %" PRId64 " %s", topic, from, got, count, err.text);
+        fail_msg("topic %s from %" PRId64 ": got %" PRId64 " of %" PRId64 " %s", topic, from, got,
+                 count, err.text);
 }
 
-SUPPORT void segment_path_of(const struct fixture *fx, const char *topic, int64_t base, char ret[FOLDER_MAX + 128])
+SUPPORT void segment_path_of(const struct fixture *fx, const char *topic, int64_t base,
+                             char ret[FOLDER_MAX + 128])
 {
     snprintf(ret, FOLDER_MAX + 128, "%s/topics/%s/0/%020" PRId64 ".log", fx->path, topic, base);
 }

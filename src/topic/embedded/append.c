@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Appending: encode, write, hand to the committer; and what the committer does with it.
  *
- * Messages are encoded before any lock is taken. Under the queue's append lock the batch gets its offset and checksum,
- * is written behind what is there, and its commit is submitted: so commits come in the order of the file, which is what
- * makes "everything up to here" a meaning of a committed end.
+ * Messages are encoded before any lock is taken. Under the queue's append lock the batch gets its
+ * offset and checksum, is written behind what is there, and its commit is submitted: so commits
+ * come in the order of the file, which is what makes "everything up to here" a meaning of a
+ * committed end.
  *
- * When a commit fails, its queue forgets everything that is not committed (a new epoch): later batches would otherwise
- * stand behind a hole. What was written stays in the file as unread bytes, and the next append begins a new segment: a page
- * whose sync failed is never trusted again. The sources start again from their committed positions. */
+ * When a commit fails, its queue forgets everything that is not committed (a new epoch): later
+ * batches would otherwise stand behind a hole. What was written stays in the file as unread bytes,
+ * and the next append begins a new segment: a page whose sync failed is never trusted again. The
+ * sources start again from their committed positions. */
 #include "topic/embedded/queue.h"
 
 #include "base/clock.h"
@@ -57,20 +59,24 @@ static void trim_scratch(struct gt_append_scratch *scratch)
     }
 }
 
-/* --- The committer's side ------------------------------------------------------------------------------------------- */
+/* --- The committer's side
+ * ------------------------------------------------------------------------------------------- */
 
 static int check_append(struct gt_commit *commit, struct gantry_err *err)
 {
     const struct gt_append *append = (const struct gt_append *)commit;
     if (append->chain != NULL && atomic_load(&append->chain->broken))
-        return gantry_err_set(err, GANTRY_IO, "an earlier write of the same task failed; what came after it is sent "
-                                              "again");
+        return gantry_err_set(
+            err, GANTRY_IO,
+            "an earlier write of the same task failed; what came after it is sent "
+            "again");
     for (size_t i = 0; i < append->place_count; i++) {
         const struct gt_append_place *place = &append->places[i];
         if (atomic_load(&place->queue->epoch) != place->epoch)
-            return gantry_err_set(err, GANTRY_IO,
-                                  "an earlier write to topic %s failed; what came after it is sent again",
-                                  place->queue->topic->name);
+            return gantry_err_set(
+                err, GANTRY_IO,
+                "an earlier write to topic %s failed; what came after it is sent again",
+                place->queue->topic->name);
     }
     return 0;
 }
@@ -113,8 +119,10 @@ static void publish_append(struct gt_commit *commit)
         struct gt_queue *queue = place->queue;
         atomic_store(&queue->topic->recorded, true);
         pthread_mutex_lock(&queue->lock);
-        if (queue->segment_count == 0 || queue->segments[queue->segment_count - 1] != place->segment) {
-            (void)gt_queue_list_segment(queue, place->segment); /* room was made when it was created */
+        if (queue->segment_count == 0 ||
+            queue->segments[queue->segment_count - 1] != place->segment) {
+            (void)gt_queue_list_segment(queue,
+                                        place->segment); /* room was made when it was created */
             queue->unlisted--;
         }
         place->segment->committed = place->written;
@@ -127,7 +135,8 @@ static void publish_append(struct gt_commit *commit)
 static void abort_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
-    /* Checks run on this thread too: no append behind this one gets past them, however late it is submitted. */
+    /* Checks run on this thread too: no append behind this one gets past them, however late it is
+     * submitted. */
     if (append->chain != NULL)
         atomic_store(&append->chain->broken, true);
     for (size_t i = 0; i < append->place_count; i++) {
@@ -140,8 +149,9 @@ static void abort_append(struct gt_commit *commit)
             queue->next_offset = queue->end_offset;
             queue->unlisted = 0;
             pthread_mutex_unlock(&queue->lock);
-            /* A file without a committed byte stays: should the store have failed at the very end, it may be
-             * committed all the same. The next creation or start removes it when it is not. */
+            /* A file without a committed byte stays: should the store have failed at the very end,
+             * it may be committed all the same. The next creation or start removes it when it is
+             * not. */
             gt_segment_writer_unref(queue->active);
             queue->active = NULL;
         }
@@ -167,7 +177,8 @@ static const struct gt_commit_ops append_ops = {
     .done = done_append,
 };
 
-/* --- The appender's side -------------------------------------------------------------------------------------------- */
+/* --- The appender's side
+ * -------------------------------------------------------------------------------------------- */
 
 void gt_append_init(struct gt_append *append, void (*done)(struct gt_append *append))
 {
@@ -182,32 +193,37 @@ void gt_append_deinit(struct gt_append *append)
     gt_commit_deinit(&append->commit);
 }
 
-/* Looking at the free space costs a system call: once in 50 ms is soon enough for a reserve of many megabytes. */
+/* Looking at the free space costs a system call: once in 50 ms is soon enough for a reserve of many
+ * megabytes. */
 static int check_space(struct gt_topics *topics, struct gantry_err *err)
 {
     int64_t now = gt_clock_mono_ns();
     if (now - atomic_load(&topics->free_checked_ns) > 50000000) {
         atomic_store(&topics->free_checked_ns, now);
         int64_t available = gt_disk_free(topics->folder);
-        atomic_store(&topics->low_space, available >= 0 && available < topics->settings.disk_reserve);
+        atomic_store(&topics->low_space,
+                     available >= 0 && available < topics->settings.disk_reserve);
     }
     if (!atomic_load(&topics->low_space))
         return 0;
-    return gantry_err_set(err, GANTRY_NO_SPACE,
-                          "less than disk.reserve (%lld MiB) is free on the file system of %s; free some space or "
-                          "lower disk.reserve",
-                          (long long)(topics->settings.disk_reserve >> 20), topics->folder);
+    return gantry_err_set(
+        err, GANTRY_NO_SPACE,
+        "less than disk.reserve (%lld MiB) is free on the file system of %s; free some space or "
+        "lower disk.reserve",
+        (long long)(topics->settings.disk_reserve >> 20), topics->folder);
 }
 
 static int create_segment(struct gt_queue *queue, struct gt_segment **ret, struct gantry_err *err)
 {
-    /* A broken store may have committed what it reported as failed: then the file below is not ours to remove. */
+    /* A broken store may have committed what it reported as failed: then the file below is not ours
+     * to remove. */
     int code = gt_store_check(queue->topic->topics->store, err);
     if (code != 0)
         return code;
     struct gt_segment *segment = gt_segment_new(queue, queue->next_offset);
     if (segment == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s", queue->topic->name);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s",
+                              queue->topic->name);
     if (!queue->folder_made) {
         /* Not synced here: the committer does it before the first commit that needs it. */
         if ((mkdir(queue->topic->folder, 0755) != 0 && errno != EEXIST) ||
@@ -218,7 +234,8 @@ static int create_segment(struct gt_queue *queue, struct gt_segment **ret, struc
         queue->folder_made = true;
     }
     (void)gt_fault("segment.create");
-    if (unlink(segment->path) != 0 && errno != ENOENT) { /* left by an append that was never committed */
+    if (unlink(segment->path) != 0 &&
+        errno != ENOENT) { /* left by an append that was never committed */
         code = gt_file_error(err, "remove", segment->path);
         goto out;
     }
@@ -229,7 +246,8 @@ static int create_segment(struct gt_queue *queue, struct gt_segment **ret, struc
     }
     uint8_t header[GT_SEGMENT_HEADER];
     gt_segment_header_write(header, queue->next_offset, gt_clock_wall_ms());
-    code = gt_file_write_at(segment->fd, header, sizeof header, 0, segment->path, "segment.header", err);
+    code = gt_file_write_at(segment->fd, header, sizeof header, 0, segment->path, "segment.header",
+                            err);
     if (code != 0) {
         (void)unlink(segment->path);
         goto out;
@@ -252,7 +270,8 @@ static int make_room(struct gt_queue *queue, struct gantry_err *err)
     if (queue->segment_cap < need) {
         struct gt_segment **grown = realloc(queue->segments, need * 2 * sizeof(*grown));
         if (grown == NULL) {
-            code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s", queue->topic->name);
+            code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s",
+                                  queue->topic->name);
         } else {
             queue->segments = grown;
             queue->segment_cap = need * 2;
@@ -264,8 +283,8 @@ static int make_room(struct gt_queue *queue, struct gantry_err *err)
     return code;
 }
 
-/* After a start, go on in the last segment. Nothing can stand behind its committed part: recovery has looked.
- * Thread: holds queue->append. */
+/* After a start, go on in the last segment. Nothing can stand behind its committed part: recovery
+ * has looked. Thread: holds queue->append. */
 static int resume_segment(struct gt_queue *queue, struct gantry_err *err)
 {
     pthread_mutex_lock(&queue->lock);
@@ -290,8 +309,9 @@ static int make_active(struct gt_queue *queue, size_t len, struct gantry_err *er
             return rc;
     }
     struct gt_segment *active = queue->active;
-    if (active != NULL && (active->written.bytes == GT_SEGMENT_HEADER ||
-                           active->written.bytes + (int64_t)len <= queue->topic->topics->settings.segment_bytes))
+    if (active != NULL &&
+        (active->written.bytes == GT_SEGMENT_HEADER ||
+         active->written.bytes + (int64_t)len <= queue->topic->topics->settings.segment_bytes))
         return 0;
     struct gt_segment *fresh = NULL;
     int code = create_segment(queue, &fresh, err);
@@ -308,7 +328,8 @@ static int make_active(struct gt_queue *queue, size_t len, struct gantry_err *er
 }
 
 /* Write one batch behind the queue's last one. Thread: holds queue->append. */
-static int write_place(struct gt_append_place *place, struct gt_append_scratch *scratch, struct gantry_err *err)
+static int write_place(struct gt_append_place *place, struct gt_append_scratch *scratch,
+                       struct gantry_err *err)
 {
     struct gt_queue *queue = place->queue;
     int code = gt_queue_check(queue, err);
@@ -319,8 +340,8 @@ static int write_place(struct gt_append_place *place, struct gt_append_scratch *
     struct gt_segment *segment = queue->active;
     char *batch = scratch->batches.data + place->from;
     gt_batch_seal(batch, queue->next_offset);
-    code = gt_file_write_at(segment->fd, batch, place->len, segment->written.bytes, segment->path, "append.write",
-                            err);
+    code = gt_file_write_at(segment->fd, batch, place->len, segment->written.bytes, segment->path,
+                            "append.write", err);
     if (code != 0)
         return code;
 
@@ -347,7 +368,8 @@ static int write_place(struct gt_append_place *place, struct gt_append_scratch *
     return 0;
 }
 
-/* Take back what write_place did; the bytes in the file are overwritten by the next batch. Thread: holds queue->append. */
+/* Take back what write_place did; the bytes in the file are overwritten by the next batch. Thread:
+ * holds queue->append. */
 static void unwrite_place(struct gt_append_place *place)
 {
     if (place->segment == NULL)
@@ -367,10 +389,12 @@ static void add_changes(struct gt_append *append)
         const struct gt_append_place *place = &append->places[i];
         const struct gt_topic *topic = place->queue->topic;
         if (!atomic_load(&topic->recorded)) {
-            struct gt_topic_record record = {.queues = topic->queue_count, .created_ms = gt_clock_wall_ms()};
+            struct gt_topic_record record = {.queues = topic->queue_count,
+                                             .created_ms = gt_clock_wall_ms()};
             gt_buf_clear(&value);
             gt_topic_record_write(&value, &record);
-            gt_commit_put(&append->commit, GT_TABLE_TOPICS, gantry_view_of(topic->name), gt_buf_view(&value));
+            gt_commit_put(&append->commit, GT_TABLE_TOPICS, gantry_view_of(topic->name),
+                          gt_buf_view(&value));
         }
         gt_buf_clear(&value);
         gt_segment_record_write(&value, &place->written);
@@ -389,8 +413,9 @@ static int by_queue(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-static int encode(struct gt_topics *topics, struct gt_append *append, const struct gt_append_part *parts,
-                  size_t part_count, struct gt_append_scratch *scratch, struct gantry_err *err)
+static int encode(struct gt_topics *topics, struct gt_append *append,
+                  const struct gt_append_part *parts, size_t part_count,
+                  struct gt_append_scratch *scratch, struct gantry_err *err)
 {
     append->places = calloc(part_count != 0 ? part_count : 1, sizeof *append->places);
     if (append->places == NULL)
@@ -401,11 +426,11 @@ static int encode(struct gt_topics *topics, struct gt_append *append, const stru
         struct gt_append_place *place = &append->places[i];
         place->queue = &parts[i].topic->queues[parts[i].queue];
         place->from = scratch->batches.len;
-        int code = gt_batch_write(&scratch->batches, parts[i].messages, parts[i].count, topics->compression,
-                                  &scratch->raw);
+        int code = gt_batch_write(&scratch->batches, parts[i].messages, parts[i].count,
+                                  topics->compression, &scratch->raw);
         if (code != 0)
-            return gantry_err_set(err, code, "cannot encode %zu messages for topic %s: %s", parts[i].count,
-                                  parts[i].topic->name, gantry_error_text(code));
+            return gantry_err_set(err, code, "cannot encode %zu messages for topic %s: %s",
+                                  parts[i].count, parts[i].topic->name, gantry_error_text(code));
         place->len = scratch->batches.len - place->from;
         append->bytes += place->len;
     }
@@ -414,7 +439,8 @@ static int encode(struct gt_topics *topics, struct gt_append *append, const stru
 }
 
 /* Lock the queues of all places, in the order of their addresses, and note them in the scratch. */
-static int lock_queues(struct gt_append *append, struct gt_append_scratch *scratch, struct gantry_err *err)
+static int lock_queues(struct gt_append *append, struct gt_append_scratch *scratch,
+                       struct gantry_err *err)
 {
     gt_buf_clear(&scratch->locked);
     for (size_t i = 0; i < append->place_count; i++)
@@ -435,8 +461,9 @@ static void unlock_queues(struct gt_append_scratch *scratch)
     }
 }
 
-int gt_append_submit(struct gt_topics *topics, struct gt_append *append, const struct gt_append_part *parts,
-                     size_t part_count, struct gt_append_scratch *scratch, struct gantry_err *err)
+int gt_append_submit(struct gt_topics *topics, struct gt_append *append,
+                     const struct gt_append_part *parts, size_t part_count,
+                     struct gt_append_scratch *scratch, struct gantry_err *err)
 {
     int code = part_count > 0 ? check_space(topics, err) : 0;
     if (code == 0)
@@ -453,7 +480,8 @@ int gt_append_submit(struct gt_topics *topics, struct gt_append *append, const s
     if (code == 0) {
         add_changes(append);
         (void)gt_fault("append.written");
-        /* Once submitted the append is the committer's: it may be done and freed before the call returns. */
+        /* Once submitted the append is the committer's: it may be done and freed before the call
+         * returns. */
         code = gt_store_submit(topics->store, &append->commit, err);
     }
     if (code != 0) {

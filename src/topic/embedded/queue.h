@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Inside the embedded engine: topics, queues, segments, and who may touch which member.
  *
- *  A queue has two locks. `append` orders the writers: it is held while a batch is written and handed to the committer,
- *  so that the order of commits is the order of the file. `lock` guards what readers see: the committed segments. It is
- *  held for a few instructions. Order: append (several: by address), then lock. */
+ *  A queue has two locks. `append` orders the writers: it is held while a batch is written and
+ * handed to the committer, so that the order of commits is the order of the file. `lock` guards
+ * what readers see: the committed segments. It is held for a few instructions. Order: append
+ * (several: by address), then lock. */
 #ifndef GT_TOPIC_EMBEDDED_QUEUE_H
 #define GT_TOPIC_EMBEDDED_QUEUE_H
 
@@ -17,13 +18,14 @@
 struct gt_queue;
 
 struct gt_segment {
-    atomic_int refs;    /* the queue's list, the queue's active segment, places of appends, readers */
-    atomic_int writers; /* those of them that need fd */
-    int64_t base;       /* offset of its first message; also the file's name */
-    char *path;         /* owned */
-    int fd;             /* open for writing while writers > 0 */
+    atomic_int refs; /* the queue's list, the queue's active segment, places of appends, readers */
+    atomic_int writers;                 /* those of them that need fd */
+    int64_t base;                       /* offset of its first message; also the file's name */
+    char *path;                         /* owned */
+    int fd;                             /* open for writing while writers > 0 */
     struct gt_segment_record committed; /* guarded by queue.lock */
-    struct gt_segment_record written;   /* guarded by queue.append: what committed will be once all is committed */
+    struct gt_segment_record
+        written; /* guarded by queue.append: what committed will be once all is committed */
     /* The committer's. */
     uint64_t synced_round;
     bool folder_synced;
@@ -46,15 +48,15 @@ struct gt_queue {
     int64_t next_offset;       /* guarded by append */
     atomic_uint epoch;         /* written under append; a commit of another epoch is stale */
     bool folder_made;          /* guarded by append */
-    bool resume;               /* guarded by append: the last segment of the list can be gone on with */
+    bool resume; /* guarded by append: the last segment of the list can be gone on with */
 
     pthread_mutex_t lock;
     struct gt_segment **segments; /* guarded by lock: committed ones by offset; owned array */
     size_t segment_count, segment_cap;
-    size_t unlisted;         /* guarded by lock: segments created and not yet in the list */
-    int64_t end_offset;      /* guarded by lock: committed */
-    struct gt_waiter *waiters; /* guarded by lock */
-    char *damage;            /* guarded by lock: NULL, or file, byte and reason; set once */
+    size_t unlisted;            /* guarded by lock: segments created and not yet in the list */
+    int64_t end_offset;         /* guarded by lock: committed */
+    struct gt_waiter *waiters;  /* guarded by lock */
+    char *damage;               /* guarded by lock: NULL, or file, byte and reason; set once */
     struct gt_gap_record *gaps; /* read-only after open */
     size_t gap_count;
 
@@ -77,7 +79,7 @@ struct gt_topics {
     enum gt_compression compression;
     char *folder; /* owned: STORE/topics */
     pthread_mutex_t lock;
-    struct gt_map map; /* guarded by lock: name to struct gt_topic */
+    struct gt_map map;            /* guarded by lock: name to struct gt_topic */
     atomic_llong free_checked_ns; /* when the free space was looked at last */
     atomic_bool low_space;
     int64_t retention_ns; /* the committer's: when retention looked last */
@@ -91,11 +93,13 @@ void gt_segment_writer_unref(struct gt_segment *segment);
 char *gt_segment_path(const char *queue_folder, int64_t base_offset);
 struct gt_segment *gt_segment_new(const struct gt_queue *queue, int64_t base_offset);
 
-/** Put a committed segment at the end of the queue's list. Thread: holds queue->lock, or before threads. */
+/** Put a committed segment at the end of the queue's list. Thread: holds queue->lock, or before
+ * threads. */
 int gt_queue_list_segment(struct gt_queue *queue, struct gt_segment *segment);
 /** Call the armed waiters, once. Thread: holds queue->lock. */
 void gt_queue_wake(struct gt_queue *queue);
-/** Mark the queue as damaged (the first report stays) and return GANTRY_CORRUPT with the text. Takes queue->lock. */
+/** Mark the queue as damaged (the first report stays) and return GANTRY_CORRUPT with the text.
+ * Takes queue->lock. */
 int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason,
                      struct gantry_err *err);
 /** 0 or GANTRY_CORRUPT with the damage. Takes queue->lock. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading: map the committed part of a segment, check each batch once, give views into the mapping.
  *
- * The mapping covers more than the file has, so that a growing segment is mapped once; only committed bytes are touched,
- * and the file's length is looked at before each batch, so that a file that someone cut short is an error and not a
- * SIGBUS. */
+ * The mapping covers more than the file has, so that a growing segment is mapped once; only
+ * committed bytes are touched, and the file's length is looked at before each batch, so that a file
+ * that someone cut short is an error and not a SIGBUS. */
 #include "topic/embedded/queue.h"
 
 #include "base/log.h"
@@ -26,7 +26,7 @@ struct gt_reader {
     int fd;
     char *map;
     size_t map_len, touched;
-    int64_t at;             /* where the next batch begins */
+    int64_t at;                 /* where the next batch begins */
     struct gt_batch_info batch; /* of the last gt_reader_next; length 0: none */
 
     struct gt_waiter waiter;
@@ -36,11 +36,13 @@ int gt_reader_open(struct gt_topic *topic, uint32_t index, int64_t offset, struc
                    struct gantry_err *err)
 {
     if (index >= topic->queue_count || offset < 0)
-        return gantry_err_set(err, GANTRY_INVALID, "topic %s has %u queues; there is no queue %u, offset %lld",
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "topic %s has %u queues; there is no queue %u, offset %lld",
                               topic->name, topic->queue_count, index, (long long)offset);
     struct gt_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a reader of topic %s", topic->name);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a reader of topic %s",
+                              topic->name);
     reader->queue = &topic->queues[index];
     reader->offset = offset;
     reader->fd = -1;
@@ -101,7 +103,8 @@ bool gt_reader_arm(struct gt_reader *reader, void (*wake)(void *arg), void *arg)
     pthread_mutex_lock(&queue->lock);
     bool wait = reader->offset >= queue->end_offset && queue->damage == NULL;
     if (wait && !reader->waiter.armed) {
-        reader->waiter = (struct gt_waiter){.next = queue->waiters, .wake = wake, .arg = arg, .armed = true};
+        reader->waiter =
+            (struct gt_waiter){.next = queue->waiters, .wake = wake, .arg = arg, .armed = true};
         queue->waiters = &reader->waiter;
     }
     pthread_mutex_unlock(&queue->lock);
@@ -110,7 +113,8 @@ bool gt_reader_arm(struct gt_reader *reader, void (*wake)(void *arg), void *arg)
     return wait;
 }
 
-/* The segment that holds @p offset. Thread: holds queue->lock; offset is within what is committed. */
+/* The segment that holds @p offset. Thread: holds queue->lock; offset is within what is committed.
+ */
 static struct gt_segment *find_segment(const struct gt_queue *queue, int64_t offset)
 {
     size_t low = 0, high = queue->segment_count;
@@ -152,7 +156,8 @@ static int locate(struct gt_reader *reader, bool *ret_some, struct gantry_err *e
     }
     pthread_mutex_unlock(&queue->lock);
     if (missed > 0)
-        gt_warn("topic", "retention deleted messages before they were read topic=%s queue=%u count=%lld",
+        gt_warn("topic",
+                "retention deleted messages before they were read topic=%s queue=%u count=%lld",
                 queue->topic->name, queue->index, (long long)missed);
     if (found != NULL && found != reader->segment) {
         leave_segment(reader);
@@ -195,7 +200,8 @@ static int map_segment(struct gt_reader *reader, struct gantry_err *err)
     if (fstat(reader->fd, &st) != 0)
         return gt_file_error(err, "read", segment->path);
     if (st.st_size < reader->committed)
-        return gt_queue_damaged(reader->queue, segment->path, st.st_size, "the file was cut short", err);
+        return gt_queue_damaged(reader->queue, segment->path, st.st_size, "the file was cut short",
+                                err);
     if (reader->map == NULL) {
         int64_t len = reader->queue->topic->topics->settings.segment_bytes;
         if (len < reader->committed)
@@ -221,16 +227,16 @@ static bool skip_gap(struct gt_reader *reader)
     if (gap == NULL)
         return false;
     if (gap->end_offset > reader->offset) {
-        gt_warn("topic", "passing over damaged messages topic=%s queue=%u count=%lld", queue->topic->name,
-                queue->index, (long long)(gap->end_offset - reader->offset));
+        gt_warn("topic", "passing over damaged messages topic=%s queue=%u count=%lld",
+                queue->topic->name, queue->index, (long long)(gap->end_offset - reader->offset));
         reader->offset = gap->end_offset;
     }
     reader->at = gap->to;
     return true;
 }
 
-/* Go to the batch that holds reader->offset: at once in the common case, else from header to header. *ret_found is false
- * when this segment ends before. */
+/* Go to the batch that holds reader->offset: at once in the common case, else from header to
+ * header. *ret_found is false when this segment ends before. */
 static int find_batch(struct gt_reader *reader, bool *ret_found, struct gantry_err *err)
 {
     *ret_found = false;
@@ -241,12 +247,15 @@ static int find_batch(struct gt_reader *reader, bool *ret_found, struct gantry_e
             return 0;
         const char *data = reader->map + reader->at;
         struct gantry_err reason = {0};
-        int code = gt_batch_header_read(data, (size_t)(reader->committed - reader->at), &reader->batch, &reason);
+        int code = gt_batch_header_read(data, (size_t)(reader->committed - reader->at),
+                                        &reader->batch, &reason);
         if (code == 0 && reader->batch.base_offset > reader->offset)
-            code = gantry_err_set(&reason, GANTRY_CORRUPT, "the batch begins at offset %lld, expected %lld",
+            code = gantry_err_set(&reason, GANTRY_CORRUPT,
+                                  "the batch begins at offset %lld, expected %lld",
                                   (long long)reader->batch.base_offset, (long long)reader->offset);
         if (code != 0)
-            return gt_queue_damaged(reader->queue, reader->segment->path, reader->at, reason.text, err);
+            return gt_queue_damaged(reader->queue, reader->segment->path, reader->at, reason.text,
+                                    err);
         if (reader->offset < reader->batch.base_offset + reader->batch.count) {
             *ret_found = true;
             return 0;
@@ -255,8 +264,8 @@ static int find_batch(struct gt_reader *reader, bool *ret_found, struct gantry_e
     }
 }
 
-int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struct gt_message **ret, size_t *ret_count,
-                   int64_t *ret_first, struct gantry_err *err)
+int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struct gt_message **ret,
+                   size_t *ret_count, int64_t *ret_first, struct gantry_err *err)
 {
     *ret_count = 0;
     reader->batch.length = 0;
@@ -274,7 +283,8 @@ int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struc
         if (code != 0)
             return code;
         if (!found && reader->offset < reader->end_offset)
-            return gt_queue_damaged(reader->queue, reader->segment->path, reader->at, "messages are missing", err);
+            return gt_queue_damaged(reader->queue, reader->segment->path, reader->at,
+                                    "messages are missing", err);
     }
     const char *data = reader->map + reader->at;
     struct gt_message *messages;
@@ -297,7 +307,8 @@ int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struc
 void gt_reader_took(struct gt_reader *reader, size_t count)
 {
     reader->offset += (int64_t)count;
-    if (reader->batch.length != 0 && reader->offset >= reader->batch.base_offset + reader->batch.count) {
+    if (reader->batch.length != 0 &&
+        reader->offset >= reader->batch.base_offset + reader->batch.count) {
         reader->at += reader->batch.length;
         reader->batch.length = 0;
     }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening the topics of a store. What the store says was committed is compared with the files:
  *
- *   file longer than committed    the rest was never acknowledged: it is ignored, and the next append begins a new file
- *                                 (never cut: a reader of another process may have it mapped)
- *   file as long as committed     the next append goes on behind it
- *   file shorter, or gone,        the topic is damaged: it refuses work and says where, the others go on
- *   or its end does not check
- *   file without a committed byte removed
+ *   file longer than committed    the rest was never acknowledged: it is ignored, and the next
+ * append begins a new file (never cut: a reader of another process may have it mapped) file as long
+ * as committed     the next append goes on behind it file shorter, or gone,        the topic is
+ * damaged: it refuses work and says where, the others go on or its end does not check file without
+ * a committed byte removed
  *
- * The end of the last segment is checked to the byte, and all of it when it is small; older batches are checked when they
- * are read. */
+ * The end of the last segment is checked to the byte, and all of it when it is small; older batches
+ * are checked when they are read. */
 #include "topic/embedded/queue.h"
 
 #include "base/file.h"
@@ -23,7 +22,8 @@
 
 enum { CHECK_WHOLE = 4 << 20 };
 
-/* --- What the store says -------------------------------------------------------------------------------------------- */
+/* --- What the store says
+ * -------------------------------------------------------------------------------------------- */
 
 struct loading {
     struct gt_topics *topics;
@@ -40,8 +40,8 @@ static int load_topic(void *arg, struct gantry_view key, struct gantry_view valu
     struct loading *loading = arg;
     struct gt_topic_record record;
     if (gt_topic_record_read(value, &record) != 0)
-        return gantry_err_set(loading->err, GANTRY_CORRUPT, "the store's record of topic %.*s is damaged",
-                              GT_VIEW_ARGS(key));
+        return gantry_err_set(loading->err, GANTRY_CORRUPT,
+                              "the store's record of topic %.*s is damaged", GT_VIEW_ARGS(key));
     char name[GT_KEY_MAX + 1];
     snprintf(name, sizeof name, "%.*s", GT_VIEW_ARGS(key));
     struct gt_topic *topic = gt_topic_new(loading->topics, name, record.queues);
@@ -53,7 +53,8 @@ static int load_topic(void *arg, struct gantry_view key, struct gantry_view valu
     return 0;
 }
 
-static struct gt_queue *find_queue(struct gt_topics *topics, struct gantry_view name, uint32_t index)
+static struct gt_queue *find_queue(struct gt_topics *topics, struct gantry_view name,
+                                   uint32_t index)
 {
     struct gt_topic *topic = gt_map_get(&topics->map, name);
     return topic != NULL && index < topic->queue_count ? &topic->queues[index] : NULL;
@@ -69,9 +70,10 @@ static int load_segment(void *arg, struct gantry_view key, struct gantry_view va
     struct gt_queue *queue = NULL;
     if (gt_key_read_segment(key, &name, &index, &base) == 0)
         queue = find_queue(loading->topics, name, index);
-    if (queue == NULL || gt_segment_record_read(value, &record) != 0 || record.base_offset != base ||
-        record.bytes < GT_SEGMENT_HEADER)
-        return gantry_err_set(loading->err, GANTRY_CORRUPT, "the store's record of a segment is damaged (topic %.*s)",
+    if (queue == NULL || gt_segment_record_read(value, &record) != 0 ||
+        record.base_offset != base || record.bytes < GT_SEGMENT_HEADER)
+        return gantry_err_set(loading->err, GANTRY_CORRUPT,
+                              "the store's record of a segment is damaged (topic %.*s)",
                               GT_VIEW_ARGS(key));
     struct gt_segment *segment = gt_segment_new(queue, base);
     if (segment == NULL)
@@ -98,7 +100,8 @@ static int load_gap(void *arg, struct gantry_view key, struct gantry_view value)
     if (gt_key_read_segment(key, &name, &index, &base) == 0)
         queue = find_queue(loading->topics, name, index);
     if (queue == NULL || gt_gap_record_read(value, &record) != 0)
-        return gantry_err_set(loading->err, GANTRY_CORRUPT, "the store's record of a gap is damaged (topic %.*s)",
+        return gantry_err_set(loading->err, GANTRY_CORRUPT,
+                              "the store's record of a gap is damaged (topic %.*s)",
                               GT_VIEW_ARGS(key));
     struct gt_gap_record *grown = realloc(queue->gaps, (queue->gap_count + 1) * sizeof *grown);
     if (grown == NULL)
@@ -108,18 +111,21 @@ static int load_gap(void *arg, struct gantry_view key, struct gantry_view value)
     return 0;
 }
 
-/* --- What the files say --------------------------------------------------------------------------------------------- */
+/* --- What the files say
+ * --------------------------------------------------------------------------------------------- */
 
-/* Check the batches of @p data, which are the file's bytes from @p start on; the first is of offset @p expected
+/* Check the batches of @p data, which are the file's bytes from @p start on; the first is of offset
+ * @p expected
  * (-1: not known). */
-static void check_batches(struct gt_queue *queue, const struct gt_segment *segment, const char *data, int64_t start,
-                          int64_t expected)
+static void check_batches(struct gt_queue *queue, const struct gt_segment *segment,
+                          const char *data, int64_t start, int64_t expected)
 {
     const struct gt_segment_record *record = &segment->committed;
     struct gantry_err reason = {0};
     int64_t at = start;
     while (at < record->bytes) {
-        const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
+        const struct gt_gap_record *gap =
+            gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
         if (gap != NULL) {
             at = gap->to;
             expected = gap->end_offset;
@@ -131,7 +137,8 @@ static void check_batches(struct gt_queue *queue, const struct gt_segment *segme
         if (code == 0)
             code = gt_batch_check(batch, &info, &reason);
         if (code == 0 && expected >= 0 && info.base_offset != expected)
-            code = gantry_err_set(&reason, GANTRY_CORRUPT, "the batch begins at offset %lld, expected %lld",
+            code = gantry_err_set(&reason, GANTRY_CORRUPT,
+                                  "the batch begins at offset %lld, expected %lld",
                                   (long long)info.base_offset, (long long)expected);
         if (code != 0) {
             gt_queue_damaged(queue, segment->path, at, reason.text, NULL);
@@ -140,20 +147,25 @@ static void check_batches(struct gt_queue *queue, const struct gt_segment *segme
         expected = info.base_offset + info.count;
         at += info.length;
     }
-    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
+    const struct gt_gap_record *gap =
+        gt_gap_at(queue->gaps, queue->gap_count, segment->base, at, expected);
     if (gap != NULL)
         expected = gap->end_offset;
     if (expected != record->end_offset)
-        gt_queue_damaged(queue, segment->path, at, "its messages end before the committed end", NULL);
+        gt_queue_damaged(queue, segment->path, at, "its messages end before the committed end",
+                         NULL);
 }
 
-static int check_last(struct gt_queue *queue, const struct gt_segment *segment, int fd, struct gantry_err *err)
+static int check_last(struct gt_queue *queue, const struct gt_segment *segment, int fd,
+                      struct gantry_err *err)
 {
     const struct gt_segment_record *record = &segment->committed;
-    int64_t start = record->bytes <= CHECK_WHOLE || record->last_batch < GT_SEGMENT_HEADER ? GT_SEGMENT_HEADER
-                                                                                           : record->last_batch;
+    int64_t start = record->bytes <= CHECK_WHOLE || record->last_batch < GT_SEGMENT_HEADER
+                        ? GT_SEGMENT_HEADER
+                        : record->last_batch;
     int64_t expected = start == GT_SEGMENT_HEADER ? record->base_offset : -1;
-    const struct gt_gap_record *gap = gt_gap_at(queue->gaps, queue->gap_count, segment->base, start, expected);
+    const struct gt_gap_record *gap =
+        gt_gap_at(queue->gaps, queue->gap_count, segment->base, start, expected);
     if (gap != NULL) { /* as large as it may be, it is not read */
         start = gap->to < record->bytes ? gap->to : record->bytes;
         expected = gap->end_offset;
@@ -176,7 +188,8 @@ static int check_last(struct gt_queue *queue, const struct gt_segment *segment, 
     return code;
 }
 
-static int check_segment(struct gt_queue *queue, struct gt_segment *segment, bool last, struct gantry_err *err)
+static int check_segment(struct gt_queue *queue, struct gt_segment *segment, bool last,
+                         struct gantry_err *err)
 {
     struct stat st;
     int fd = open(segment->path, O_RDONLY | O_CLOEXEC);
@@ -221,7 +234,8 @@ static void remove_orphans(const struct gt_queue *queue, const char *folder)
         if (!is_segment_name(entry->d_name) || is_listed(queue, strtoll(entry->d_name, NULL, 10)))
             continue;
         if (unlinkat(dirfd(dir), entry->d_name, 0) == 0)
-            gt_info("topic", "removed a segment without committed messages file=%s/%s", folder, entry->d_name);
+            gt_info("topic", "removed a segment without committed messages file=%s/%s", folder,
+                    entry->d_name);
     }
     closedir(dir);
 }
@@ -240,7 +254,9 @@ static void sweep_topic(struct gt_topics *topics, const char *name)
             continue;
         char inner[8192 + 300];
         snprintf(inner, sizeof inner, "%s/%s", folder, entry->d_name);
-        remove_orphans(find_queue(topics, gantry_view_of(name), (uint32_t)strtoul(entry->d_name, NULL, 10)), inner);
+        remove_orphans(
+            find_queue(topics, gantry_view_of(name), (uint32_t)strtoul(entry->d_name, NULL, 10)),
+            inner);
     }
     closedir(dir);
 }

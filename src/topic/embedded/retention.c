@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Retention: whole segments go, the oldest first, never the last one. A segment stays while a sink has not read it
- * (log.retention.unread says otherwise): one that has ever committed progress on the queue, or a connector whose
- * configuration names the topic and that has not come to commit any. A sink that is no more is forgotten by `gantry
- * connector reset`.
+/* Retention: whole segments go, the oldest first, never the last one. A segment stays while a sink
+ * has not read it (log.retention.unread says otherwise): one that has ever committed progress on
+ * the queue, or a connector whose configuration names the topic and that has not come to commit
+ * any. A sink that is no more is forgotten by `gantry connector reset`.
  *
- * The records go first, in one transaction, then the files: a crash in between leaves files that the next start removes. */
+ * The records go first, in one transaction, then the files: a crash in between leaves files that
+ * the next start removes. */
 #include "topic/embedded/queue.h"
 
 #include "base/clock.h"
@@ -62,10 +63,12 @@ static bool has_name(const char *names, const char *name)
 /* A sink that is to read the topic and has not begun: it wants everything. */
 static int see_connector(void *arg, struct gantry_view key, struct gantry_view value)
 {
-    static const char *const keys[] = {"topicNames", "connect.topicnames", "topics"}; /* as plugin/common_defs.c has them */
+    static const char *const keys[] = {"topicNames", "connect.topicnames",
+                                       "topics"}; /* as plugin/common_defs.c has them */
     struct lowest *lowest = arg;
     const char *topic = lowest->queue->topic->name;
-    if (memmem(value.data, value.len, topic, strlen(topic)) == NULL || gt_map_get(&lowest->readers, key) != NULL)
+    if (memmem(value.data, value.len, topic, strlen(topic)) == NULL ||
+        gt_map_get(&lowest->readers, key) != NULL)
         return 0;
     struct gt_props props;
     struct gantry_err err = {0};
@@ -92,7 +95,8 @@ static int lowest_offset(struct gt_topics *topics, const struct gt_queue *queue,
     gt_map_deinit(&lowest.readers);
     gt_arena_deinit(&lowest.arena);
     if (code != 0)
-        gt_warn("topic", "retention waits: %s", err.text[0] != '\0' ? err.text : gantry_error_text(code));
+        gt_warn("topic", "retention waits: %s",
+                err.text[0] != '\0' ? err.text : gantry_error_text(code));
     *ret = lowest.offset;
     return code;
 }
@@ -118,8 +122,8 @@ static size_t count_expired(struct gt_queue *queue, const struct gt_topics_setti
     return expired;
 }
 
-/* Only this thread takes segments out of the list, so the first @p count stay what they are without the lock; the array
- * that holds them may move. */
+/* Only this thread takes segments out of the list, so the first @p count stay what they are without
+ * the lock; the array that holds them may move. */
 static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, size_t count)
 {
     static const struct gt_commit_ops no_ops = {0};
@@ -144,10 +148,11 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
         pthread_mutex_lock(&queue->lock);
         struct gt_segment *segment = queue->segments[0];
         queue->segment_count--;
-        memmove(queue->segments, queue->segments + 1, queue->segment_count * sizeof(*queue->segments));
+        memmove(queue->segments, queue->segments + 1,
+                queue->segment_count * sizeof(*queue->segments));
         pthread_mutex_unlock(&queue->lock);
-        gt_info("topic", "retention deleted a segment topic=%s queue=%u offset=%lld", queue->topic->name,
-                queue->index, (long long)segment->base);
+        gt_info("topic", "retention deleted a segment topic=%s queue=%u offset=%lld",
+                queue->topic->name, queue->index, (long long)segment->base);
         (void)unlink(segment->path); /* failing leaves an orphan that the next start removes */
         gt_segment_unref(segment);
     }
@@ -179,8 +184,8 @@ void gt_topics_retain(struct gt_topics *topics)
     if (now - topics->retention_ns < EVERY_MS * 1000000LL)
         return;
     topics->retention_ns = now;
-    /* A walk needs the map to stand still, deleting waits for the disk, and loops look topics up: so the topics, which
-     * are never removed, are noted first. */
+    /* A walk needs the map to stand still, deleting waits for the disk, and loops look topics up:
+     * so the topics, which are never removed, are noted first. */
     size_t cursor = 0, count = 0;
     struct gantry_view name;
     void *value;

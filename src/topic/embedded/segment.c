@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segment files to bytes and back. The loops over messages are the hot part of the whole worker: sizes are summed up
- * first, so that the writing loop has no checks and no calls but memcpy. */
+/* Segment files to bytes and back. The loops over messages are the hot part of the whole worker:
+ * sizes are summed up first, so that the writing loop has no checks and no calls but memcpy. */
 #include "topic/embedded/segment.h"
 
 #include "base/crc32c.h"
@@ -59,7 +59,8 @@ int gt_compression_parse(const char *name, enum gt_compression *ret)
     return GANTRY_INVALID;
 }
 
-void gt_segment_header_write(uint8_t out[GT_SEGMENT_HEADER], int64_t base_offset, int64_t created_ms)
+void gt_segment_header_write(uint8_t out[GT_SEGMENT_HEADER], int64_t base_offset,
+                             int64_t created_ms)
 {
     memset(out, 0, GT_SEGMENT_HEADER);
     gt_store_le32(out, SEGMENT_MAGIC);
@@ -70,18 +71,20 @@ void gt_segment_header_write(uint8_t out[GT_SEGMENT_HEADER], int64_t base_offset
     gt_store_le32(out + 28, gt_crc32c(0, out, 28));
 }
 
-int gt_segment_header_check(const void *data, size_t len, int64_t base_offset, struct gantry_err *err)
+int gt_segment_header_check(const void *data, size_t len, int64_t base_offset,
+                            struct gantry_err *err)
 {
     const uint8_t *in = data;
     if (len < GT_SEGMENT_HEADER || gt_load_le32(in) != SEGMENT_MAGIC)
         return gantry_err_set(err, GANTRY_CORRUPT, "no segment header");
     if (load_le16(in + 4) != FORMAT_VERSION)
-        return gantry_err_set(err, GANTRY_VERSION, "segment format %u, this program knows %u", load_le16(in + 4),
-                              (unsigned)FORMAT_VERSION);
+        return gantry_err_set(err, GANTRY_VERSION, "segment format %u, this program knows %u",
+                              load_le16(in + 4), (unsigned)FORMAT_VERSION);
     if (load_le16(in + 6) != GT_SEGMENT_HEADER || gt_load_le32(in + 28) != gt_crc32c(0, in, 28))
         return gantry_err_set(err, GANTRY_CORRUPT, "damaged segment header");
     if (gt_load_le64(in + 8) != (uint64_t)base_offset)
-        return gantry_err_set(err, GANTRY_CORRUPT, "segment header of offset %llu in the file of offset %lld",
+        return gantry_err_set(err, GANTRY_CORRUPT,
+                              "segment header of offset %llu in the file of offset %lld",
                               (unsigned long long)gt_load_le64(in + 8), (long long)base_offset);
     return 0;
 }
@@ -95,7 +98,8 @@ static uint8_t *put_sized(uint8_t *out, struct gantry_view view)
 }
 
 /* Write the messages to @p out, which has room for the worst case, and return the end. */
-static uint8_t *put_messages(uint8_t *out, const struct gt_message *messages, size_t count, int64_t first_ms)
+static uint8_t *put_messages(uint8_t *out, const struct gt_message *messages, size_t count,
+                             int64_t first_ms)
 {
     for (size_t i = 0; i < count; i++) {
         const struct gt_message *message = &messages[i];
@@ -105,7 +109,8 @@ static uint8_t *put_messages(uint8_t *out, const struct gt_message *messages, si
             *out++ = 0;
         } else {
             *out++ = (uint8_t)((message->key.len > 0 ? HAS_KEY : 0) |
-                               (message->properties.len > 0 ? HAS_PROPERTIES : 0) | (delta != 0 ? HAS_TIME : 0));
+                               (message->properties.len > 0 ? HAS_PROPERTIES : 0) |
+                               (delta != 0 ? HAS_TIME : 0));
             if (delta != 0)
                 out = gt_put_varint(out, gt_zigzag(delta));
             if (message->key.len > 0)
@@ -119,7 +124,8 @@ static uint8_t *put_messages(uint8_t *out, const struct gt_message *messages, si
 }
 
 /* Compress @p raw behind the header; returns the bytes written, 0 when it does not get smaller. */
-static size_t compress(struct gt_buf *out, const struct gt_buf *raw, enum gt_compression compression)
+static size_t compress(struct gt_buf *out, const struct gt_buf *raw,
+                       enum gt_compression compression)
 {
     size_t bound = compression == GT_COMPRESSION_LZ4 ? (size_t)LZ4_compressBound((int)raw->len)
                                                      : ZSTD_compressBound(raw->len);
@@ -174,7 +180,8 @@ int gt_batch_write(struct gt_buf *out, const struct gt_message *messages, size_t
         char *raw = gt_buf_reserve(scratch, worst);
         if (raw == NULL)
             return scratch->error;
-        scratch->len = (size_t)(put_messages((uint8_t *)raw, messages, count, first_ms) - (uint8_t *)raw);
+        scratch->len =
+            (size_t)(put_messages((uint8_t *)raw, messages, count, first_ms) - (uint8_t *)raw);
         size = compress(out, scratch, compression);
     }
     if (size > 0) {
@@ -187,8 +194,8 @@ int gt_batch_write(struct gt_buf *out, const struct gt_message *messages, size_t
         size = raw_length = (size_t)(put_messages(to, messages, count, first_ms) - to);
         compression = GT_COMPRESSION_NONE;
     }
-    put_header((uint8_t *)out->data + start, GT_BATCH_HEADER + size, (uint32_t)count, compression, first_ms,
-               last_ms, raw_length);
+    put_header((uint8_t *)out->data + start, GT_BATCH_HEADER + size, (uint32_t)count, compression,
+               first_ms, last_ms, raw_length);
     out->len = start + GT_BATCH_HEADER + size;
     return 0;
 }
@@ -197,10 +204,12 @@ void gt_batch_seal(char *batch, int64_t base_offset)
 {
     uint8_t *out = (uint8_t *)batch;
     gt_store_le64(out + AT_BASE, (uint64_t)base_offset);
-    gt_store_le32(out + AT_CRC, gt_crc32c(0, out + AT_BASE, gt_load_le32(out + AT_LENGTH) - AT_BASE));
+    gt_store_le32(out + AT_CRC,
+                  gt_crc32c(0, out + AT_BASE, gt_load_le32(out + AT_LENGTH) - AT_BASE));
 }
 
-int gt_batch_header_read(const void *data, size_t len, struct gt_batch_info *ret, struct gantry_err *err)
+int gt_batch_header_read(const void *data, size_t len, struct gt_batch_info *ret,
+                         struct gantry_err *err)
 {
     const uint8_t *in = data;
     if (len < GT_BATCH_HEADER || gt_load_le32(in + AT_MAGIC) != BATCH_MAGIC)
@@ -217,9 +226,9 @@ int gt_batch_header_read(const void *data, size_t len, struct gt_batch_info *ret
         .last_ms = (int64_t)gt_load_le64(in + AT_LAST_MS),
         .raw_length = gt_load_le32(in + AT_RAW_LENGTH),
     };
-    if (load_le16(in + AT_HEADER_LEN) != GT_BATCH_HEADER || info.length < GT_BATCH_HEADER || info.length > len ||
-        info.length > GT_BATCH_MAX || info.raw_length > GT_BATCH_MAX || info.count == 0 ||
-        info.count > info.raw_length / MESSAGE_LEAST || info.base_offset < 0 ||
+    if (load_le16(in + AT_HEADER_LEN) != GT_BATCH_HEADER || info.length < GT_BATCH_HEADER ||
+        info.length > len || info.length > GT_BATCH_MAX || info.raw_length > GT_BATCH_MAX ||
+        info.count == 0 || info.count > info.raw_length / MESSAGE_LEAST || info.base_offset < 0 ||
         info.base_offset > INT64_MAX - info.count || in[AT_COMPRESSION] > GT_COMPRESSION_ZSTD)
         return gantry_err_set(err, GANTRY_CORRUPT, "damaged batch header");
     *ret = info;
@@ -241,10 +250,12 @@ static int decompress(const void *data, const struct gt_batch_info *info, struct
     size_t size = info->length - GT_BATCH_HEADER;
     char *raw = gt_arena_alloc(arena, info->raw_length);
     if (raw == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %u bytes of a batch", info->raw_length);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %u bytes of a batch",
+                              info->raw_length);
     bool good;
     if (info->compression == GT_COMPRESSION_LZ4)
-        good = LZ4_decompress_safe(from, raw, (int)size, (int)info->raw_length) == (int)info->raw_length;
+        good = LZ4_decompress_safe(from, raw, (int)size, (int)info->raw_length) ==
+               (int)info->raw_length;
     else
         good = ZSTD_decompress(raw, info->raw_length, from, size) == info->raw_length;
     if (!good)
@@ -274,7 +285,8 @@ int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_
     }
     struct gt_message *messages = gt_arena_alloc(arena, info->count * sizeof *messages);
     if (messages == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %u messages of a batch", info->count);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %u messages of a batch",
+                              info->count);
 
     static const struct gantry_view none = {NULL, 0};
     struct gt_cursor cursor = gt_cursor_of(raw, info->raw_length);
@@ -295,13 +307,14 @@ int gt_batch_read(const void *data, const struct gt_batch_info *info, struct gt_
     return 0;
 }
 
-const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count, int64_t segment, int64_t at,
-                                      int64_t offset)
+const struct gt_gap_record *gt_gap_at(const struct gt_gap_record *gaps, size_t count,
+                                      int64_t segment, int64_t at, int64_t offset)
 {
     const struct gt_gap_record *found = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct gt_gap_record *gap = &gaps[i];
-        bool here = gap->from <= at && (at < gap->to || (at == gap->from && gap->end_offset > offset));
+        bool here =
+            gap->from <= at && (at < gap->to || (at == gap->from && gap->end_offset > offset));
         if (gap->segment == segment && here && (found == NULL || gap->to > found->to))
             found = gap;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The embedded engine's objects: topics by name, their queues, their segments. Appending is in append.c, reading in
- * reader.c, opening in recover.c, deleting in retention.c. */
+/* The embedded engine's objects: topics by name, their queues, their segments. Appending is in
+ * append.c, reading in reader.c, opening in recover.c, deleting in retention.c. */
 #include "topic/embedded/queue.h"
 
 #include "base/clock.h"
@@ -44,7 +44,8 @@ void gt_segment_writer_unref(struct gt_segment *segment)
 char *gt_segment_path(const char *queue_folder, int64_t base_offset)
 {
     char *path = NULL;
-    return asprintf(&path, "%s/%020lld.log", queue_folder, (long long)base_offset) < 0 ? NULL : path;
+    return asprintf(&path, "%s/%020lld.log", queue_folder, (long long)base_offset) < 0 ? NULL
+                                                                                       : path;
 }
 
 struct gt_segment *gt_segment_new(const struct gt_queue *queue, int64_t base_offset)
@@ -90,11 +91,12 @@ void gt_queue_wake(struct gt_queue *queue)
     queue->waiters = NULL;
 }
 
-int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason, struct gantry_err *err)
+int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const char *reason,
+                     struct gantry_err *err)
 {
     char *text = NULL;
-    if (asprintf(&text, "topic %s is damaged: %s at byte %lld: %s; see `gantry topic repair %s`", queue->topic->name,
-                 path, (long long)at, reason, queue->topic->name) < 0)
+    if (asprintf(&text, "topic %s is damaged: %s at byte %lld: %s; see `gantry topic repair %s`",
+                 queue->topic->name, path, (long long)at, reason, queue->topic->name) < 0)
         text = NULL;
     gantry_err_set(err, GANTRY_CORRUPT, "%s", text != NULL ? text : "a topic is damaged");
     pthread_mutex_lock(&queue->lock);
@@ -188,8 +190,8 @@ static void on_round(void *arg)
     gt_topics_retain(arg);
 }
 
-int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *settings, struct gt_topics **ret,
-                   struct gantry_err *err)
+int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *settings,
+                   struct gt_topics **ret, struct gantry_err *err)
 {
     struct gt_topics *topics = calloc(1, sizeof *topics);
     if (topics == NULL)
@@ -200,7 +202,8 @@ int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *sett
     gt_map_init(&topics->map);
     int code = 0;
     if (gt_compression_parse(settings->compression, &topics->compression) != 0)
-        code = gantry_err_set(err, GANTRY_INVALID, "log.compression is \"%s\"; it can be none, lz4 or zstd",
+        code = gantry_err_set(err, GANTRY_INVALID,
+                              "log.compression is \"%s\"; it can be none, lz4 or zstd",
                               settings->compression);
     else if (asprintf(&topics->folder, "%s/topics", gt_store_folder(store)) < 0) {
         topics->folder = NULL;
