@@ -6,6 +6,8 @@
 #include "task/task.h"
 #include <stdatomic.h>
 
+enum { GT_POSITION_MAX = 1 << 20 }; /* bytes of a stored position, its partition included: as much is read back */
+
 /** What a kind of task does. All run on the executor. */
 struct gt_task_ops {
     size_t size; /* of the struct that begins with struct gt_task */

@@ -8,7 +8,7 @@
 #include "task/internal.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "plugin/config_check.h"
 #include "store/tables.h"
 #include <stdlib.h>
 
@@ -18,12 +18,13 @@ struct in_flight {
     struct in_flight *next;
     struct source *source;
     size_t records;
+    int64_t bytes; /* what it counts for against commit_bytes: marks alone take memory too */
 };
 
 struct source {
     struct gt_task task; /* first */
-    struct gt_topic *topic;
-    struct gt_append_chain chain; /* each batch begins where the one before ended */
+    struct gt_topic *topic; /* of records that name none; NULL: they must */
+    struct gt_append_chain chain; /* a position covers all batches before its own, whichever topic they went to */
 
     /* The executor's. */
     size_t pending; /* batches under way */
@@ -40,7 +41,7 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     source->done_tail = &source->done;
     const char *topic = gantry_config_get(&task->config, "topic");
     if (topic == NULL || *topic == '\0')
-        return gantry_err_set(err, GANTRY_INVALID, "topic: required; name the topic to write to");
+        return 0; /* the table lets this pass only where each record names its topic */
     source->topic = gt_topic_get(task->env->topics, topic);
     return source->topic != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", topic);
 }
@@ -53,7 +54,8 @@ static void teardown(struct gt_task *task)
 
 static int begin(struct gt_task *task, struct gantry_err *err)
 {
-    atomic_store(&((struct source *)task)->chain.broken, false); /* drain() has waited for all batches */
+    struct source *source = (struct source *)task;
+    atomic_store(&source->chain.broken, false); /* drain() has waited for all batches */
     return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx, &task->instance, err);
 }
 
@@ -90,7 +92,7 @@ static void take_done(struct source *source)
         next = flight->next;
         const struct gantry_err *err = &flight->append.commit.err;
         source->pending--;
-        source->pending_bytes -= (int64_t)flight->append.bytes;
+        source->pending_bytes -= flight->bytes;
         if (err->code == GANTRY_NO_SPACE) {
             gt_task_pause(task, err->text);
         } else if (err->code != 0) {
@@ -110,18 +112,26 @@ static void take_done(struct source *source)
 
 /* The records for one topic, converted. */
 struct portion {
-    const char *name; /* NULL: the task's topic */
+    const char *name;
     struct gantry_record *records;
     struct gt_message *messages;
     size_t count;
 };
+
+static const char *default_topic(const struct source *source)
+{
+    return source->topic != NULL ? gt_topic_name(source->topic) : "";
+}
 
 static int convert(struct source *source, struct portion *portion, struct gt_append_part *part,
                    struct gt_scratch *scratch, int64_t now, struct gantry_err *err)
 {
     struct gt_task *task = &source->task;
     size_t bad = 0;
-    part->topic = portion->name == NULL ? source->topic : gt_topic_get(task->env->topics, portion->name);
+    bool own = source->topic != NULL && portion->name == gt_topic_name(source->topic);
+    if (!own && gt_topic_name_check(portion->name, err) != 0) /* the connector's choice, not checked before */
+        return GANTRY_INVALID;
+    part->topic = own ? source->topic : gt_topic_get(task->env->topics, portion->name);
     portion->messages = gt_arena_alloc(&scratch->arena, portion->count * sizeof *portion->messages);
     if (part->topic == NULL || portion->messages == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu messages", portion->count);
@@ -141,49 +151,61 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
     return 0;
 }
 
-static bool same_topic(const char *a, const char *b)
+/* The portion of records for topic @p name, made when there is none yet; *count when memory is out. */
+static size_t find_portion(struct portion **portions, size_t *count, const char *name, size_t guess,
+                           struct gt_arena *arena)
 {
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+    struct portion *all = *portions;
+    for (size_t i = 0; i < *count; i++) {
+        size_t at = (guess + i) % *count;
+        if (all[at].name == name || strcmp(all[at].name, name) == 0)
+            return at;
+    }
+    if ((*count & (*count - 1)) == 0) { /* full at each power of two */
+        struct portion *grown = gt_arena_alloc(arena, (*count != 0 ? 2 * *count : 1) * sizeof *grown);
+        if (grown == NULL)
+            return *count;
+        if (*count > 0)
+            memcpy(grown, all, *count * sizeof *grown);
+        *portions = grown;
+    }
+    (*portions)[*count] = (struct portion){.name = name};
+    return (*count)++;
 }
 
-/* Sort the batch's records by topic, order kept. Nearly always there is one. */
-static int divide(struct gantry_batch *batch, struct gt_arena *arena, struct portion **ret, size_t *ret_count)
+/* Sort the batch's records by topic, order kept. @p name is the topic of records that name none. Nearly always there is
+ * one topic, and the batch is its portion. */
+static int divide(const struct gantry_batch *batch, const char *name, struct gt_arena *arena, struct portion **ret,
+                  size_t *ret_count)
 {
-    size_t mixed = 0;
-    while (mixed < batch->count && batch->records[mixed].topic == NULL)
-        mixed++;
-    struct portion *portions = gt_arena_alloc(arena, sizeof *portions);
-    if (portions == NULL)
+    struct portion *portions = NULL;
+    size_t count = 0, at = 0;
+    size_t *places = gt_arena_alloc(arena, batch->count * sizeof *places);
+    if (places == NULL)
         return GANTRY_NO_MEMORY;
-    if (mixed == batch->count) {
-        portions[0] = (struct portion){.records = batch->records, .count = batch->count};
-        *ret = portions;
-        *ret_count = batch->count > 0 ? 1 : 0;
-        return 0;
-    }
-    size_t count = 0, capacity = 1;
     for (size_t i = 0; i < batch->count; i++) {
-        size_t at = 0;
-        while (at < count && !same_topic(portions[at].name, batch->records[i].topic))
-            at++;
-        if (at == capacity) {
-            struct portion *grown = gt_arena_alloc(arena, 2 * capacity * sizeof *grown);
-            if (grown == NULL)
-                return GANTRY_NO_MEMORY;
-            memcpy(grown, portions, count * sizeof *grown);
-            portions = grown;
-            capacity *= 2;
-        }
-        if (at == count) {
-            struct gantry_record *records = gt_arena_alloc(arena, (batch->count - i) * sizeof *records);
-            if (records == NULL)
-                return GANTRY_NO_MEMORY;
-            portions[count++] = (struct portion){.name = batch->records[i].topic, .records = records};
-        }
-        portions[at].records[portions[at].count++] = batch->records[i];
+        const char *topic = batch->records[i].topic;
+        at = places[i] = find_portion(&portions, &count, topic != NULL ? topic : name, at, arena);
+        if (at == count)
+            return GANTRY_NO_MEMORY;
+        portions[at].count++;
     }
     *ret = portions;
     *ret_count = count;
+    if (count == 1)
+        portions[0].records = batch->records;
+    if (count <= 1)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        portions[i].records = gt_arena_alloc(arena, portions[i].count * sizeof *portions[i].records);
+        if (portions[i].records == NULL)
+            return GANTRY_NO_MEMORY;
+        portions[i].count = 0;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        struct portion *portion = &portions[places[i]];
+        portion->records[portion->count++] = batch->records[i];
+    }
     return 0;
 }
 
@@ -191,7 +213,7 @@ static void add_positions(struct source *source, struct gt_append *append, const
 {
     struct gt_key key;
     struct gt_buf value;
-    gt_buf_init(&value, 4 << 20);
+    gt_buf_init(&value, GT_POSITION_MAX);
     for (size_t i = 0; i < batch->mark_count; i++) {
         const struct gantry_mark *mark = &batch->marks[i];
         gt_buf_clear(&value);
@@ -211,7 +233,7 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     struct portion *portions = NULL;
     size_t count = 0;
     struct in_flight *flight = calloc(1, sizeof *flight);
-    if (flight == NULL || divide(batch, &scratch->arena, &portions, &count) != 0) {
+    if (flight == NULL || divide(batch, default_topic(source), &scratch->arena, &portions, &count) != 0) {
         free(flight);
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records", batch->count);
     }
@@ -228,6 +250,7 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
         code = convert(source, &portions[i], &parts[i], scratch, now, err);
     if (code == 0) {
         add_positions(source, &flight->append, batch);
+        flight->bytes = (int64_t)(sizeof *flight + flight->append.commit.changes.len);
         code = gt_append_submit(task->env->topics, &flight->append, parts, count, &scratch->append, err);
     }
     if (code != 0) {
@@ -235,7 +258,8 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
         return code;
     }
     source->pending++; /* only this thread takes it back, and frees the flight */
-    source->pending_bytes += (int64_t)flight->append.bytes;
+    flight->bytes += (int64_t)flight->append.bytes;
+    source->pending_bytes += flight->bytes;
     return 0;
 }
 

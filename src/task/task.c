@@ -11,10 +11,7 @@
 #include "store/tables.h"
 #include <stdlib.h>
 
-enum {
-    POSITION_MAX = 1 << 20,
-    PAUSE_MS = 1000, /* how often a paused task looks whether it can go on */
-};
+enum { PAUSE_MS = 1000 }; /* how often a paused task looks whether it can go on */
 
 const char *gt_task_state_name(enum gt_task_state state)
 {
@@ -320,7 +317,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     if (task == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a task of connector %s", setup->connector);
     gt_arena_init(&task->memory, 1024, 0);
-    gt_buf_init(&task->position, POSITION_MAX);
+    gt_buf_init(&task->position, GT_POSITION_MAX);
     pthread_mutex_init(&task->lock, NULL);
     task->runnable.step = step;
     task->ops = ops;
