@@ -324,24 +324,37 @@ char *gt_connector_reason(const struct connector *connector)
 }
 
 /* Copy a configuration for a reply; secrets become ***. */
-static int show_props(const struct connector *connector, const struct gt_props *from, struct gt_props *to)
+static int show_props(const struct gt_connector_class *klass, const struct gt_props *from, struct gt_props *to)
 {
-    const struct gantry_connector *api = connector->klass != NULL ? connector->klass->connector : NULL;
+    const struct gantry_connector *api = klass != NULL ? klass->connector : NULL;
     gt_props_init(to);
     for (size_t i = 0; i < from->count; i++) {
         const struct gantry_config_def *def = gt_config_def_find(api, from->items[i].key);
         bool secret = def != NULL && def->type == GANTRY_CONFIG_PASSWORD;
-        if (gt_props_set(to, from->items[i].key, secret ? "***" : from->items[i].value) != 0)
+        if (gt_props_append(to, gantry_view_of(from->items[i].key),
+                            gantry_view_of(secret ? "***" : from->items[i].value)) != 0)
             return GANTRY_NO_MEMORY;
     }
     return 0;
 }
 
-static int add_updated(const struct connector *connector, struct gt_props *props)
+static int add_updated(int64_t updated_ms, struct gt_props *props)
 {
     char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)connector->updated_ms);
+    snprintf(text, sizeof text, "%lld", (long long)updated_ms);
     return gt_props_set(props, "update-timestamp", text);
+}
+
+int gt_config_show(const struct gt_connector_class *klass, const char *name, const struct gt_props *props,
+                   int64_t updated_ms, struct gt_connector_view *view)
+{
+    memset(view, 0, sizeof *view);
+    gt_props_init(&view->config);
+    view->name = strdup(name);
+    if (view->name == NULL)
+        return GANTRY_NO_MEMORY;
+    int code = show_props(klass, props, &view->config);
+    return code == 0 ? add_updated(updated_ms, &view->config) : code;
 }
 
 static int show_member(const struct connector *connector, const struct member *member, struct gt_task_view *view)
@@ -351,11 +364,11 @@ static int show_member(const struct connector *connector, const struct member *m
         gt_task_status(member->task, &status);
     else
         snprintf(status.reason, sizeof status.reason, "%s", connector->problem != NULL ? connector->problem : "");
-    int code = show_props(connector, &member->props, &view->config);
+    int code = show_props(connector->klass, &member->props, &view->config);
     if (code == 0 && connector->klass != NULL)
         code = gt_props_set(&view->config, "task-class", connector->klass->connector->task_class);
     if (code == 0)
-        code = add_updated(connector, &view->config);
+        code = add_updated(connector->updated_ms, &view->config);
     view->state = gt_task_state_name(status.state);
     view->reason = strdup(status.reason);
     return view->reason == NULL ? GANTRY_NO_MEMORY : code;
@@ -363,15 +376,12 @@ static int show_member(const struct connector *connector, const struct member *m
 
 int gt_connector_show(const struct connector *connector, struct gt_connector_view *view)
 {
-    memset(view, 0, sizeof *view);
-    gt_props_init(&view->config);
-    view->name = strdup(connector->name);
-    view->tasks = calloc(connector->member_count + 1, sizeof *view->tasks);
-    if (view->name == NULL || view->tasks == NULL)
-        return GANTRY_NO_MEMORY;
-    int code = show_props(connector, &connector->props, &view->config);
+    int code =
+        gt_config_show(connector->klass, connector->name, &connector->props, connector->updated_ms, view);
     if (code == 0)
-        code = add_updated(connector, &view->config);
+        view->tasks = calloc(connector->member_count + 1, sizeof *view->tasks);
+    if (code == 0 && view->tasks == NULL)
+        code = GANTRY_NO_MEMORY;
     for (size_t i = 0; i < connector->member_count && code == 0; i++) {
         code = show_member(connector, &connector->members[i], &view->tasks[i]);
         view->task_count = i + 1;

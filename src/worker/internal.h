@@ -104,6 +104,10 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
 /** The worker is closing: operations that wait for something that may not come end now. */
 void gt_operations_close(struct gt_worker *worker);
 
+/** Show a connector that the store holds and that is about to start: its configuration, no tasks yet. 1, 0 when there is
+ *  none, or GANTRY_NO_MEMORY. */
+int gt_operation_show(const struct slot *slot, struct gt_connector_view *view);
+
 struct slot *gt_slot_find(struct gt_worker *worker, const char *name);
 
 /* --- reload.c */
@@ -123,6 +127,9 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
 bool gt_connector_running(const struct connector *connector);
+/** Fill a view that has a configuration and no tasks. 0 or GANTRY_NO_MEMORY. */
+int gt_config_show(const struct gt_connector_class *klass, const char *name, const struct gt_props *props,
+                   int64_t updated_ms, struct gt_connector_view *view);
 /** Why it does not run, as the first task that has a reason gives it. To be freed by the caller; NULL: none is known. */
 char *gt_connector_reason(const struct connector *connector);
 /** Fill @p view for a reply. 0 or GANTRY_NO_MEMORY. */

@@ -428,6 +428,18 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
     gt_error("worker", "no memory to start connector=%s", name);
 }
 
+int gt_operation_show(const struct slot *slot, struct gt_connector_view *view)
+{
+    const struct operation *operation = slot->head;
+    if (slot->connector != NULL || operation == NULL || operation->kind != START)
+        return 0;
+    const char *class_name = gt_config_value(NULL, &operation->props, "connector.class");
+    const struct gt_connector_class *klass =
+        class_name != NULL ? gt_registry_find(operation->worker->registry, class_name) : NULL;
+    int code = gt_config_show(klass, slot->name, &operation->props, operation->updated_ms, view);
+    return code == 0 ? 1 : code;
+}
+
 void gt_operations_close(struct gt_worker *worker)
 {
     size_t cursor = 0;

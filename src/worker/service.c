@@ -23,10 +23,12 @@ static int show(struct gt_worker *worker, struct gt_request *request, const char
         return GANTRY_NO_MEMORY;
     while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
         const struct slot *slot = value;
-        if (slot->connector == NULL || (name != NULL && strcmp(slot->name, name) != 0))
+        if (name != NULL && strcmp(slot->name, name) != 0)
             continue;
-        int code = gt_connector_show(slot->connector, &request->connectors[request->connector_count++]);
-        if (code != 0)
+        struct gt_connector_view *view = &request->connectors[request->connector_count];
+        int code = slot->connector != NULL ? gt_connector_show(slot->connector, view) : gt_operation_show(slot, view);
+        request->connector_count += slot->connector != NULL || code != 0;
+        if (code < 0)
             return code;
     }
     qsort(request->connectors, request->connector_count, sizeof *request->connectors, by_name);
