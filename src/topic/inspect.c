@@ -79,8 +79,7 @@ static char *segment_path(struct gt_arena *arena, const char *store, const char 
     return gt_arena_strdup(arena, path);
 }
 
-/* --- Queues
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- Queues --- */
 
 /* Arrays that grow inside the arena: the old copies stay in it, which is fine for a look. */
 static void *grow(struct gt_arena *arena, const void *items, size_t count, size_t size)
@@ -236,8 +235,7 @@ int gt_inspect_queues(struct gt_inspect *inspect, const char *topic, struct gt_a
     return code;
 }
 
-/* --- Positions
- * -------------------------------------------------------------------------------------------------------*/
+/* --- Positions --- */
 
 struct positions {
     struct gt_arena *arena;
@@ -276,8 +274,7 @@ int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena,
     return code;
 }
 
-/* --- Messages
- * --------------------------------------------------------------------------------------------------------*/
+/* --- Messages --- */
 
 struct finding {
     int64_t offset;

@@ -130,8 +130,7 @@ static void read_batches(const uint8_t *bytes, size_t size)
     gt_arena_deinit(&arena);
 }
 
-/* --- The same as a store
- * ---------------------------------------------------------------------------------------------*/
+/* --- The same as a store --- */
 
 static void record_segment(const char *store_path, int64_t bytes, int64_t end)
 {

@@ -12,8 +12,7 @@ static struct gantry_view bytes(const void *data, size_t len)
     return (struct gantry_view){data, len};
 }
 
-/* --- Bytes
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- Bytes --- */
 
 static void check_round_trip(const struct gt_message *messages, size_t count,
                              enum gt_compression compression, enum gt_compression want)
@@ -270,8 +269,7 @@ static void test_sealed_nonsense(void **state)
     gt_buf_deinit(&scratch);
 }
 
-/* --- Damage of files
- * -------------------------------------------------------------------------------------------------*/
+/* --- Damage of files --- */
 
 enum { BATCHES = 3, PER_BATCH = 2, COMMITTED = BATCHES * PER_BATCH };
 

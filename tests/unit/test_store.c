@@ -153,8 +153,7 @@ static void test_refused_changes(void **state)
     close_store(fx);
 }
 
-/* --- Groups
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- Groups --- */
 
 enum { SUBMITTERS = 4, EACH = 300 };
 
@@ -261,8 +260,7 @@ static void test_group_commit(void **state)
     close_store(fx);
 }
 
-/* --- Failures
- * --------------------------------------------------------------------------------------------------------*/
+/* --- Failures --- */
 
 /* A commit of a file of ours whose sync fails once; all commits since the epoch's last change
  * depend on it. */
@@ -409,8 +407,7 @@ static void test_stop_finishes(void **state)
     }
 }
 
-/* --- Threads
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- Threads --- */
 
 static atomic_int rounds_seen;
 
@@ -516,8 +513,7 @@ static void test_map_grows(void **state)
     close_store(fx);
 }
 
-/* --- Who is let in
- * ---------------------------------------------------------------------------------------------------*/
+/* --- Who is let in --- */
 
 static void test_second_opener(void **state)
 {
@@ -643,8 +639,7 @@ static void test_failed_transactions(void **state)
 }
 #endif
 
-/* --- Tables
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- Tables --- */
 
 static void test_keys(void **state)
 {

@@ -22,8 +22,7 @@ static int count_segments(const struct fixture *fx, const char *topic)
     return count;
 }
 
-/* --- The usual
- * -------------------------------------------------------------------------------------------------------*/
+/* --- The usual --- */
 
 static void test_several_segments(void **state)
 {
@@ -188,8 +187,7 @@ static void test_reader_sleeps(void **state)
     gt_arena_deinit(&arena);
 }
 
-/* --- Indivisible
- * -----------------------------------------------------------------------------------------------------*/
+/* --- Indivisible --- */
 
 static void test_append_to_many_topics(void **state)
 {
@@ -270,8 +268,7 @@ static void test_appends_after_stop(void **state)
     check_read(fx, "t", 0, 4, 0);
 }
 
-/* --- Space and retention
- * ---------------------------------------------------------------------------------------------*/
+/* --- Space and retention --- */
 
 static void test_disk_reserve(void **state)
 {
@@ -436,8 +433,7 @@ static void test_orphans(void **state)
     check_read(fx, "never-committed", 0, 3, 0);
 }
 
-/* --- Damage
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- Damage --- */
 
 /* A reader that sleeps on a topic that turns out damaged is woken to learn it. */
 static void test_damage_wakes(void **state)
@@ -470,8 +466,7 @@ static void test_damage_wakes(void **state)
     gt_arena_deinit(&arena);
 }
 
-/* --- Threads
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- Threads --- */
 
 enum { WRITERS = 3, WRITES = 400 };
 
@@ -616,8 +611,7 @@ static void test_threads_and_retention(void **state)
     run_threads(fx, true);
 }
 
-/* --- Failures of the disk
- * --------------------------------------------------------------------------------------------*/
+/* --- Failures of the disk --- */
 
 #ifdef GT_FAULTS
 enum { PENDING = 8 };
@@ -859,8 +853,7 @@ static void test_broken_store(void **state)
 }
 #endif
 
-/* --- A look from outside
- * ---------------------------------------------------------------------------------------------*/
+/* --- A look from outside --- */
 
 static int look(struct fixture *fx, int pipe)
 {

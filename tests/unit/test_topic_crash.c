@@ -8,8 +8,8 @@
 
 enum { MESSAGES = 400, IN_FLIGHT = 6, PADDING = 300 };
 
-/* --- The child: a source that numbers its messages and stores the next number as its position
- * ------------------------*/
+/* --- The child: a source that numbers its messages and stores the next number as its position ---
+ */
 
 struct crash_append {
     struct waited_append waited; /* first */
@@ -120,8 +120,7 @@ static int worker_with_retention(struct fixture *fx, int pipe)
     return run_worker(fx, pipe, 64 << 10);
 }
 
-/* --- The parent
- * ------------------------------------------------------------------------------------------------------*/
+/* --- The parent --- */
 
 /* Run one child to its end; with @p kill_after >= 0 it is killed after so many acknowledgements.
  * Returns its status; the last number acknowledged goes to *acknowledged. */

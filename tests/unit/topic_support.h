@@ -116,7 +116,7 @@ SUPPORT int teardown(void **state)
 
 /* --- Scenarios in a process of their own: fault points are read from the environment once a
  * process, and LMDB allows one environment per process and file. The test runs itself again, as
- * `TEST scenario NAME FOLDER PIPE`. ------------------*/
+ * `TEST scenario NAME FOLDER PIPE`. */
 
 struct scenario {
     const char *name;
@@ -181,8 +181,7 @@ SUPPORT int scenario_main(int argc, char **argv, const struct scenario *scenario
         }                                                                                          \
     } while (0)
 
-/* --- Messages: number N is the same wherever it is made
- * --------------------------------------------------------------*/
+/* --- Messages: number N is the same wherever it is made --- */
 
 struct made_message {
     char body[BODY_MAX], key[32], properties[32];
@@ -222,8 +221,7 @@ SUPPORT bool is_message(const struct gt_message *message, int64_t n, size_t padd
            message->timestamp_ms == want.timestamp_ms;
 }
 
-/* --- Appends
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- Appends --- */
 
 struct waited_append {
     struct gt_append append;

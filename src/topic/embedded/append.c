@@ -59,8 +59,7 @@ static void trim_scratch(struct gt_append_scratch *scratch)
     }
 }
 
-/* --- The committer's side
- * ------------------------------------------------------------------------------------------- */
+/* --- The committer's side --- */
 
 static int check_append(struct gt_commit *commit, struct gantry_err *err)
 {
@@ -177,8 +176,7 @@ static const struct gt_commit_ops append_ops = {
     .done = done_append,
 };
 
-/* --- The appender's side
- * -------------------------------------------------------------------------------------------- */
+/* --- The appender's side --- */
 
 void gt_append_init(struct gt_append *append, void (*done)(struct gt_append *append))
 {

@@ -22,8 +22,7 @@
 
 enum { CHECK_WHOLE = 4 << 20 };
 
-/* --- What the store says
- * -------------------------------------------------------------------------------------------- */
+/* --- What the store says --- */
 
 struct loading {
     struct gt_topics *topics;
@@ -111,8 +110,7 @@ static int load_gap(void *arg, struct gantry_view key, struct gantry_view value)
     return 0;
 }
 
-/* --- What the files say
- * --------------------------------------------------------------------------------------------- */
+/* --- What the files say --- */
 
 /* Check the batches of @p data, which are the file's bytes from @p start on; the first is of offset
  * @p expected
