@@ -51,7 +51,7 @@ struct gt_task {
     struct gantry_err failure;
 
     struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
-    struct gt_mail report_mail;                                 /* to control */
+    struct gt_mail report_mail, stopped_mail;                   /* to control */
 
     pthread_mutex_t lock;         /* guards status */
     struct gt_task_status status;

@@ -47,8 +47,8 @@ static const char *component(const struct gt_task *task)
     return gt_task_connector(task)->kind == GANTRY_SOURCE ? "source" : "sink";
 }
 
-/* Show a new state (or a new reason of the same state) and tell control. Thread: the executor; control before start. */
-static void show(struct gt_task *task, enum gt_task_state state, const char *reason)
+/* Note a new state, or a new reason of the same state. False: nothing is new. */
+static bool note(struct gt_task *task, enum gt_task_state state, const char *reason)
 {
     pthread_mutex_lock(&task->lock);
     enum gt_task_state from = task->status.state;
@@ -62,12 +62,19 @@ static void show(struct gt_task *task, enum gt_task_state state, const char *rea
     snprintf(task->status.reason, sizeof task->status.reason, "%s", reason);
     pthread_mutex_unlock(&task->lock);
     if (same)
-        return;
+        return false;
     bool bad = state == GT_TASK_FAILED || state == GT_TASK_PAUSED;
     gt_log(state == GT_TASK_FAILED ? GANTRY_LOG_ERROR : bad ? GANTRY_LOG_WARN : GANTRY_LOG_DEBUG, component(task),
            "task %s connector=%s task=%u%s%s", gt_task_state_name(state), task->connector, task->ctx.task,
            *reason != '\0' ? ": " : "", reason);
-    gt_mailbox_send(task->env->control, &task->report_mail);
+    return true;
+}
+
+/* Note it and tell control. Thread: the executor. */
+static void show(struct gt_task *task, enum gt_task_state state, const char *reason)
+{
+    if (note(task, state, reason))
+        gt_mailbox_send(task->env->control, &task->report_mail);
 }
 
 static enum gt_task_state current_state(struct gt_task *task)
@@ -208,6 +215,9 @@ static void end_run(struct gt_task *task)
         task->instance = NULL;
         task->live = false;
         task->ops->end(task);
+        if (task->stopping && (task->failing || task->pausing)) /* no state will show it */
+            gt_warn(component(task), "stopped before all was committed connector=%s task=%u: %s", task->connector,
+                    task->ctx.task, task->failure.text);
     }
     if (task->stopping) {
         /* Behind every wake-up that is still in the mailbox. */
@@ -270,10 +280,16 @@ static void on_wake(struct gt_mail *mail)
         gt_task_ready(task);
 }
 
+/* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of something earlier could find
+ * the task STOPPED, and free it, while the executor is still about to send this one. */
+static void leave(struct gt_task *task)
+{
+    gt_mailbox_send(task->env->control, &task->stopped_mail);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
-    struct gt_task *task = handle->data;
-    show(task, GT_TASK_STOPPED, "");
+    leave(handle->data);
 }
 
 static void on_last(struct gt_mail *mail)
@@ -283,12 +299,19 @@ static void on_last(struct gt_mail *mail)
     if (task->timer_open)
         uv_close((uv_handle_t *)&task->timer, on_closed);
     else
-        show(task, GT_TASK_STOPPED, "");
+        leave(task);
 }
 
 static void on_report(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, report_mail));
+    task->report(task, task->arg);
+}
+
+static void on_stopped(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stopped_mail));
+    (void)note(task, GT_TASK_STOPPED, "");
     task->report(task, task->arg);
 }
 
@@ -332,6 +355,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->wake_mail.run = on_wake;
     task->last_mail.run = on_last;
     task->report_mail.run = on_report;
+    task->stopped_mail.run = on_stopped;
     atomic_store(&task->lag, -1);
     task->connector = strdup(setup->connector);
     int code = task->connector == NULL ? GANTRY_NO_MEMORY : copy_config(task, setup->config);

@@ -572,6 +572,50 @@ static void test_stop_before_start(void **state)
     assert_int_equal(script.starts, 0);
 }
 
+/* As the worker does it: a report that finds the task STOPPED frees it. The executor must be done with it by then, also
+ * when that report was sent for something else. */
+struct brief {
+    struct gt_task *task;
+    bool gone;
+};
+
+static void free_stopped(struct gt_task *task, void *arg)
+{
+    struct brief *brief = arg;
+    if (state_of(task) != GT_TASK_STOPPED)
+        return;
+    gt_task_free(task);
+    brief->gone = true;
+}
+
+static void test_brief_lives(void **state)
+{
+    struct bench *bench = *state;
+    script.limit = 1;
+    for (int i = 0; i < 3000; i++) {
+        struct brief brief = {0};
+        struct gt_task_setup task = {
+            .env = &bench->env,
+            .klass = &source_class,
+            .executor = bench->executor,
+            .connector = "src",
+            .count = 1,
+            .config = &(struct gantry_config){sizeof(struct gantry_config), 1,
+                                              &(struct gantry_config_entry){"topic", "numbers"}},
+            .converter = gt_converter_find("string"),
+            .report = free_stopped,
+            .arg = &brief,
+        };
+        struct gantry_err err;
+        assert_int_equal(gt_task_new(&task, &brief.task, &err), 0);
+        script.fail_start = i % 2; /* its reports are RUNNING or FAILED */
+        gt_task_start(brief.task);
+        gt_task_stop(brief.task);
+        while (!brief.gone)
+            uv_run(&bench->loop, UV_RUN_NOWAIT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -586,6 +630,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_before_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_brief_lives, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
