@@ -113,10 +113,33 @@ static int make_inner(const char *inner, size_t map_bytes, struct gantry_err *er
     return code;
 }
 
+/* Messages without the tables that say which of them count: somebody lost or moved half a store. A
+ * new one would take them for leftovers and remove them. */
+static int refuse_half(const char *folder, struct gantry_err *err)
+{
+    char *topics = NULL;
+    if (asprintf(&topics, "%s/topics", folder) < 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    /* Removes it only when it is empty. */
+    int code = rmdir(topics) == 0 || errno == ENOENT
+                   ? 0
+                   : gantry_err_set(err, GANTRY_CORRUPT,
+                                    "%s holds messages, but the tables beside it (%s/gantry) are "
+                                    "gone; put them back, or move that folder away to begin anew",
+                                    topics, folder);
+    free(topics);
+    return code;
+}
+
 static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes,
                       struct gantry_err *err)
 {
-    int code = access(inner, F_OK) == 0 ? 0 : make_inner(inner, map_bytes, err);
+    int code = 0;
+    if (access(inner, F_OK) != 0) {
+        code = refuse_half(store->folder, err);
+        if (code == 0)
+            code = make_inner(inner, map_bytes, err);
+    }
     /* Also when it was there: a run that was killed may have left the new name unsynced. */
     if (code == 0)
         code = gt_folder_sync(store->folder, "store.rename-sync", err);

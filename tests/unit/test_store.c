@@ -595,6 +595,27 @@ static void test_bad_places(void **state)
     assert_non_null(strstr(err.text, fx->path));
 }
 
+/* Messages whose tables are gone are not taken for leftovers of a new store. */
+static void test_half_a_store(void **state)
+{
+    struct fixture *fx = *state;
+    struct gantry_err err = {0};
+    char path[FOLDER_MAX + 64], aside[FOLDER_MAX + 64];
+    open_store(fx, false);
+    close_store(fx);
+    snprintf(path, sizeof path, "%s/topics", fx->path);
+    (void)mkdir(path, 0755);
+    snprintf(path, sizeof path, "%s/topics/t", fx->path);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/gantry", fx->path);
+    snprintf(aside, sizeof aside, "%s/elsewhere", fx->path);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(gt_store_open(fx->path, 0, &fx->store, &err), GANTRY_CORRUPT);
+    assert_non_null(strstr(err.text, "put them back"));
+    assert_int_equal(rename(aside, path), 0);
+    open_store(fx, false);
+}
+
 #ifdef GT_FAULTS
 /* LMDB fails at the very end of a commit: the store takes nothing any more, and says so, until it
  * is opened anew. */
@@ -761,6 +782,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_second_opener, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_places, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_half_a_store, setup, teardown),
 #ifdef GT_FAULTS
         cmocka_unit_test_setup_teardown(test_failed_transactions, setup, teardown),
 #endif
