@@ -12,7 +12,10 @@
 #include "store/tables.h"
 #include <stdlib.h>
 
-enum { STATE_MAX = 1 << 20 };
+enum {
+    STATE_MAX = 1 << 20,
+    PROGRESS_MAX = STATE_MAX + (8 << 20), /* with the offsets: 50,000 topics of the longest names */
+};
 
 /* One queue that the task reads. */
 struct input {
@@ -82,7 +85,7 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     struct sink *sink = (struct sink *)task;
     sink->commit_mail.run = on_commit_mail;
     gt_buf_init(&sink->state, STATE_MAX);
-    gt_buf_init(&sink->stored, STATE_MAX + (64 << 10));
+    gt_buf_init(&sink->stored, PROGRESS_MAX);
     const char *list = gantry_config_get(&task->config, "topicNames");
     int code = split_topics(sink, list != NULL ? list : "", err);
     if (code == 0 && sink->topic_count == 0)
@@ -270,7 +273,7 @@ static int prepare_commit(struct sink *sink)
     }
     struct gt_key key;
     struct gt_buf value;
-    gt_buf_init(&value, STATE_MAX + (64 << 10));
+    gt_buf_init(&value, PROGRESS_MAX);
     gt_progress_record_write(&value, &record);
     gt_key_progress(&key, task->connector, task->ctx.task);
     gt_commit_init(&sink->commit, &progress_ops);
@@ -529,7 +532,8 @@ static void step(struct gt_task *task)
         return;
     }
     note_lag(sink);
-    if (sink->cycle == CYCLE_NONE && (some ? commit_due(sink) : sink->dirty))
+    bool idle = !some || sink->full; /* nothing says when there will be more */
+    if (sink->cycle == CYCLE_NONE && (idle ? sink->dirty : commit_due(sink)))
         begin_cycle(sink);
     if (some && !sink->full)
         gt_task_ready(task);

@@ -27,6 +27,8 @@ static struct script {
     atomic_long polls, commits, starts, stops;
     atomic_long started_at;     /* source: the number after the committed position */
     atomic_long fail_start;     /* so many starts fail */
+    const char *const *topics;  /* source: record N names topics[N % 3]; NULL: none does */
+    atomic_bool marks_only;     /* source: a mark and no record with each poll */
     struct gantry_task_context *ctx;
 
     atomic_long next;           /* sink: the number that must come next */
@@ -81,10 +83,12 @@ static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err 
         char *text = batch->alloc(batch, 24);
         assert_non_null(record);
         assert_non_null(text);
+        if (script.topics != NULL)
+            record->topic = script.topics[task->next % 3];
         int len = snprintf(text, 24, "%ld", task->next++);
         record->value = (struct gantry_view){text, (size_t)len};
     }
-    if (batch->count > 0) {
+    if (batch->count > 0 || atomic_load(&script.marks_only)) {
         char position[8];
         gt_store_le64(position, (uint64_t)task->next);
         assert_int_equal(gantry_batch_mark(batch, partition, (struct gantry_view){position, 8}), 0);
@@ -491,6 +495,64 @@ static void test_pause(void **state)
     stop_task(bench, source);
 }
 
+/* Records may name their topics, the task's own among them. */
+static void test_topics_of_records(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const topics[] = {NULL, "numbers", "other"};
+    int reports = 0;
+    script.topics = topics;
+    script.limit = 3000;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == 2000);
+    WAIT(bench, gt_topic_end(gt_topic_get(bench->topics, "other"), 0) == 1000);
+    stop_task(bench, source);
+}
+
+/* A name that a connector took from its data must not become a path. */
+static void test_bad_topic_of_record(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const topics[] = {"../numbers", "numbers", NULL};
+    int reports = 0;
+    script.topics = topics;
+    script.limit = 10;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_FAILED);
+    struct gt_task_status status;
+    gt_task_status(source, &status);
+    assert_non_null(strstr(status.reason, "'../numbers'"));
+    assert_int_equal(topic_end(bench), 0);
+    stop_task(bench, source);
+}
+
+/* Marks without records are bounded too. */
+static void test_marks_alone(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    close_store(bench);
+    open_store(bench, 0, false);
+    bench->env.commit_bytes = 64 << 10;
+    script.marks_only = true;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    long before = -1;
+    WAIT(bench, script.polls > 0);
+    for (int i = 0; i < 50 && before != script.polls; i++) {
+        before = script.polls;
+        usleep(20000);
+    }
+    assert_int_equal(before, script.polls);
+    script.marks_only = false;
+    struct gantry_err err;
+    assert_int_equal(gt_store_start(bench->store, &err), 0);
+    WAIT(bench, script.commits == before);
+    stop_task(bench, source);
+}
+
 static void fill(struct bench *bench, long count)
 {
     int reports = 0;
@@ -625,6 +687,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_back_pressure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_topics_of_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_topic_of_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_marks_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
