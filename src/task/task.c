@@ -58,6 +58,7 @@ static bool note(struct gt_task *task, enum gt_task_state state, const char *rea
                  gt_task_state_name(state));
         abort();
     }
+    task->status.failures += from != state && state == GT_TASK_FAILED;
     task->status.state = state;
     snprintf(task->status.reason, sizeof task->status.reason, "%s", reason);
     pthread_mutex_unlock(&task->lock);

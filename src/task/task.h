@@ -58,6 +58,7 @@ struct gt_task_setup {
 struct gt_task_status {
     enum gt_task_state state;
     char reason[500]; /* why FAILED or PAUSED; "" */
+    uint64_t failures; /* so often it has become FAILED: two reports may tell of one */
     int64_t lag;      /* source: bytes behind, -1 unknown; sink: messages behind */
     uint64_t records; /* since the task was made */
 };

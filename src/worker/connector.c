@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include <stdlib.h>
 
-enum { CALM_MS = 60000 }; /* a task that ran for so long begins with the shortest pause again */
+enum { CALM_MS = 60000 }; /* a task that ran for so long begins with the shortest pause again, and a new count */
 
 struct member {
     struct connector *connector;
@@ -18,8 +18,9 @@ struct member {
     struct gt_executor *own; /* owned: the thread of a task whose connector blocks */
     uv_timer_t timer;        /* restart */
     bool timer_open;
-    int64_t pause_ms, restarts; /* of restarts so far */
+    int64_t pause_ms, restarts; /* the last pause; restarts in a row */
     int64_t running_since_ns;
+    uint64_t failures; /* that are dealt with */
 };
 
 struct connector {
@@ -100,7 +101,9 @@ static void on_restart(uv_timer_t *timer)
     }
     struct gt_props props;
     gt_props_init(&props);
-    if (gt_props_copy(&props, &connector->props) == 0)
+    /* An operation that is under way may replace or remove this configuration, and a start that waits behind it would bring
+     * the old one back; if it does not, the timer comes again. */
+    if (connector->slot->head == NULL && gt_props_copy(&props, &connector->props) == 0)
         gt_operation_start(connector->worker, connector->name, &props, connector->updated_ms);
     else
         uv_timer_start(timer, on_restart, (uint64_t)member->pause_ms, 0);
@@ -110,14 +113,16 @@ static void on_restart(uv_timer_t *timer)
 static void restart_later(struct member *member)
 {
     const struct gt_settings *settings = member->connector->worker->settings;
+    if (member->timer_open && uv_is_active((uv_handle_t *)&member->timer))
+        return; /* two reports of one failure */
+    if (member->running_since_ns != 0 && gt_clock_mono_ns() - member->running_since_ns > CALM_MS * 1000000LL)
+        member->pause_ms = member->restarts = 0;
+    member->running_since_ns = 0;
     if (settings->restart_max >= 0 && member->restarts >= settings->restart_max) {
         gt_warn("worker", "no further restart connector=%s restarts=%lld", member->connector->name,
                 (long long)member->restarts);
         return;
     }
-    if (member->running_since_ns != 0 && gt_clock_mono_ns() - member->running_since_ns > CALM_MS * 1000000LL)
-        member->pause_ms = 0;
-    member->running_since_ns = 0;
     member->pause_ms = member->pause_ms == 0 ? settings->restart_backoff_ms : member->pause_ms * 2;
     if (member->pause_ms > settings->restart_backoff_max_ms)
         member->pause_ms = settings->restart_backoff_max_ms;
@@ -165,8 +170,9 @@ static void on_report(struct gt_task *task, void *arg)
         break;
     case GT_TASK_FAILED:
         settle(connector);
-        if (!connector->closing)
+        if (!connector->closing && status.failures != member->failures)
             restart_later(member);
+        member->failures = status.failures;
         break;
     case GT_TASK_STOPPED:
         gt_task_free(task);
@@ -225,9 +231,22 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
 
 static void set_problem(struct connector *connector, const char *text)
 {
-    free(connector->problem);
-    connector->problem = strdup(text);
+    if (connector->problem == NULL)
+        connector->problem = strdup(text);
     gt_error("worker", "connector cannot run connector=%s: %s", connector->name, text);
+}
+
+/* It could not be made whole: after a pause the connector is opened anew, by the first member without a task. */
+static void open_later(struct connector *connector)
+{
+    struct member *member = connector->members;
+    while (member->task != NULL)
+        member++;
+    member->pause_ms = connector->slot->pause_ms;
+    member->restarts = connector->slot->tries;
+    restart_later(member);
+    connector->slot->pause_ms = member->pause_ms;
+    connector->slot->tries = member->restarts;
 }
 
 struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot, struct gt_props *props,
@@ -250,27 +269,26 @@ struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
         return NULL;
     }
     connector->member_count = count;
+    if (plan->outcome != GT_CREATE_OK)
+        set_problem(connector, plan->err.text);
     for (size_t i = 0; i < count; i++) {
         struct member *member = &connector->members[i];
         struct gantry_err err = {0};
         member->connector = connector;
         gt_props_init(&member->props);
         if (plan->outcome != GT_CREATE_OK) {
-            set_problem(connector, plan->err.text);
             (void)gt_props_copy(&member->props, &connector->props); /* for show only */
-            member->pause_ms = slot->pause_ms;
-            member->restarts = slot->tries;
-            restart_later(member);
-            slot->pause_ms = member->pause_ms;
-            slot->tries = member->restarts;
             continue;
         }
         member->props = plan->tasks[i].props;
         gt_props_init(&plan->tasks[i].props);
-        slot->pause_ms = slot->tries = 0;
         if (start_member(member, plan, i, &err) != 0)
             set_problem(connector, err.text);
     }
+    if (connector->problem == NULL)
+        slot->pause_ms = slot->tries = 0;
+    else
+        open_later(connector);
     return connector;
 }
 

@@ -63,6 +63,7 @@ def test_restarts_can_be_limited(new_worker, tmp_path):
     worker.source("source", "t", source)
     os.mkdir(source)
     worker.wait_log("no further restart connector=source restarts=3")
+    # A failure is counted once, however quickly it follows the start.
     assert len(re.findall("task FAILED connector=source", worker.log())) == 4
     os.rmdir(source)
     write(source, b"line\n")
