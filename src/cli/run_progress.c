@@ -269,7 +269,8 @@ static int write_stats(struct watch *watch, struct gantry_err *err)
 
 /* --- Watching --- */
 
-static bool connector_runs(const struct gt_run *run, const char *name)
+/* False: it does not, and @p why (500 bytes) says why as far as the worker tells. */
+static bool connector_runs(const struct gt_run *run, const char *name, char *why)
 {
     struct gt_http_reply reply;
     char path[256];
@@ -279,6 +280,9 @@ static bool connector_runs(const struct gt_run *run, const char *name)
                    name); /* fits: names are short here */
     bool runs = gt_http_get(&run->rest, path, REQUEST_TIMEOUT_MS, &reply, NULL) == 0 &&
                 strncmp(gt_buf_cstr(&reply.body), "run", 3) == 0;
+    (void)snprintf(why, 500, "%s",
+                   reply.why.len > 0 ? gt_buf_cstr(&reply.why)
+                                     : "its reason is in the log"); /* dialect code-2019 */
     gt_http_reply_deinit(&reply);
     return runs;
 }
@@ -287,9 +291,10 @@ static bool connector_runs(const struct gt_run *run, const char *name)
 static bool look_for_failure(struct watch *watch, int64_t now_ns)
 {
     const struct gt_run *run = watch->run;
-    const char *down = !connector_runs(run, run->source) ? run->source
-                       : !connector_runs(run, run->sink) ? run->sink
-                                                         : NULL;
+    char why[500];
+    const char *down = !connector_runs(run, run->source, why) ? run->source
+                       : !connector_runs(run, run->sink, why) ? run->sink
+                                                              : NULL;
 
     watch->asked_ns = now_ns;
     if (down == NULL) {
@@ -299,10 +304,9 @@ static bool look_for_failure(struct watch *watch, int64_t now_ns)
     if (watch->down_ns == 0) {
         end_live_line(watch);
         fprintf(stderr,
-                "gantry run: the connector %s does not run; its reason is in the log above. The "
-                "worker tries it again; "
+                "gantry run: the connector %s does not run: %s. The worker tries it again; "
                 "to begin anew, end this and run: gantry connector reset %s --store %s\n",
-                down, down, run->settings.store);
+                down, why, down, run->settings.store);
         watch->down_ns = now_ns;
     }
     return !run->exit_when_done || now_ns - watch->down_ns < (int64_t)GIVE_UP_MS * NS_PER_MS;
