@@ -49,9 +49,11 @@ bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry, c
 
 /** All that happens to one name: the connector that runs under it, and operations that wait for their turn. */
 struct slot {
+    struct gt_worker *worker;
     char *name;                  /* owned */
     struct connector *connector; /* owned; NULL: none */
-    struct operation *head, **tail; /* the first one is under way */
+    struct operation *head, **tail;
+    bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;     /* the connector is being closed for good */
     int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;

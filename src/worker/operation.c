@@ -43,7 +43,7 @@ struct operation {
     bool settling;
 };
 
-static void run_next(struct slot *slot);
+static void run_slot(struct slot *slot);
 
 struct slot *gt_slot_find(struct gt_worker *worker, const char *name)
 {
@@ -58,6 +58,7 @@ static struct slot *get_slot(struct gt_worker *worker, const char *name)
     slot = calloc(1, sizeof *slot);
     if (slot == NULL)
         return NULL;
+    slot->worker = worker;
     slot->tail = &slot->head;
     slot->name = strdup(name);
     if (slot->name == NULL || gt_map_put(&worker->slots, gantry_view_of(name), slot, NULL) != 0) {
@@ -120,13 +121,8 @@ static void finish(struct operation *operation)
     worker->operations--;
     answer(operation);
     free_operation(operation);
-    if (slot->head != NULL) {
-        run_next(slot);
-    } else if (slot->connector == NULL) {
-        gt_map_remove(&worker->slots, gantry_view_of(slot->name));
-        free(slot->name);
-        free(slot);
-    }
+    slot->under_way = false;
+    run_slot(slot);
     gt_worker_look_for_end(worker);
 }
 
@@ -171,6 +167,8 @@ static void start(struct operation *operation)
         finish(operation);
         return;
     }
+    if (operation->kind == CREATE)
+        slot->pause_ms = slot->tries = 0; /* somebody has looked at it */
     slot->connector =
         gt_connector_open(worker, slot, &operation->props, operation->updated_ms, &operation->plan);
     if (slot->connector == NULL) {
@@ -319,9 +317,8 @@ static bool is_same(const struct operation *operation)
            (operation->check == GT_CHECK_CLASS_2019 || gt_connector_running(connector));
 }
 
-static void run_next(struct slot *slot)
+static void begin(struct operation *operation)
 {
-    struct operation *operation = slot->head;
     struct gantry_err err;
     if (operation->worker->closing) {
         gantry_err_set(&err, GANTRY_CLOSED, "the worker is stopping");
@@ -341,12 +338,32 @@ static void run_next(struct slot *slot)
         check(operation);
         break;
     case STOP:
-        if (slot->connector == NULL)
+        if (operation->slot->connector == NULL)
             finish(operation);
         else
             store(operation);
         break;
     }
+}
+
+/* Begin the name's operations one by one until one takes time. Those that end at once come back here through finish(): the
+ * loop takes them, however many wait, and not a stack as deep as they are many. Without any, and without a connector, the
+ * name is forgotten. */
+static void run_slot(struct slot *slot)
+{
+    if (slot->looping)
+        return;
+    slot->looping = true;
+    while (slot->head != NULL && !slot->under_way) {
+        slot->under_way = true;
+        begin(slot->head);
+    }
+    slot->looping = false;
+    if (slot->head != NULL || slot->connector != NULL)
+        return;
+    gt_map_remove(&slot->worker->slots, gantry_view_of(slot->name));
+    free(slot->name);
+    free(slot);
 }
 
 static struct operation *new_operation(struct gt_worker *worker, enum kind kind)
@@ -367,13 +384,11 @@ static int enqueue(struct operation *operation, const char *name)
     struct slot *slot = get_slot(operation->worker, name);
     if (slot == NULL)
         return GANTRY_NO_MEMORY;
-    bool idle = slot->head == NULL;
     operation->slot = slot;
     *slot->tail = operation;
     slot->tail = &operation->next;
     operation->worker->operations++;
-    if (idle)
-        run_next(slot);
+    run_slot(slot);
     return 0;
 }
 

@@ -12,8 +12,24 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct gt_connector_view *)a)->name, ((const struct gt_connector_view *)b)->name);
 }
 
-/* Views of all connectors, or of the one that the request names. */
-static int show(struct gt_worker *worker, struct gt_request *request, const char *name)
+static int show_slot(const struct slot *slot, struct gt_request *request)
+{
+    struct gt_connector_view *view = &request->connectors[request->connector_count];
+    int code = slot->connector != NULL ? gt_connector_show(slot->connector, view) : gt_operation_show(slot, view);
+    request->connector_count += slot->connector != NULL || code != 0;
+    return code < 0 ? code : 0;
+}
+
+static int show_one(struct gt_worker *worker, struct gt_request *request)
+{
+    const struct slot *slot = gt_slot_find(worker, request->name);
+    request->connectors = calloc(1, sizeof *request->connectors);
+    if (request->connectors == NULL)
+        return GANTRY_NO_MEMORY;
+    return slot != NULL ? show_slot(slot, request) : 0;
+}
+
+static int show_all(struct gt_worker *worker, struct gt_request *request)
 {
     size_t cursor = 0;
     struct gantry_view key;
@@ -22,13 +38,8 @@ static int show(struct gt_worker *worker, struct gt_request *request, const char
     if (request->connectors == NULL)
         return GANTRY_NO_MEMORY;
     while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
-        const struct slot *slot = value;
-        if (name != NULL && strcmp(slot->name, name) != 0)
-            continue;
-        struct gt_connector_view *view = &request->connectors[request->connector_count];
-        int code = slot->connector != NULL ? gt_connector_show(slot->connector, view) : gt_operation_show(slot, view);
-        request->connector_count += slot->connector != NULL || code != 0;
-        if (code < 0)
+        int code = show_slot(value, request);
+        if (code != 0)
             return code;
     }
     qsort(request->connectors, request->connector_count, sizeof *request->connectors, by_name);
@@ -136,11 +147,11 @@ static void run_request(struct gt_mail *mail)
         break;
     }
     case GT_REQUEST_CONFIG:
-        code = show(worker, request, request->name);
+        code = show_one(worker, request);
         break;
     case GT_REQUEST_CONFIGS:
     case GT_REQUEST_ALLOCATED:
-        code = show(worker, request, NULL);
+        code = show_all(worker, request);
         break;
     case GT_REQUEST_CLUSTER:
         code = show_members(worker, request);

@@ -75,6 +75,11 @@ size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind)
 static void import_connector(struct gt_commit *commit, const struct gt_java_connector *connector)
 {
     struct gt_buf value;
+    struct gantry_err err;
+    if (gt_connector_name_check(connector->name, &err) != 0) {
+        gt_warn("worker", "a connector of the Java worker is not taken over: %s", err.text);
+        return;
+    }
     gt_buf_init(&value, 8 << 20);
     if (gt_json_add_props(&value, &connector->config) == 0)
         gt_commit_put(commit, GT_TABLE_CONNECTORS, gantry_view_of(connector->name), gt_buf_view(&value));
@@ -100,7 +105,8 @@ static void import_position(struct gt_commit *commit, const struct gt_java_store
     size_t readers = 0;
     for (size_t i = 0; i < java->connector_count; i++) {
         const char *filename = gt_props_get(&java->connectors[i].config, "filename");
-        if (filename == NULL || strcmp(filename, position->filename) != 0)
+        if (filename == NULL || strcmp(filename, position->filename) != 0 ||
+            gt_connector_name_check(java->connectors[i].name, NULL) != 0)
             continue;
         struct gantry_view view = gt_buf_view(&partition);
         struct gt_key key;
@@ -152,7 +158,7 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
 
 /* --- Opening -------------------------------------------------------------------------------------------------------- */
 
-static int open_data(struct gt_worker *worker, struct gantry_err *err)
+static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins, struct gantry_err *err)
 {
     const struct gt_settings *settings = worker->settings;
     struct gt_topics_settings topics = {
@@ -169,7 +175,7 @@ static int open_data(struct gt_worker *worker, struct gantry_err *err)
     if (code == 0)
         code = gt_topics_open(worker->store, &topics, &worker->topics, err);
     if (code == 0)
-        code = gt_registry_open(&settings->given, &worker->registry, err);
+        code = gt_registry_open_plugins(plugins, &settings->given, &worker->registry, err);
     if (code == 0)
         code = gt_store_start(worker->store, err);
     return code;
@@ -246,6 +252,12 @@ static int boot_connector(void *arg, struct gantry_view key, struct gantry_view 
 
 int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, struct gantry_err *err)
 {
+    return gt_worker_open_plugins(settings, gt_builtin_plugins(), ret, err);
+}
+
+int gt_worker_open_plugins(const struct gt_settings *settings, const struct gantry_plugin *const *plugins,
+                           struct gt_worker **ret, struct gantry_err *err)
+{
     struct gt_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
@@ -257,7 +269,7 @@ int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, s
     if (code == 0)
         code = name_worker(worker, err);
     if (code == 0)
-        code = open_data(worker, err);
+        code = open_data(worker, plugins, err);
     if (code == 0)
         code = open_executors(worker, err);
     worker->task_env = (struct gt_task_env){
@@ -416,6 +428,8 @@ void gt_worker_close(struct gt_worker *worker)
     if (worker->loop_open && !worker->ended) { /* opening failed, or it was never run */
         begin_end(worker);
         uv_run(&worker->loop, UV_RUN_DEFAULT);
+        if (worker->timed_out)
+            return;
     }
     stop_listener(worker);
     for (size_t i = 0; i < worker->executor_count; i++)

@@ -11,6 +11,9 @@
  *  configured started once the worker runs. Failure leaves nothing behind. @p settings stay valid until close. Thread: main,
  *  which becomes the control thread. */
 int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, struct gantry_err *err);
+/** The same with these plugins, NULL-terminated, instead of the built-in ones. */
+int gt_worker_open_plugins(const struct gt_settings *settings, const struct gantry_plugin *const *plugins,
+                           struct gt_worker **ret, struct gantry_err *err);
 /** Have @p stop called once, on a helper thread while the control loop still answers, when the worker ends: it returns when
  *  no request will be submitted any more. */
 void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *arg);
