@@ -478,7 +478,7 @@ static void test_next_worker(void **state)
 /* However many operations wait for one name, they end, each answered once. */
 static void test_many_operations(void **state)
 {
-    enum { MANY = 20000 };
+    enum { MANY = 40000 };
     struct bench *bench = *state;
     struct call **calls = calloc(MANY, sizeof(*calls));
     assert_non_null(calls);
@@ -486,7 +486,7 @@ static void test_many_operations(void **state)
     struct call *first = submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL);
     WAIT(bench, script.validates == 1);
     for (int i = 0; i < MANY; i++)
-        calls[i] = i % 2 == 0 && i < MANY / 2 ? submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL)
+        calls[i] = i < 200 && i % 2 == 0 ? submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL)
                                              : submit(bench, GT_REQUEST_STOP, "a");
     run_for(bench, 20);
     script.hold_validate = false;
