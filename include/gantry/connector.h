@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The connector API: what a plugin offers and what the runtime gives it.
  *
- *  A plugin is one shared object (or a part of the worker) with one exported function, gantry_plugin(). It names its
- *  connectors; each has class names, a configuration table and callbacks. The runtime passes its own functions in
- *  structs, so a plugin links to nothing. Every struct begins with its size and grows only at its end: before use of a
- *  member that a later version added, compare struct_size.
+ *  A plugin is one shared object (or a part of the worker) with one exported function,
+ * gantry_plugin(). It names its connectors; each has class names, a configuration table and
+ * callbacks. The runtime passes its own functions in structs, so a plugin links to nothing. Every
+ * struct begins with its size and grows only at its end: before use of a member that a later
+ * version added, compare struct_size.
  *
- *  Threads. A task's callbacks are called by one thread, never two at a time, with the one exception of flush(). A
- *  connector without GANTRY_CONNECTOR_BLOCKS shares that thread with other tasks and returns soon: reading and writing
- *  local files is fine, waiting for somebody is not. With the flag each task gets a thread of its own.
+ *  Threads. A task's callbacks are called by one thread, never two at a time, with the one
+ * exception of flush(). A connector without GANTRY_CONNECTOR_BLOCKS shares that thread with other
+ * tasks and returns soon: reading and writing local files is fine, waiting for somebody is not.
+ * With the flag each task gets a thread of its own.
  *
- *  Life of a source task: task_start, then poll again and again, committed() after each durable batch, task_stop.
- *  Life of a sink task: task_start, checkpoint + flush + commit of its first state, then put again and again, with
- *  checkpoint + flush + commit + committed() in between, task_stop.
- *  When any callback fails the runtime calls task_stop, shows the task as FAILED with the error's text, and starts it
- *  anew after a pause that grows, from what was committed. */
+ *  Life of a source task: task_start, then poll again and again, committed() after each durable
+ * batch, task_stop. Life of a sink task: task_start, checkpoint + flush + commit of its first
+ * state, then put again and again, with checkpoint + flush + commit + committed() in between,
+ * task_stop. When any callback fails the runtime calls task_stop, shows the task as FAILED with the
+ * error's text, and starts it anew after a pause that grows, from what was committed. */
 #ifndef GANTRY_CONNECTOR_H
 #define GANTRY_CONNECTOR_H
 
@@ -31,8 +33,9 @@ extern "C" {
 enum gantry_kind { GANTRY_SOURCE, GANTRY_SINK };
 
 enum gantry_connector_flag {
-    GANTRY_CONNECTOR_BLOCKS = 1u << 0,           /* callbacks may wait: give each task its own thread */
-    GANTRY_CONNECTOR_CONCURRENT_FLUSH = 1u << 1, /* flush() may run while put() runs on the task's thread */
+    GANTRY_CONNECTOR_BLOCKS = 1u << 0, /* callbacks may wait: give each task its own thread */
+    GANTRY_CONNECTOR_CONCURRENT_FLUSH =
+        1u << 1, /* flush() may run while put() runs on the task's thread */
 };
 
 enum gantry_log_level { GANTRY_LOG_DEBUG, GANTRY_LOG_INFO, GANTRY_LOG_WARN, GANTRY_LOG_ERROR };
@@ -43,7 +46,8 @@ struct gantry_runtime {
     uint32_t abi_version;
     /* One event, one line: words, then key=value. Thread: any. */
     void (*log)(enum gantry_log_level level, const char *component, const char *text);
-    /* A setting of the worker by its name (e.g. "connectors.file.roots"); NULL when unset. Thread: any. */
+    /* A setting of the worker by its name (e.g. "connectors.file.roots"); NULL when unset. Thread:
+     * any. */
     const char *(*setting)(const struct gantry_runtime *runtime, const char *name);
 };
 
@@ -56,19 +60,24 @@ struct gantry_task_context {
     uint32_t task_count;
     const struct gantry_config *config; /* the task's configuration, checked, with defaults */
 
-    /* Call poll (source) soon; a sink is polled by its topics, but gets one more round. Thread: any. Never blocks. */
+    /* Call poll (source) soon; a sink is polled by its topics, but gets one more round. Thread:
+     * any. Never blocks. */
     void (*wake)(struct gantry_task_context *ctx);
-    /* The same after @p delay_ms; a later call replaces an earlier one, -1 takes it back. Thread: the task's. */
+    /* The same after @p delay_ms; a later call replaces an earlier one, -1 takes it back. Thread:
+     * the task's. */
     void (*wake_after)(struct gantry_task_context *ctx, int64_t delay_ms);
-    /* Source: the committed position of @p partition; it is empty (len 0) when there is none. The view holds until
-     * the next call of this function or the callback's return. Thread: the task's. */
-    int (*position)(struct gantry_task_context *ctx, struct gantry_view partition, struct gantry_view *ret_position,
-                    struct gantry_err *err);
-    /* Source: how many bytes and records the outside system still has; shown as the task's lag. Thread: the task's. */
+    /* Source: the committed position of @p partition; it is empty (len 0) when there is none. The
+     * view holds until the next call of this function or the callback's return. Thread: the task's.
+     */
+    int (*position)(struct gantry_task_context *ctx, struct gantry_view partition,
+                    struct gantry_view *ret_position, struct gantry_err *err);
+    /* Source: how many bytes and records the outside system still has; shown as the task's lag.
+     * Thread: the task's. */
     void (*report_lag)(struct gantry_task_context *ctx, int64_t bytes);
     /* One log line with the connector and task put in front. Thread: any. */
     void (*log)(struct gantry_task_context *ctx, enum gantry_log_level level, const char *text);
-    /* Sink: the connector's state of the last commit; empty at the first start. Holds until task_start returns. */
+    /* Sink: the connector's state of the last commit; empty at the first start. Holds until
+     * task_start returns. */
     struct gantry_view state;
 };
 
@@ -89,7 +98,8 @@ struct gantry_findings {
 /** Receives the task configurations of split(). */
 struct gantry_task_list {
     size_t struct_size;
-    /* Begin the next task; it starts with a copy of the connector's configuration. 0 or GANTRY_NO_MEMORY. */
+    /* Begin the next task; it starts with a copy of the connector's configuration. 0 or
+     * GANTRY_NO_MEMORY. */
     int (*begin)(struct gantry_task_list *list);
     /* Set or replace a key of the task begun last. 0 or GANTRY_NO_MEMORY. */
     int (*set)(struct gantry_task_list *list, const char *key, const char *value);
@@ -97,8 +107,9 @@ struct gantry_task_list {
 
 /** What a sink did with the records it was handed. */
 struct gantry_put_result {
-    size_t taken;       /* leading records that are done with; the rest is handed again later */
-    bool want_commit;   /* checkpoint, flush and commit before the next put (needed where taken < count) */
+    size_t taken;     /* leading records that are done with; the rest is handed again later */
+    bool want_commit; /* checkpoint, flush and commit before the next put (needed where taken <
+                         count) */
 };
 
 /** One connector: a kind of work, under one or more class names. Static data of the plugin. */
@@ -109,47 +120,55 @@ struct gantry_connector {
     const char *const *class_names; /* NULL-terminated; the first is the one that messages use */
     const char *task_class;         /* shown as `task-class` */
     const char *version;
-    const char *doc;                /* one sentence */
+    const char *doc; /* one sentence */
     const struct gantry_config_def *defs;
     size_t def_count;
 
-    /* What the table cannot check: files, addresses, combinations. May block; runs on a helper thread, perhaps beside
-     * running tasks of the same plugin. @p name is the connector's name. Optional. */
+    /* What the table cannot check: files, addresses, combinations. May block; runs on a helper
+     * thread, perhaps beside running tasks of the same plugin. @p name is the connector's name.
+     * Optional. */
     void (*validate)(void *plugin, const char *name, const struct gantry_config *config,
                      struct gantry_findings *findings);
-    /* Split the work into at most @p max_tasks tasks. May block; a helper thread. Optional: one task with the
-     * connector's configuration. */
-    int (*split)(void *plugin, const struct gantry_config *config, uint32_t max_tasks, struct gantry_task_list *list,
-                 struct gantry_err *err);
+    /* Split the work into at most @p max_tasks tasks. May block; a helper thread. Optional: one
+     * task with the connector's configuration. */
+    int (*split)(void *plugin, const struct gantry_config *config, uint32_t max_tasks,
+                 struct gantry_task_list *list, struct gantry_err *err);
     /* Begin. On failure nothing is left behind and task_stop is not called. */
-    int (*task_start)(void *plugin, struct gantry_task_context *ctx, void **ret_task, struct gantry_err *err);
-    /* Source: fill the batch with what is there now. An empty batch means: nothing until wake() or wake_after(). */
+    int (*task_start)(void *plugin, struct gantry_task_context *ctx, void **ret_task,
+                      struct gantry_err *err);
+    /* Source: fill the batch with what is there now. An empty batch means: nothing until wake() or
+     * wake_after(). */
     int (*poll)(void *task, struct gantry_batch *batch, struct gantry_err *err);
-    /* Sink: take records of one queue, in order. On failure the records since the last commit come again after a new
-     * start. AGAIN with taken < count: full for now, wake() when there is room. */
-    int (*put)(void *task, const struct gantry_record *records, size_t count, struct gantry_put_result *result,
-               struct gantry_err *err);
-    /* Sink: everything that the topics held when the task started has been put. Called once per start. Optional. */
+    /* Sink: take records of one queue, in order. On failure the records since the last commit come
+     * again after a new start. AGAIN with taken < count: full for now, wake() when there is room.
+     */
+    int (*put)(void *task, const struct gantry_record *records, size_t count,
+               struct gantry_put_result *result, struct gantry_err *err);
+    /* Sink: everything that the topics held when the task started has been put. Called once per
+     * start. Optional. */
     int (*caught_up)(void *task, struct gantry_err *err);
     /* Sink: write the state that belongs to the records put so far. Quick. Optional: no state. */
     int (*checkpoint)(void *task, struct gantry_output *state, struct gantry_err *err);
-    /* Sink: make durable what was put before the last checkpoint. May block; runs on a helper thread, alone unless
-     * GANTRY_CONNECTOR_CONCURRENT_FLUSH is set. Optional. A failure fails the task and commits nothing. */
+    /* Sink: make durable what was put before the last checkpoint. May block; runs on a helper
+     * thread, alone unless GANTRY_CONNECTOR_CONCURRENT_FLUSH is set. Optional. A failure fails the
+     * task and commits nothing. */
     int (*flush)(void *task, struct gantry_err *err);
     /* The last batch (source) or checkpoint (sink) is durable in the store. Optional. */
     int (*committed)(void *task, struct gantry_err *err);
-    /* Let go of everything. A source may still have an uncommitted batch: it will be polled again by a later start.
-     * Never called while another callback of the task runs. */
+    /* Let go of everything. A source may still have an uncommitted batch: it will be polled again
+     * by a later start. Never called while another callback of the task runs. */
     void (*task_stop)(void *task);
 };
 
 /** What gantry_plugin() returns. Static data of the plugin. */
 struct gantry_plugin {
     size_t struct_size;
-    uint32_t abi_version; /* GANTRY_ABI_VERSION at compile time; another one is refused with both numbers */
+    uint32_t abi_version; /* GANTRY_ABI_VERSION at compile time; another one is refused with both
+                             numbers */
     const char *name;
     const char *version;
-    /* Called once before anything else and once after everything else; state of the whole plugin. Optional. */
+    /* Called once before anything else and once after everything else; state of the whole plugin.
+     * Optional. */
     int (*open)(const struct gantry_runtime *runtime, void **ret_plugin, struct gantry_err *err);
     void (*close)(void *plugin);
     const struct gantry_connector *const *connectors;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Records and batches: what flows between a connector and the runtime.
  *
- *  A record is one typed datum with key, headers and timestamp. Records travel in batches only; a batch owns an arena
- *  in which a source may put what its records point to. All pointers in a record are views: a source keeps them valid
- *  until its next call (memory of the batch's arena is), the runtime keeps them valid during put(). */
+ *  A record is one typed datum with key, headers and timestamp. Records travel in batches only; a
+ * batch owns an arena in which a source may put what its records point to. All pointers in a record
+ * are views: a source keeps them valid until its next call (memory of the batch's arena is), the
+ * runtime keeps them valid during put(). */
 #ifndef GANTRY_RECORD_H
 #define GANTRY_RECORD_H
 
@@ -69,19 +70,19 @@ struct gantry_header {
 
 /** One record. A record of one STRING or BYTES field (or without schema) has it in `value`. */
 struct gantry_record {
-    struct gantry_view key;             /* empty: none */
+    struct gantry_view key; /* empty: none */
     struct gantry_view value;
     const struct gantry_schema *schema; /* NULL: bytes */
-    const char *topic;                  /* source: NULL = the connector's topic. sink: where it came from */
+    const char *topic; /* source: NULL = the connector's topic. sink: where it came from */
     const struct gantry_header *headers;
     uint32_t header_count;
-    uint32_t queue;                     /* sink: queue it came from */
-    int64_t timestamp_ms;               /* since 1970 UTC; 0 from a source: the runtime's clock */
-    int64_t offset;                     /* sink: offset in its queue */
+    uint32_t queue;       /* sink: queue it came from */
+    int64_t timestamp_ms; /* since 1970 UTC; 0 from a source: the runtime's clock */
+    int64_t offset;       /* sink: offset in its queue */
 };
 
-/** "Everything of this batch up to record `covers` stands at `position` of `partition`". Both are opaque to the runtime;
- *  by convention JSON objects in UTF-8. */
+/** "Everything of this batch up to record `covers` stands at `position` of `partition`". Both are
+ * opaque to the runtime; by convention JSON objects in UTF-8. */
 struct gantry_mark {
     size_t covers; /* number of records of the batch before this mark */
     struct gantry_view partition;
@@ -95,14 +96,17 @@ struct gantry_batch {
     size_t count, capacity;
     struct gantry_mark *marks;
     size_t mark_count, mark_capacity;
-    size_t max_bytes; /* a source stops adding when the values reach about this size; one record may be larger */
-    /* Memory that lives until the next poll of any task on this thread; NULL when there is none. 16-byte aligned. */
+    size_t max_bytes; /* a source stops adding when the values reach about this size; one record may
+                         be larger */
+    /* Memory that lives until the next poll of any task on this thread; NULL when there is none.
+     * 16-byte aligned. */
     void *(*alloc)(struct gantry_batch *batch, size_t size);
     /* Make room for one more record or mark. 0 or GANTRY_NO_MEMORY. */
     int (*grow)(struct gantry_batch *batch);
 };
 
-/** Add a zeroed record and return it, or NULL without memory. The pointer holds until the next add. Thread: the task's. */
+/** Add a zeroed record and return it, or NULL without memory. The pointer holds until the next add.
+ * Thread: the task's. */
 static inline struct gantry_record *gantry_batch_add(struct gantry_batch *batch)
 {
     if (batch->count == batch->capacity && batch->grow(batch) != 0)
@@ -112,8 +116,9 @@ static inline struct gantry_record *gantry_batch_add(struct gantry_batch *batch)
     return record;
 }
 
-/** Say where the source stands after the records added so far; both views are copied. 0 or GANTRY_NO_MEMORY.
- *  A batch of marks alone (no records) is allowed: it moves positions. Thread: the task's. */
+/** Say where the source stands after the records added so far; both views are copied. 0 or
+ * GANTRY_NO_MEMORY. A batch of marks alone (no records) is allowed: it moves positions. Thread: the
+ * task's. */
 static inline int gantry_batch_mark(struct gantry_batch *batch, struct gantry_view partition,
                                     struct gantry_view position)
 {

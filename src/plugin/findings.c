@@ -7,7 +7,8 @@
 /* A connector's text may be that of a failed call, which does not know the key. */
 static void add_from_connector(struct gantry_findings *api, const char *key, const char *text)
 {
-    struct gt_findings *findings = (struct gt_findings *)(void *)api; /* `api` is the first member */
+    struct gt_findings *findings =
+        (struct gt_findings *)(void *)api; /* `api` is the first member */
     char named[sizeof((struct gantry_err *)NULL)->text];
     size_t len = key != NULL ? strlen(key) : 0;
 

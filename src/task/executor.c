@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An executor's loop. Tasks that are ready take one step each per turn of the loop, then the loop looks at its timers and
- * messages: so no task holds up the others for longer than one batch. */
+/* An executor's loop. Tasks that are ready take one step each per turn of the loop, then the loop
+ * looks at its timers and messages: so no task holds up the others for longer than one batch. */
 #include "task/executor.h"
 
 #include <stdlib.h>
 
 enum {
-    BATCH_BYTES = 256 << 10, /* what a source is asked for: large enough that a batch's costs vanish, small enough for the
-                                processor's cache */
+    BATCH_BYTES = 256 << 10, /* what a source is asked for: large enough that a batch's costs
+                                vanish, small enough for the processor's cache */
     ARENA_BLOCK = 512 << 10,
     ARENA_KEEP = 4 << 20,
     FIRST_RECORDS = 512,
@@ -82,8 +82,8 @@ void gt_scratch_begin(struct gt_scratch *scratch)
     scratch->batch.mark_count = 0;
 }
 
-/* Each runnable that is ready now takes one step; one that becomes ready meanwhile waits for the next turn. A step may take
- * another out of the list, so the list itself is the only state. */
+/* Each runnable that is ready now takes one step; one that becomes ready meanwhile waits for the
+ * next turn. A step may take another out of the list, so the list itself is the only state. */
 static void run_ready(uv_idle_t *idle)
 {
     struct gt_executor *executor = idle->data;
@@ -101,7 +101,8 @@ static void run_ready(uv_idle_t *idle)
 
 static void end_loop(struct gt_mail *mail)
 {
-    struct gt_executor *executor = (struct gt_executor *)((char *)mail - offsetof(struct gt_executor, end_mail));
+    struct gt_executor *executor =
+        (struct gt_executor *)((char *)mail - offsetof(struct gt_executor, end_mail));
     uv_close((uv_handle_t *)&executor->idle, NULL);
     gt_mailbox_close(&executor->mailbox, NULL);
 }
@@ -123,13 +124,15 @@ int gt_executor_open(const char *name, struct gt_executor **ret, struct gantry_e
     int rc = uv_loop_init(&executor->loop);
     if (rc != 0) {
         free(executor);
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make an executor's loop: %s", uv_strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make an executor's loop: %s",
+                              uv_strerror(rc));
     }
     rc = gt_mailbox_init(&executor->mailbox, &executor->loop);
     if (rc != 0) {
         uv_loop_close(&executor->loop);
         free(executor);
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make an executor's mailbox: %s", uv_strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make an executor's mailbox: %s",
+                              uv_strerror(rc));
     }
     uv_idle_init(&executor->loop, &executor->idle);
     executor->idle.data = executor;
@@ -141,7 +144,8 @@ int gt_executor_open(const char *name, struct gt_executor **ret, struct gantry_e
         uv_loop_close(&executor->loop);
         scratch_deinit(&executor->scratch);
         free(executor);
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start an executor thread: %s", strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start an executor thread: %s",
+                              strerror(rc));
     }
     pthread_setname_np(executor->thread, name);
     *ret = executor;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Executors: threads that run tasks. Each is a libuv loop with a mailbox, a list of tasks that have something to do, and
- *  the working memory that its tasks share (one step at a time uses it). Nothing polls: without work the loop sleeps. */
+/** Executors: threads that run tasks. Each is a libuv loop with a mailbox, a list of tasks that
+ * have something to do, and the working memory that its tasks share (one step at a time uses it).
+ * Nothing polls: without work the loop sleeps. */
 #ifndef GT_TASK_EXECUTOR_H
 #define GT_TASK_EXECUTOR_H
 
@@ -11,8 +12,8 @@
 
 struct gt_executor;
 
-/** Something that takes steps. Embed it; `step` does a bounded piece of work (one batch) and calls gt_executor_ready()
- *  again when there is more. */
+/** Something that takes steps. Embed it; `step` does a bounded piece of work (one batch) and calls
+ * gt_executor_ready() again when there is more. */
 struct gt_runnable {
     struct gt_runnable *next;
     void (*step)(struct gt_runnable *runnable);

@@ -6,7 +6,9 @@
 #include "task/task.h"
 #include <stdatomic.h>
 
-enum { GT_POSITION_MAX = 1 << 20 }; /* bytes of a stored position, its partition included: as much is read back */
+enum {
+    GT_POSITION_MAX = 1 << 20
+}; /* bytes of a stored position, its partition included: as much is read back */
 
 /** What a kind of task does. All run on the executor. */
 struct gt_task_ops {
@@ -34,9 +36,9 @@ struct gt_task {
     const struct gt_connector_class *klass;
     struct gt_executor *executor;
     const struct gt_converter *converter;
-    char *connector;                         /* owned */
-    struct gantry_config config;             /* owned entries */
-    struct gt_arena memory;                  /* what lives as long as the task */
+    char *connector;             /* owned */
+    struct gantry_config config; /* owned entries */
+    struct gt_arena memory;      /* what lives as long as the task */
     void (*report)(struct gt_task *task, void *arg);
     void *arg;
 
@@ -53,15 +55,17 @@ struct gt_task {
     struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
     struct gt_mail report_mail, stopped_mail;                   /* to control */
 
-    pthread_mutex_t lock;         /* guards status */
+    pthread_mutex_t lock; /* guards status */
     struct gt_task_status status;
     atomic_llong lag;
     atomic_ullong records;
 };
 
 /** The task cannot go on: it drains, stops its connector and is FAILED. */
-void gt_task_fail(struct gt_task *task, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** It cannot go on now, but by itself later: drains, stops its connector, is PAUSED and started again after a while. */
+void gt_task_fail(struct gt_task *task, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/** It cannot go on now, but by itself later: drains, stops its connector, is PAUSED and started
+ * again after a while. */
 void gt_task_pause(struct gt_task *task, const char *reason);
 /** Something went well: a paused task is RUNNING again. */
 void gt_task_went_well(struct gt_task *task);

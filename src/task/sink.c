@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A sink task: read, convert, put; and the commit cycle that makes what was put durable.
  *
- * A cycle: checkpoint (the connector's state and the offsets now), flush on a helper thread, one store commit of both,
- * committed(). It begins at once when nothing more is to be read, else by time or bytes; there is one at a time, and the
- * connector goes on taking records meanwhile if it says that it can. The first cycle comes before the first record: what a
- * connector found at its start (a file and its length) must be known before it changes it. */
+ * A cycle: checkpoint (the connector's state and the offsets now), flush on a helper thread, one
+ * store commit of both, committed(). It begins at once when nothing more is to be read, else by
+ * time or bytes; there is one at a time, and the connector goes on taking records meanwhile if it
+ * says that it can. The first cycle comes before the first record: what a connector found at its
+ * start (a file and its length) must be known before it changes it. */
 #include "task/internal.h"
 
 #include "base/clock.h"
@@ -28,7 +29,7 @@ struct input {
 enum cycle { CYCLE_NONE, CYCLE_FLUSHING, CYCLE_COMMITTING };
 
 struct sink {
-    struct gt_task task; /* first */
+    struct gt_task task;  /* first */
     struct input *inputs; /* owned */
     size_t input_count;
     char **topics; /* in task memory */
@@ -47,14 +48,17 @@ struct sink {
     uv_work_t work;
     struct gantry_err flush_err;
     struct gt_commit commit;
-    struct gt_mail commit_mail; /* the commit is through; nothing else says so, hence no wake-up comes after it */
+    struct gt_mail commit_mail; /* the commit is through; nothing else says so, hence no wake-up
+                                   comes after it */
     bool commit_done;
     struct gt_buf stored; /* what the store had at the start; ctx.state points into it */
 };
 
 static void on_commit_mail(struct gt_mail *mail);
 
-/* --- Set-up --------------------------------------------------------------------------------------------------------- */
+/* --- Set-up
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int split_topics(struct sink *sink, const char *list, struct gantry_err *err)
 {
@@ -77,7 +81,8 @@ static int split_topics(struct sink *sink, const char *list, struct gantry_err *
         if (sink->topics[sink->topic_count++] == NULL)
             return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
     }
-    return sink->topics != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
+    return sink->topics != NULL ? 0
+                                : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
 }
 
 static int setup(struct gt_task *task, struct gantry_err *err)
@@ -100,7 +105,9 @@ static void teardown(struct gt_task *task)
     gt_buf_deinit(&sink->stored);
 }
 
-/* --- Start ---------------------------------------------------------------------------------------------------------- */
+/* --- Start
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 struct finding_offset {
     const struct input *input;
@@ -108,7 +115,8 @@ struct finding_offset {
     int64_t offset;
 };
 
-/* How far any task of this connector was on the queue: the number of tasks may have changed since. */
+/* How far any task of this connector was on the queue: the number of tasks may have changed since.
+ */
 static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
 {
     struct finding_offset *finding = arg;
@@ -125,25 +133,30 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
     return code;
 }
 
-static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue, struct gantry_err *err)
+static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
+                      struct gantry_err *err)
 {
     struct gt_task *task = &sink->task;
     struct input *input = &sink->inputs[sink->input_count];
-    *input = (struct input){.topic = topic, .queue = queue, .end_at_start = gt_topic_end(topic, queue)};
+    *input =
+        (struct input){.topic = topic, .queue = queue, .end_at_start = gt_topic_end(topic, queue)};
     struct finding_offset finding = {.input = input};
     struct gt_key prefix;
     gt_arena_init(&finding.arena, 4096, 4096);
     gt_key_prefix(&prefix, task->connector);
-    int code = gt_store_scan(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&prefix), see_progress, &finding, err);
+    int code = gt_store_scan(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&prefix),
+                             see_progress, &finding, err);
     gt_arena_deinit(&finding.arena);
     if (code == GANTRY_CORRUPT)
-        gantry_err_set(err, code, "the stored progress of connector %s is damaged", task->connector);
+        gantry_err_set(err, code, "the stored progress of connector %s is damaged",
+                       task->connector);
     if (code == 0 && finding.offset > input->end_at_start)
-        code = gantry_err_set(err, GANTRY_CHANGED,
-                              "connector %s has read topic %s up to offset %lld, but the topic ends at %lld; was the "
-                              "store put back? `gantry connector reset %s` begins anew",
-                              task->connector, gt_topic_name(topic), (long long)finding.offset,
-                              (long long)input->end_at_start, task->connector);
+        code = gantry_err_set(
+            err, GANTRY_CHANGED,
+            "connector %s has read topic %s up to offset %lld, but the topic ends at %lld; was the "
+            "store put back? `gantry connector reset %s` begins anew",
+            task->connector, gt_topic_name(topic), (long long)finding.offset,
+            (long long)input->end_at_start, task->connector);
     if (code == 0)
         code = gt_reader_open(topic, queue, finding.offset, &input->reader, err);
     if (code == 0)
@@ -160,7 +173,8 @@ static int open_inputs(struct sink *sink, struct gantry_err *err)
         struct gt_topic *topic = gt_topic_get(task->env->topics, sink->topics[i]);
         uint32_t queues = topic != NULL ? gt_topic_queues(topic) : 0;
         struct input *grown =
-            topic != NULL ? realloc(sink->inputs, (sink->input_count + queues) * sizeof *grown) : NULL;
+            topic != NULL ? realloc(sink->inputs, (sink->input_count + queues) * sizeof *grown)
+                          : NULL;
         if (grown == NULL)
             return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", sink->topics[i]);
         sink->inputs = grown;
@@ -183,7 +197,8 @@ static int load_state(struct sink *sink, struct gantry_err *err)
     struct gt_key key;
     task->ctx.state = (struct gantry_view){NULL, 0};
     gt_key_progress(&key, task->connector, task->ctx.task);
-    int code = gt_store_get(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&key), &sink->stored, err);
+    int code =
+        gt_store_get(task->env->store, GT_TABLE_PROGRESS, gt_key_view(&key), &sink->stored, err);
     if (code == GANTRY_NOT_FOUND)
         return 0;
     if (code != 0)
@@ -210,7 +225,8 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     if (code == 0)
         code = open_inputs(sink, err);
     if (code == 0)
-        code = gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx, &task->instance, err);
+        code = gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
+                                                   &task->instance, err);
     task->ctx.state = (struct gantry_view){NULL, 0};
     gt_buf_deinit(&sink->stored);
     return code;
@@ -227,7 +243,9 @@ static void end(struct gt_task *task)
     gt_buf_deinit(&sink->state);
 }
 
-/* --- The commit cycle ----------------------------------------------------------------------------------------------- */
+/* --- The commit cycle
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct state_output {
     struct gantry_output api; /* first */
@@ -259,7 +277,8 @@ static const struct gt_commit_ops progress_ops = {.done = on_commit_done};
 static int prepare_commit(struct sink *sink)
 {
     struct gt_task *task = &sink->task;
-    struct gt_progress_record record = {.offset_count = sink->input_count, .state = gt_buf_view(&sink->state)};
+    struct gt_progress_record record = {.offset_count = sink->input_count,
+                                        .state = gt_buf_view(&sink->state)};
     record.offsets = calloc(sink->input_count + 1, sizeof *record.offsets);
     if (record.offsets == NULL)
         return GANTRY_NO_MEMORY;
@@ -336,9 +355,12 @@ static void begin_cycle(struct sink *sink)
     struct state_output output = {{sizeof output.api, write_state}, &sink->state};
     struct gantry_err err = {0};
     gt_buf_clear(&sink->state);
-    int code = connector->checkpoint != NULL ? connector->checkpoint(task->instance, &output.api, &err) : 0;
+    int code = connector->checkpoint != NULL
+                   ? connector->checkpoint(task->instance, &output.api, &err)
+                   : 0;
     if (code == 0 && sink->state.error != 0)
-        code = gantry_err_set(&err, sink->state.error, "the connector's state is larger than %d bytes", STATE_MAX);
+        code = gantry_err_set(&err, sink->state.error,
+                              "the connector's state is larger than %d bytes", STATE_MAX);
     if (code == 0) {
         code = prepare_commit(sink);
         if (code != 0)
@@ -382,7 +404,8 @@ static void take_commit(struct sink *sink)
         return;
     }
     sink->first_committed = true;
-    sink->want_commit = sink->want_commit && sink->dirty; /* the cycle may have begun before it was asked for */
+    sink->want_commit =
+        sink->want_commit && sink->dirty; /* the cycle may have begun before it was asked for */
     gt_task_went_well(task);
     const struct gantry_connector *connector = gt_task_connector(task);
     int code = connector->committed != NULL ? connector->committed(task->instance, &err) : 0;
@@ -390,10 +413,12 @@ static void take_commit(struct sink *sink)
         gt_task_fail(task, code, "%s", err.text);
 }
 
-/* --- Records -------------------------------------------------------------------------------------------------------- */
+/* --- Records
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-static int put_messages(struct sink *sink, struct input *input, const struct gt_message *messages, size_t count,
-                        int64_t first, struct gt_arena *arena, struct gantry_err *err)
+static int put_messages(struct sink *sink, struct input *input, const struct gt_message *messages,
+                        size_t count, int64_t first, struct gt_arena *arena, struct gantry_err *err)
 {
     struct gt_task *task = &sink->task;
     struct gantry_record *records = gt_arena_alloc(arena, count * sizeof *records);
@@ -404,7 +429,8 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
     int code = task->converter->to_records(messages, count, records, arena, &bad, &reason);
     if (code != 0)
         return gantry_err_set(err, code, "message %lld of topic %s cannot be converted: %s",
-                              (long long)first + (long long)bad, gt_topic_name(input->topic), reason.text);
+                              (long long)first + (long long)bad, gt_topic_name(input->topic),
+                              reason.text);
     int64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         records[i].topic = gt_topic_name(input->topic);
@@ -425,7 +451,8 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
         sink->dirty_bytes += taken == count ? bytes : bytes / (int64_t)count * (int64_t)taken;
         atomic_fetch_add(&task->records, taken);
     } else if (code == 0 && !result.want_commit) {
-        return gantry_err_set(err, GANTRY_INVALID, "the connector took no record and asked for nothing");
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "the connector took no record and asked for nothing");
     }
     sink->dirty = sink->dirty || result.want_commit;
     return 0;
@@ -491,15 +518,17 @@ static void note_lag(struct sink *sink)
 {
     int64_t lag = 0;
     for (size_t i = 0; i < sink->input_count; i++)
-        lag += gt_topic_end(sink->inputs[i].topic, sink->inputs[i].queue) - gt_reader_offset(sink->inputs[i].reader);
+        lag += gt_topic_end(sink->inputs[i].topic, sink->inputs[i].queue) -
+               gt_reader_offset(sink->inputs[i].reader);
     atomic_store(&sink->task.lag, lag);
 }
 
 static bool commit_due(const struct sink *sink)
 {
     const struct gt_task_env *env = sink->task.env;
-    return sink->dirty && (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
-                           gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
+    return sink->dirty &&
+           (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
+            gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
 }
 
 static void step(struct gt_task *task)
@@ -515,7 +544,8 @@ static void step(struct gt_task *task)
             begin_cycle(sink);
         return;
     }
-    if (sink->cycle == CYCLE_FLUSHING && (connector->flags & GANTRY_CONNECTOR_CONCURRENT_FLUSH) == 0)
+    if (sink->cycle == CYCLE_FLUSHING &&
+        (connector->flags & GANTRY_CONNECTOR_CONCURRENT_FLUSH) == 0)
         return;
 
     bool some = false;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A source task: poll, convert, append with the positions, and hear of the commits.
  *
- * Batches are appended one behind the other without waiting; their commits come back in the same order. What is not
- * committed yet is bounded (commit_bytes): then the task waits, and so does what it reads from. A batch cannot be kept for
- * later (its memory is the executor's), so a task that cannot append pauses: it stops its connector and starts it again from
- * the committed position. */
+ * Batches are appended one behind the other without waiting; their commits come back in the same
+ * order. What is not committed yet is bounded (commit_bytes): then the task waits, and so does what
+ * it reads from. A batch cannot be kept for later (its memory is the executor's), so a task that
+ * cannot append pauses: it stops its connector and starts it again from the committed position. */
 #include "task/internal.h"
 
 #include "base/clock.h"
@@ -22,9 +22,10 @@ struct in_flight {
 };
 
 struct source {
-    struct gt_task task; /* first */
+    struct gt_task task;    /* first */
     struct gt_topic *topic; /* of records that name none; NULL: they must */
-    struct gt_append_chain chain; /* a position covers all batches before its own, whichever topic they went to */
+    struct gt_append_chain
+        chain; /* a position covers all batches before its own, whichever topic they went to */
 
     /* The executor's. */
     size_t pending; /* batches under way */
@@ -43,7 +44,9 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     if (topic == NULL || *topic == '\0')
         return 0; /* the table lets this pass only where each record names its topic */
     source->topic = gt_topic_get(task->env->topics, topic);
-    return source->topic != NULL ? 0 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", topic);
+    return source->topic != NULL
+               ? 0
+               : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", topic);
 }
 
 static void teardown(struct gt_task *task)
@@ -56,7 +59,8 @@ static int begin(struct gt_task *task, struct gantry_err *err)
 {
     struct source *source = (struct source *)task;
     atomic_store(&source->chain.broken, false); /* drain() has waited for all batches */
-    return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx, &task->instance, err);
+    return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
+                                               &task->instance, err);
 }
 
 /* Thread: the committer. */
@@ -102,7 +106,8 @@ static void take_done(struct source *source)
             gt_task_went_well(task);
             struct gantry_err failure = {0};
             const struct gantry_connector *connector = gt_task_connector(task);
-            int code = connector->committed != NULL ? connector->committed(task->instance, &failure) : 0;
+            int code =
+                connector->committed != NULL ? connector->committed(task->instance, &failure) : 0;
             if (code != 0)
                 gt_task_fail(task, code, "%s", failure.text);
         }
@@ -129,17 +134,20 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
     struct gt_task *task = &source->task;
     size_t bad = 0;
     bool own = source->topic != NULL && portion->name == gt_topic_name(source->topic);
-    if (!own && gt_topic_name_check(portion->name, err) != 0) /* the connector's choice, not checked before */
+    if (!own && gt_topic_name_check(portion->name, err) !=
+                    0) /* the connector's choice, not checked before */
         return GANTRY_INVALID;
     part->topic = own ? source->topic : gt_topic_get(task->env->topics, portion->name);
     portion->messages = gt_arena_alloc(&scratch->arena, portion->count * sizeof *portion->messages);
     if (part->topic == NULL || portion->messages == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu messages", portion->count);
     struct gantry_err reason = {0};
-    int code = task->converter->to_messages(portion->records, portion->count, gt_topic_name(part->topic),
-                                            portion->messages, &scratch->arena, &bad, &reason);
+    int code =
+        task->converter->to_messages(portion->records, portion->count, gt_topic_name(part->topic),
+                                     portion->messages, &scratch->arena, &bad, &reason);
     if (code != 0)
-        return gantry_err_set(err, code, "record %zu of a batch for topic %s cannot be converted: %s", bad,
+        return gantry_err_set(err, code,
+                              "record %zu of a batch for topic %s cannot be converted: %s", bad,
                               gt_topic_name(part->topic), reason.text);
     for (size_t i = 0; i < portion->count; i++) {
         if (portion->messages[i].timestamp_ms == 0)
@@ -151,7 +159,8 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
     return 0;
 }
 
-/* The portion of records for topic @p name, made when there is none yet; *count when memory is out. */
+/* The portion of records for topic @p name, made when there is none yet; *count when memory is out.
+ */
 static size_t find_portion(struct portion **portions, size_t *count, const char *name, size_t guess,
                            struct gt_arena *arena)
 {
@@ -162,7 +171,8 @@ static size_t find_portion(struct portion **portions, size_t *count, const char 
             return at;
     }
     if ((*count & (*count - 1)) == 0) { /* full at each power of two */
-        struct portion *grown = gt_arena_alloc(arena, (*count != 0 ? 2 * *count : 1) * sizeof *grown);
+        struct portion *grown =
+            gt_arena_alloc(arena, (*count != 0 ? 2 * *count : 1) * sizeof *grown);
         if (grown == NULL)
             return *count;
         if (*count > 0)
@@ -173,10 +183,10 @@ static size_t find_portion(struct portion **portions, size_t *count, const char 
     return (*count)++;
 }
 
-/* Sort the batch's records by topic, order kept. @p name is the topic of records that name none. Nearly always there is
- * one topic, and the batch is its portion. */
-static int divide(const struct gantry_batch *batch, const char *name, struct gt_arena *arena, struct portion **ret,
-                  size_t *ret_count)
+/* Sort the batch's records by topic, order kept. @p name is the topic of records that name none.
+ * Nearly always there is one topic, and the batch is its portion. */
+static int divide(const struct gantry_batch *batch, const char *name, struct gt_arena *arena,
+                  struct portion **ret, size_t *ret_count)
 {
     struct portion *portions = NULL;
     size_t count = 0, at = 0;
@@ -197,7 +207,8 @@ static int divide(const struct gantry_batch *batch, const char *name, struct gt_
     if (count <= 1)
         return 0;
     for (size_t i = 0; i < count; i++) {
-        portions[i].records = gt_arena_alloc(arena, portions[i].count * sizeof *portions[i].records);
+        portions[i].records =
+            gt_arena_alloc(arena, portions[i].count * sizeof *portions[i].records);
         if (portions[i].records == NULL)
             return GANTRY_NO_MEMORY;
         portions[i].count = 0;
@@ -209,7 +220,8 @@ static int divide(const struct gantry_batch *batch, const char *name, struct gt_
     return 0;
 }
 
-static void add_positions(struct source *source, struct gt_append *append, const struct gantry_batch *batch)
+static void add_positions(struct source *source, struct gt_append *append,
+                          const struct gantry_batch *batch)
 {
     struct gt_key key;
     struct gt_buf value;
@@ -233,9 +245,11 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     struct portion *portions = NULL;
     size_t count = 0;
     struct in_flight *flight = calloc(1, sizeof *flight);
-    if (flight == NULL || divide(batch, default_topic(source), &scratch->arena, &portions, &count) != 0) {
+    if (flight == NULL ||
+        divide(batch, default_topic(source), &scratch->arena, &portions, &count) != 0) {
         free(flight);
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records", batch->count);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records",
+                              batch->count);
     }
     gt_append_init(&flight->append, on_append_done);
     flight->append.chain = &source->chain;
@@ -245,13 +259,15 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     int code = 0;
     struct gt_append_part *parts = gt_arena_alloc(&scratch->arena, (count + 1) * sizeof *parts);
     if (parts == NULL)
-        code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records", batch->count);
+        code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records",
+                              batch->count);
     for (size_t i = 0; i < count && code == 0; i++)
         code = convert(source, &portions[i], &parts[i], scratch, now, err);
     if (code == 0) {
         add_positions(source, &flight->append, batch);
         flight->bytes = (int64_t)(sizeof *flight + flight->append.commit.changes.len);
-        code = gt_append_submit(task->env->topics, &flight->append, parts, count, &scratch->append, err);
+        code = gt_append_submit(task->env->topics, &flight->append, parts, count, &scratch->append,
+                                err);
     }
     if (code != 0) {
         free_flight(flight);

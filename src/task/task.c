@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all tasks have in common: the life from start to STOPPED, the context that a connector sees, the report to control.
+/* What all tasks have in common: the life from start to STOPPED, the context that a connector sees,
+ * the report to control.
  *
- * However a task's run ends (stop, failure, pause), the way out is one: no more work is begun, what is under way is
- * awaited (drain), the connector's task_stop is called, and only then the new state is shown. So a task that starts again
- * reads positions that nothing can move any more. */
+ * However a task's run ends (stop, failure, pause), the way out is one: no more work is begun, what
+ * is under way is awaited (drain), the connector's task_stop is called, and only then the new state
+ * is shown. So a task that starts again reads positions that nothing can move any more. */
 #include "task/internal.h"
 
 #include "base/clock.h"
@@ -16,8 +17,9 @@ enum { PAUSE_MS = 1000 }; /* how often a paused task looks whether it can go on 
 const char *gt_task_state_name(enum gt_task_state state)
 {
     static const char *const names[GT_TASK_STATES] = {
-        [GT_TASK_UNASSIGNED] = "UNASSIGNED", [GT_TASK_RUNNING] = "RUNNING", [GT_TASK_PAUSED] = "PAUSED",
-        [GT_TASK_FAILED] = "FAILED",         [GT_TASK_STOPPED] = "STOPPED",
+        [GT_TASK_UNASSIGNED] = "UNASSIGNED", [GT_TASK_RUNNING] = "RUNNING",
+        [GT_TASK_PAUSED] = "PAUSED",         [GT_TASK_FAILED] = "FAILED",
+        [GT_TASK_STOPPED] = "STOPPED",
     };
     return (unsigned)state < GT_TASK_STATES ? names[state] : "UNKNOWN";
 }
@@ -29,8 +31,10 @@ bool gt_task_move_allowed(enum gt_task_state from, enum gt_task_state to)
                                 [GT_TASK_PAUSED] = true,
                                 [GT_TASK_FAILED] = true,
                                 [GT_TASK_STOPPED] = true},
-        [GT_TASK_RUNNING] = {[GT_TASK_PAUSED] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
-        [GT_TASK_PAUSED] = {[GT_TASK_RUNNING] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
+        [GT_TASK_RUNNING] =
+            {[GT_TASK_PAUSED] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
+        [GT_TASK_PAUSED] =
+            {[GT_TASK_RUNNING] = true, [GT_TASK_FAILED] = true, [GT_TASK_STOPPED] = true},
         [GT_TASK_FAILED] = {[GT_TASK_UNASSIGNED] = true, [GT_TASK_STOPPED] = true},
         [GT_TASK_STOPPED] = {false},
     };
@@ -54,8 +58,8 @@ static bool note(struct gt_task *task, enum gt_task_state state, const char *rea
     enum gt_task_state from = task->status.state;
     bool same = from == state && strcmp(task->status.reason, reason) == 0;
     if (from != state && !gt_task_move_allowed(from, state)) {
-        gt_error("task", "impossible move connector=%s from=%s to=%s", task->connector, gt_task_state_name(from),
-                 gt_task_state_name(state));
+        gt_error("task", "impossible move connector=%s from=%s to=%s", task->connector,
+                 gt_task_state_name(from), gt_task_state_name(state));
         abort();
     }
     task->status.failures += from != state && state == GT_TASK_FAILED;
@@ -65,9 +69,11 @@ static bool note(struct gt_task *task, enum gt_task_state state, const char *rea
     if (same)
         return false;
     bool bad = state == GT_TASK_FAILED || state == GT_TASK_PAUSED;
-    gt_log(state == GT_TASK_FAILED ? GANTRY_LOG_ERROR : bad ? GANTRY_LOG_WARN : GANTRY_LOG_DEBUG, component(task),
-           "task %s connector=%s task=%u%s%s", gt_task_state_name(state), task->connector, task->ctx.task,
-           *reason != '\0' ? ": " : "", reason);
+    gt_log(state == GT_TASK_FAILED ? GANTRY_LOG_ERROR
+           : bad                   ? GANTRY_LOG_WARN
+                                   : GANTRY_LOG_DEBUG,
+           component(task), "task %s connector=%s task=%u%s%s", gt_task_state_name(state),
+           task->connector, task->ctx.task, *reason != '\0' ? ": " : "", reason);
     return true;
 }
 
@@ -86,7 +92,9 @@ static enum gt_task_state current_state(struct gt_task *task)
     return state;
 }
 
-/* --- The context ---------------------------------------------------------------------------------------------------- */
+/* --- The context
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static struct gt_task *of_context(struct gantry_task_context *ctx)
 {
@@ -114,19 +122,21 @@ static void ctx_wake_after(struct gantry_task_context *ctx, int64_t delay_ms)
     uv_timer_start(&task->timer, on_timer, (uint64_t)delay_ms, 0);
 }
 
-static int ctx_position(struct gantry_task_context *ctx, struct gantry_view partition, struct gantry_view *ret,
-                        struct gantry_err *err)
+static int ctx_position(struct gantry_task_context *ctx, struct gantry_view partition,
+                        struct gantry_view *ret, struct gantry_err *err)
 {
     struct gt_task *task = of_context(ctx);
     struct gt_key key;
     struct gantry_view stored;
     *ret = (struct gantry_view){NULL, 0};
     gt_key_position(&key, task->connector, &partition);
-    int code = gt_store_get(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&key), &task->position, err);
+    int code =
+        gt_store_get(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&key), &task->position, err);
     if (code == GANTRY_NOT_FOUND)
         return 0;
     if (code == 0 && gt_position_record_read(gt_buf_view(&task->position), &stored, ret) != 0)
-        code = gantry_err_set(err, GANTRY_CORRUPT, "the stored position of connector %s is damaged", task->connector);
+        code = gantry_err_set(err, GANTRY_CORRUPT, "the stored position of connector %s is damaged",
+                              task->connector);
     return code;
 }
 
@@ -141,7 +151,8 @@ static void ctx_log(struct gantry_task_context *ctx, enum gantry_log_level level
     gt_log(level, component(task), "%s connector=%s task=%u", text, task->connector, ctx->task);
 }
 
-/* --- Life, on the executor ------------------------------------------------------------------------------------------ */
+/* --- Life, on the executor
+ * ------------------------------------------------------------------------------------------ */
 
 void gt_task_ready(struct gt_task *task)
 {
@@ -217,8 +228,8 @@ static void end_run(struct gt_task *task)
         task->live = false;
         task->ops->end(task);
         if (task->stopping && (task->failing || task->pausing)) /* no state will show it */
-            gt_warn(component(task), "stopped before all was committed connector=%s task=%u: %s", task->connector,
-                    task->ctx.task, task->failure.text);
+            gt_warn(component(task), "stopped before all was committed connector=%s task=%u: %s",
+                    task->connector, task->ctx.task, task->failure.text);
     }
     if (task->stopping) {
         /* Behind every wake-up that is still in the mailbox. */
@@ -281,8 +292,9 @@ static void on_wake(struct gt_mail *mail)
         gt_task_ready(task);
 }
 
-/* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of something earlier could find
- * the task STOPPED, and free it, while the executor is still about to send this one. */
+/* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of
+ * something earlier could find the task STOPPED, and free it, while the executor is still about to
+ * send this one. */
 static void leave(struct gt_task *task)
 {
     gt_mailbox_send(task->env->control, &task->stopped_mail);
@@ -311,16 +323,20 @@ static void on_report(struct gt_mail *mail)
 
 static void on_stopped(struct gt_mail *mail)
 {
-    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stopped_mail));
+    struct gt_task *task =
+        (struct gt_task *)((char *)mail - offsetof(struct gt_task, stopped_mail));
     (void)note(task, GT_TASK_STOPPED, "");
     task->report(task, task->arg);
 }
 
-/* --- Control's side ------------------------------------------------------------------------------------------------- */
+/* --- Control's side
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int copy_config(struct gt_task *task, const struct gantry_config *config)
 {
-    struct gantry_config_entry *entries = gt_arena_alloc(&task->memory, (config->count + 1) * sizeof *entries);
+    struct gantry_config_entry *entries =
+        gt_arena_alloc(&task->memory, (config->count + 1) * sizeof *entries);
     if (entries == NULL)
         return GANTRY_NO_MEMORY;
     for (size_t i = 0; i < config->count; i++) {
@@ -339,7 +355,8 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
         setup->klass->connector->kind == GANTRY_SOURCE ? &gt_source_ops : &gt_sink_ops;
     struct gt_task *task = calloc(1, ops->size);
     if (task == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a task of connector %s", setup->connector);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a task of connector %s",
+                              setup->connector);
     gt_arena_init(&task->memory, 1024, 0);
     gt_buf_init(&task->position, GT_POSITION_MAX);
     pthread_mutex_init(&task->lock, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Tasks: the unit that runs. The control loop makes, starts, stops and frees them; an executor runs them.
+/** Tasks: the unit that runs. The control loop makes, starts, stops and frees them; an executor
+ * runs them.
  *
  *  States and moves (a move that is not in the table is a bug and ends the process):
  *
@@ -35,39 +36,41 @@ struct gt_task_env {
     struct gt_store *store;
     struct gt_topics *topics;
     const struct gantry_runtime *runtime;
-    struct gt_mailbox *control;  /* where reports are run */
-    int64_t commit_bytes;        /* uncommitted bytes of a source before it waits */
-    int64_t sink_commit_ms;      /* under load a sink commits after this time ... */
-    int64_t sink_commit_bytes;   /* ... or so many bytes; at once when idle */
+    struct gt_mailbox *control; /* where reports are run */
+    int64_t commit_bytes;       /* uncommitted bytes of a source before it waits */
+    int64_t sink_commit_ms;     /* under load a sink commits after this time ... */
+    int64_t sink_commit_bytes;  /* ... or so many bytes; at once when idle */
 };
 
 /** What a task is. Copied by gt_task_new but for what is noted. */
 struct gt_task_setup {
-    const struct gt_task_env *env;         /* borrowed */
+    const struct gt_task_env *env;          /* borrowed */
     const struct gt_connector_class *klass; /* borrowed from the registry */
-    struct gt_executor *executor;          /* borrowed */
+    struct gt_executor *executor;           /* borrowed */
     const char *connector;
     uint32_t index, count;
-    const struct gantry_config *config;    /* checked */
+    const struct gantry_config *config; /* checked */
     const struct gt_converter *converter;
-    /** The task's status has changed. Thread: the control loop. The task may be freed in it once STOPPED. */
+    /** The task's status has changed. Thread: the control loop. The task may be freed in it once
+     * STOPPED. */
     void (*report)(struct gt_task *task, void *arg);
     void *arg;
 };
 
 struct gt_task_status {
     enum gt_task_state state;
-    char reason[500]; /* why FAILED or PAUSED; "" */
+    char reason[500];  /* why FAILED or PAUSED; "" */
     uint64_t failures; /* so often it has become FAILED: two reports may tell of one */
-    int64_t lag;      /* source: bytes behind, -1 unknown; sink: messages behind */
-    uint64_t records; /* since the task was made */
+    int64_t lag;       /* source: bytes behind, -1 unknown; sink: messages behind */
+    uint64_t records;  /* since the task was made */
 };
 
 /** 0, GANTRY_NO_MEMORY or GANTRY_INVALID (topics missing). Thread: control. */
 int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct gantry_err *err);
 /** Start, also again after FAILED. Thread: control. */
 void gt_task_start(struct gt_task *task);
-/** Stop: what was appended is committed, then the task is STOPPED and reported. Thread: control. Once. */
+/** Stop: what was appended is committed, then the task is STOPPED and reported. Thread: control.
+ * Once. */
 void gt_task_stop(struct gt_task *task);
 /** Never started, or STOPPED. Thread: control. NULL is fine. */
 void gt_task_free(struct gt_task *task);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connector that runs: its tasks, and what becomes of those that fail. A failed task starts again after a pause that
- * doubles, from what was committed; so does a connector whose configuration could not be turned into tasks (a file system
- * that is not mounted yet). */
+/* A connector that runs: its tasks, and what becomes of those that fail. A failed task starts again
+ * after a pause that doubles, from what was committed; so does a connector whose configuration
+ * could not be turned into tasks (a file system that is not mounted yet). */
 #include "worker/internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include <stdlib.h>
 
-enum { CALM_MS = 60000 }; /* a task that ran for so long begins with the shortest pause again, and a new count */
+enum {
+    CALM_MS = 60000
+}; /* a task that ran for so long begins with the shortest pause again, and a new count */
 
 struct member {
     struct connector *connector;
-    struct gt_task *task; /* owned; NULL once stopped, or when the plan could not run */
-    struct gt_props props; /* owned */
+    struct gt_task *task;    /* owned; NULL once stopped, or when the plan could not run */
+    struct gt_props props;   /* owned */
     size_t executor;         /* index of the shared one, unless: */
     struct gt_executor *own; /* owned: the thread of a task whose connector blocks */
     uv_timer_t timer;        /* restart */
@@ -85,7 +87,9 @@ static void settle(struct connector *connector)
         settled(connector->settled_arg);
 }
 
-/* --- Restarts ------------------------------------------------------------------------------------------------------- */
+/* --- Restarts
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void on_restart(uv_timer_t *timer)
 {
@@ -101,8 +105,8 @@ static void on_restart(uv_timer_t *timer)
     }
     struct gt_props props;
     gt_props_init(&props);
-    /* An operation that is under way may replace or remove this configuration, and a start that waits behind it would bring
-     * the old one back; if it does not, the timer comes again. */
+    /* An operation that is under way may replace or remove this configuration, and a start that
+     * waits behind it would bring the old one back; if it does not, the timer comes again. */
     if (connector->slot->head == NULL && gt_props_copy(&props, &connector->props) == 0)
         gt_operation_start(connector->worker, connector->name, &props, connector->updated_ms);
     else
@@ -115,7 +119,8 @@ static void restart_later(struct member *member)
     const struct gt_settings *settings = member->connector->worker->settings;
     if (member->timer_open && uv_is_active((uv_handle_t *)&member->timer))
         return; /* two reports of one failure */
-    if (member->running_since_ns != 0 && gt_clock_mono_ns() - member->running_since_ns > CALM_MS * 1000000LL)
+    if (member->running_since_ns != 0 &&
+        gt_clock_mono_ns() - member->running_since_ns > CALM_MS * 1000000LL)
         member->pause_ms = member->restarts = 0;
     member->running_since_ns = 0;
     if (settings->restart_max >= 0 && member->restarts >= settings->restart_max) {
@@ -136,7 +141,8 @@ static void restart_later(struct member *member)
     uv_timer_start(&member->timer, on_restart, (uint64_t)member->pause_ms, 0);
 }
 
-/* --- Reports from tasks --------------------------------------------------------------------------------------------- */
+/* --- Reports from tasks
+ * --------------------------------------------------------------------------------------------- */
 
 static bool all_running(const struct connector *connector)
 {
@@ -191,9 +197,11 @@ static void on_report(struct gt_task *task, void *arg)
     }
 }
 
-/* --- Opening and closing -------------------------------------------------------------------------------------------- */
+/* --- Opening and closing
+ * -------------------------------------------------------------------------------------------- */
 
-static int start_member(struct member *member, const struct plan *plan, size_t index, struct gantry_err *err)
+static int start_member(struct member *member, const struct plan *plan, size_t index,
+                        struct gantry_err *err)
 {
     struct connector *connector = member->connector;
     struct gt_worker *worker = connector->worker;
@@ -236,7 +244,8 @@ static void set_problem(struct connector *connector, const char *text)
     gt_error("worker", "connector cannot run connector=%s: %s", connector->name, text);
 }
 
-/* It could not be made whole: after a pause the connector is opened anew, by the first member without a task. */
+/* It could not be made whole: after a pause the connector is opened anew, by the first member
+ * without a task. */
 static void open_later(struct connector *connector)
 {
     struct member *member = connector->members;
@@ -249,8 +258,8 @@ static void open_later(struct connector *connector)
     connector->slot->tries = member->restarts;
 }
 
-struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot, struct gt_props *props,
-                                    int64_t updated_ms, struct plan *plan)
+struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
+                                    struct gt_props *props, int64_t updated_ms, struct plan *plan)
 {
     struct connector *connector = calloc(1, sizeof *connector);
     size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 1;
@@ -316,7 +325,9 @@ void gt_connector_await(struct connector *connector, void (*settled)(void *arg),
         settle(connector);
 }
 
-/* --- Looks ---------------------------------------------------------------------------------------------------------- */
+/* --- Looks
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 const struct gt_props *gt_connector_props(const struct connector *connector)
 {
@@ -342,7 +353,8 @@ char *gt_connector_reason(const struct connector *connector)
 }
 
 /* Copy a configuration for a reply; secrets become ***. */
-static int show_props(const struct gt_connector_class *klass, const struct gt_props *from, struct gt_props *to)
+static int show_props(const struct gt_connector_class *klass, const struct gt_props *from,
+                      struct gt_props *to)
 {
     const struct gantry_connector *api = klass != NULL ? klass->connector : NULL;
     gt_props_init(to);
@@ -363,8 +375,8 @@ static int add_updated(int64_t updated_ms, struct gt_props *props)
     return gt_props_set(props, "update-timestamp", text);
 }
 
-int gt_config_show(const struct gt_connector_class *klass, const char *name, const struct gt_props *props,
-                   int64_t updated_ms, struct gt_connector_view *view)
+int gt_config_show(const struct gt_connector_class *klass, const char *name,
+                   const struct gt_props *props, int64_t updated_ms, struct gt_connector_view *view)
 {
     memset(view, 0, sizeof *view);
     gt_props_init(&view->config);
@@ -375,13 +387,15 @@ int gt_config_show(const struct gt_connector_class *klass, const char *name, con
     return code == 0 ? add_updated(updated_ms, &view->config) : code;
 }
 
-static int show_member(const struct connector *connector, const struct member *member, struct gt_task_view *view)
+static int show_member(const struct connector *connector, const struct member *member,
+                       struct gt_task_view *view)
 {
     struct gt_task_status status = {.state = GT_TASK_FAILED};
     if (member->task != NULL)
         gt_task_status(member->task, &status);
     else
-        snprintf(status.reason, sizeof status.reason, "%s", connector->problem != NULL ? connector->problem : "");
+        snprintf(status.reason, sizeof status.reason, "%s",
+                 connector->problem != NULL ? connector->problem : "");
     int code = show_props(connector->klass, &member->props, &view->config);
     if (code == 0 && connector->klass != NULL)
         code = gt_props_set(&view->config, "task-class", connector->klass->connector->task_class);
@@ -394,8 +408,8 @@ static int show_member(const struct connector *connector, const struct member *m
 
 int gt_connector_show(const struct connector *connector, struct gt_connector_view *view)
 {
-    int code =
-        gt_config_show(connector->klass, connector->name, &connector->props, connector->updated_ms, view);
+    int code = gt_config_show(connector->klass, connector->name, &connector->props,
+                              connector->updated_ms, view);
     if (code == 0)
         view->tasks = calloc(connector->member_count + 1, sizeof *view->tasks);
     if (code == 0 && view->tasks == NULL)

@@ -5,8 +5,8 @@
  *    service.c    requests from outside to operations
  *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
  *    reload.c     a look at the plugin folders
- *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper thread)
- *    connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
+ *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
+ * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
 #ifndef GT_WORKER_INTERNAL_H
 #define GT_WORKER_INTERNAL_H
 
@@ -20,8 +20,8 @@ struct connector;
 
 /** One task as planned. In the plan's arena but for props. */
 struct plan_task {
-    struct gt_props props;        /* owned: as the user wrote it, then what split() set */
-    struct gantry_config config;  /* checked */
+    struct gt_props props;       /* owned: as the user wrote it, then what split() set */
+    struct gantry_config config; /* checked */
 };
 
 /** What a configuration comes to. */
@@ -40,22 +40,25 @@ struct plan {
 
 void gt_plan_init(struct plan *plan);
 void gt_plan_deinit(struct plan *plan);
-/** Check @p props and split the work. Thread: any; may block in the connector's validate() and split(). */
+/** Check @p props and split the work. Thread: any; may block in the connector's validate() and
+ * split(). */
 void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
                   const struct gt_props *props);
-/** The checks that the Java worker of 2019 makes before it answers, in its order. Sets outcome and returns false when one
- *  fails; the rest shows as a FAILED task. Thread: any. */
-bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry, const struct gt_props *props);
+/** The checks that the Java worker of 2019 makes before it answers, in its order. Sets outcome and
+ * returns false when one fails; the rest shows as a FAILED task. Thread: any. */
+bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry,
+                        const struct gt_props *props);
 
-/** All that happens to one name: the connector that runs under it, and operations that wait for their turn. */
+/** All that happens to one name: the connector that runs under it, and operations that wait for
+ * their turn. */
 struct slot {
     struct gt_worker *worker;
     char *name;                  /* owned */
     struct connector *connector; /* owned; NULL: none */
     struct operation *head, **tail;
     bool under_way, looping; /* the first operation has begun; they are being begun */
-    bool closing;     /* the connector is being closed for good */
-    int64_t pause_ms; /* before the next try of a connector that cannot run */
+    bool closing;            /* the connector is being closed for good */
+    int64_t pause_ms;        /* before the next try of a connector that cannot run */
     int64_t tries;
 };
 
@@ -88,7 +91,8 @@ struct gt_worker {
 
 /** Close everything that is still open as soon as nothing is under way. */
 void gt_worker_look_for_end(struct gt_worker *worker);
-/** The least busy executor: sources look from the first one on, sinks from the last, so that a pair runs side by side. */
+/** The least busy executor: sources look from the first one on, sinks from the last, so that a pair
+ * runs side by side. */
 size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind);
 
 /* --- operation.c */
@@ -101,13 +105,15 @@ void gt_operation_create(struct gt_worker *worker, struct gt_request *request);
 /** Stop one connector; @p done (may be NULL) is called with @p arg at the end. */
 void gt_operation_stop(struct gt_worker *worker, const char *name,
                        void (*done)(void *arg, const struct gantry_err *err), void *arg);
-/** Start what the store holds, at boot or again after its check failed. Takes @p props (emptied). */
-void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props, int64_t updated_ms);
+/** Start what the store holds, at boot or again after its check failed. Takes @p props (emptied).
+ */
+void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props,
+                        int64_t updated_ms);
 /** The worker is closing: operations that wait for something that may not come end now. */
 void gt_operations_close(struct gt_worker *worker);
 
-/** Show a connector that the store holds and that is about to start: its configuration, no tasks yet. 1, 0 when there is
- *  none, or GANTRY_NO_MEMORY. */
+/** Show a connector that the store holds and that is about to start: its configuration, no tasks
+ * yet. 1, 0 when there is none, or GANTRY_NO_MEMORY. */
 int gt_operation_show(const struct slot *slot, struct gt_connector_view *view);
 
 struct slot *gt_slot_find(struct gt_worker *worker, const char *name);
@@ -119,20 +125,23 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
 
 /* --- connector.c */
 
-/** Make a connector and start its tasks; a plan that cannot run becomes one FAILED task. Takes @p plan and @p props
- *  (both are emptied). NULL without memory. */
-struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot, struct gt_props *props,
-                                    int64_t updated_ms, struct plan *plan);
+/** Make a connector and start its tasks; a plan that cannot run becomes one FAILED task. Takes @p
+ * plan and @p props (both are emptied). NULL without memory. */
+struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
+                                    struct gt_props *props, int64_t updated_ms, struct plan *plan);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
-/** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no longer. */
+/** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
+ * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
 bool gt_connector_running(const struct connector *connector);
 /** Fill a view that has a configuration and no tasks. 0 or GANTRY_NO_MEMORY. */
-int gt_config_show(const struct gt_connector_class *klass, const char *name, const struct gt_props *props,
-                   int64_t updated_ms, struct gt_connector_view *view);
-/** Why it does not run, as the first task that has a reason gives it. To be freed by the caller; NULL: none is known. */
+int gt_config_show(const struct gt_connector_class *klass, const char *name,
+                   const struct gt_props *props, int64_t updated_ms,
+                   struct gt_connector_view *view);
+/** Why it does not run, as the first task that has a reason gives it. To be freed by the caller;
+ * NULL: none is known. */
 char *gt_connector_reason(const struct connector *connector);
 /** Fill @p view for a reply. 0 or GANTRY_NO_MEMORY. */
 int gt_connector_show(const struct connector *connector, struct gt_connector_view *view);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Creating and stopping connectors. Operations on one name run one after the other; each goes through
+/* Creating and stopping connectors. Operations on one name run one after the other; each goes
+ * through
  *
  *    create:  compare -> check (helper thread) -> store -> stop the old one -> start -> settle
  *    start:              check ->                          stop the old one -> start
@@ -69,7 +70,8 @@ static struct slot *get_slot(struct gt_worker *worker, const char *name)
     return slot;
 }
 
-/* --- The end of an operation ---------------------------------------------------------------------------------------- */
+/* --- The end of an operation
+ * ---------------------------------------------------------------------------------------- */
 
 static void free_operation(struct operation *operation)
 {
@@ -111,10 +113,11 @@ static void finish(struct operation *operation)
 {
     struct gt_worker *worker = operation->worker;
     struct slot *slot = operation->slot;
-    bool unasked = operation->request == NULL && operation->err.code == GANTRY_CLOSED; /* a start at an early end */
+    bool unasked = operation->request == NULL &&
+                   operation->err.code == GANTRY_CLOSED; /* a start at an early end */
     if (operation->err.code != 0 && !unasked)
-        gt_warn("worker", "%s refused connector=%s: %s", operation->kind == STOP ? "stop" : "connector", slot->name,
-                operation->err.text);
+        gt_warn("worker", "%s refused connector=%s: %s",
+                operation->kind == STOP ? "stop" : "connector", slot->name, operation->err.text);
     slot->head = operation->next;
     if (slot->head == NULL)
         slot->tail = &slot->head;
@@ -126,14 +129,17 @@ static void finish(struct operation *operation)
     gt_worker_look_for_end(worker);
 }
 
-static void refuse(struct operation *operation, enum gt_create_outcome outcome, const struct gantry_err *err)
+static void refuse(struct operation *operation, enum gt_create_outcome outcome,
+                   const struct gantry_err *err)
 {
     operation->outcome = outcome;
     operation->err = *err;
     finish(operation);
 }
 
-/* --- Settle --------------------------------------------------------------------------------------------------------- */
+/* --- Settle
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void on_settle_closed(uv_handle_t *handle)
 {
@@ -157,7 +163,9 @@ static void on_settle_timeout(uv_timer_t *timer)
     end_settling(operation);
 }
 
-/* --- Start ---------------------------------------------------------------------------------------------------------- */
+/* --- Start
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void start(struct operation *operation)
 {
@@ -203,11 +211,14 @@ static void stop_old(struct operation *operation)
         start(operation);
 }
 
-/* --- Store ---------------------------------------------------------------------------------------------------------- */
+/* --- Store
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_committed_mail(struct gt_mail *mail)
 {
-    struct operation *operation = (struct operation *)((char *)mail - offsetof(struct operation, committed_mail));
+    struct operation *operation =
+        (struct operation *)((char *)mail - offsetof(struct operation, committed_mail));
     if (operation->commit.err.code != 0)
         refuse(operation, GT_CREATE_FAILED, &operation->commit.err);
     else
@@ -217,7 +228,8 @@ static void on_committed_mail(struct gt_mail *mail)
 /* Thread: the committer. */
 static void on_committed(struct gt_commit *commit)
 {
-    struct operation *operation = (struct operation *)((char *)commit - offsetof(struct operation, commit));
+    struct operation *operation =
+        (struct operation *)((char *)commit - offsetof(struct operation, commit));
     gt_mailbox_send(&operation->worker->mailbox, &operation->committed_mail);
 }
 
@@ -237,8 +249,8 @@ static void add_config(struct operation *operation)
     if (code == 0)
         code = gt_json_add_props(&value, &stored);
     if (code == 0)
-        gt_commit_put(&operation->commit, GT_TABLE_CONNECTORS, gantry_view_of(operation->slot->name),
-                      gt_buf_view(&value));
+        gt_commit_put(&operation->commit, GT_TABLE_CONNECTORS,
+                      gantry_view_of(operation->slot->name), gt_buf_view(&value));
     else
         operation->commit.changes.error = code;
     gt_buf_deinit(&value);
@@ -250,14 +262,17 @@ static void store(struct operation *operation)
     if (operation->kind == CREATE)
         add_config(operation);
     else
-        gt_commit_delete(&operation->commit, GT_TABLE_CONNECTORS, gantry_view_of(operation->slot->name));
+        gt_commit_delete(&operation->commit, GT_TABLE_CONNECTORS,
+                         gantry_view_of(operation->slot->name));
     operation->committed_mail.run = on_committed_mail;
     struct gantry_err err = {0};
     if (gt_store_submit(operation->worker->store, &operation->commit, &err) != 0)
         refuse(operation, GT_CREATE_FAILED, &err);
 }
 
-/* --- Check ---------------------------------------------------------------------------------------------------------- */
+/* --- Check
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Thread: libuv's helper threads. */
 static void run_check(uv_work_t *work)
@@ -286,8 +301,8 @@ static void after_check(uv_work_t *work, int status)
         refuse(operation, GT_CREATE_FAILED, &closed);
         return;
     }
-    bool tolerated = operation->kind == START ||
-                     (operation->check == GT_CHECK_CLASS_2019 && operation->outcome == GT_CREATE_OK);
+    bool tolerated = operation->kind == START || (operation->check == GT_CHECK_CLASS_2019 &&
+                                                  operation->outcome == GT_CREATE_OK);
     if (plan->outcome != GT_CREATE_OK && !tolerated) {
         operation->missing_key = plan->missing_key;
         refuse(operation, plan->outcome, &plan->err);
@@ -306,14 +321,17 @@ static void check(struct operation *operation)
     uv_queue_work(&operation->worker->loop, &operation->work, run_check, after_check);
 }
 
-/* --- Begin ---------------------------------------------------------------------------------------------------------- */
+/* --- Begin
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-/* The same configuration again is no news, unless the connector does not run: then the request starts it. The Java code
- * of 2019 compares only. */
+/* The same configuration again is no news, unless the connector does not run: then the request
+ * starts it. The Java code of 2019 compares only. */
 static bool is_same(const struct operation *operation)
 {
     const struct connector *connector = operation->slot->connector;
-    return connector != NULL && gt_props_equal(gt_connector_props(connector), &operation->props, NULL) &&
+    return connector != NULL &&
+           gt_props_equal(gt_connector_props(connector), &operation->props, NULL) &&
            (operation->check == GT_CHECK_CLASS_2019 || gt_connector_running(connector));
 }
 
@@ -346,9 +364,9 @@ static void begin(struct operation *operation)
     }
 }
 
-/* Begin the name's operations one by one until one takes time. Those that end at once come back here through finish(): the
- * loop takes them, however many wait, and not a stack as deep as they are many. Without any, and without a connector, the
- * name is forgotten. */
+/* Begin the name's operations one by one until one takes time. Those that end at once come back
+ * here through finish(): the loop takes them, however many wait, and not a stack as deep as they
+ * are many. Without any, and without a connector, the name is forgotten. */
 static void run_slot(struct slot *slot)
 {
     if (slot->looping)
@@ -395,7 +413,8 @@ static int enqueue(struct operation *operation, const char *name)
 void gt_operation_create(struct gt_worker *worker, struct gt_request *request)
 {
     struct operation *operation = new_operation(worker, CREATE);
-    int code = operation == NULL ? GANTRY_NO_MEMORY : gt_props_copy(&operation->props, &request->config);
+    int code =
+        operation == NULL ? GANTRY_NO_MEMORY : gt_props_copy(&operation->props, &request->config);
     if (code == 0) {
         operation->request = request;
         operation->check = request->check;
@@ -429,7 +448,8 @@ void gt_operation_stop(struct gt_worker *worker, const char *name,
         done(arg, &err);
 }
 
-void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props, int64_t updated_ms)
+void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props,
+                        int64_t updated_ms)
 {
     struct operation *operation = new_operation(worker, START);
     if (operation != NULL) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a configuration to a plan. Runs on a helper thread, because a connector's own checks may block. */
+/* From a configuration to a plan. Runs on a helper thread, because a connector's own checks may
+ * block. */
 #include "worker/internal.h"
 
 #include "base/log.h"
@@ -33,13 +34,15 @@ static bool first_missing(struct plan *plan, const struct gt_findings *findings)
     return false;
 }
 
-static void refuse(struct plan *plan, enum gt_create_outcome outcome, const struct gt_findings *findings)
+static void refuse(struct plan *plan, enum gt_create_outcome outcome,
+                   const struct gt_findings *findings)
 {
     plan->outcome = outcome;
     gt_findings_to_err(findings, &plan->err);
 }
 
-static bool find_class(struct plan *plan, const struct gt_registry *registry, const char *class_name)
+static bool find_class(struct plan *plan, const struct gt_registry *registry,
+                       const char *class_name)
 {
     plan->klass = gt_registry_find(registry, class_name);
     if (plan->klass != NULL)
@@ -50,15 +53,18 @@ static bool find_class(struct plan *plan, const struct gt_registry *registry, co
     for (size_t i = 0; (klass = gt_registry_at(registry, i)) != NULL && count < 64; i++)
         names[count++] = klass->connector->class_names[0];
     const char *near = gt_nearest(class_name, names, count);
-    gantry_err_set(&plan->err, GANTRY_NOT_FOUND,
-                   "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them",
-                   class_name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                   near != NULL ? "'?" : "");
+    gantry_err_set(
+        &plan->err, GANTRY_NOT_FOUND,
+        "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them",
+        class_name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+        near != NULL ? "'?" : "");
     plan->outcome = GT_CREATE_UNKNOWN_CLASS;
     return false;
 }
 
-/* --- Splitting ------------------------------------------------------------------------------------------------------ */
+/* --- Splitting
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 struct splitting {
     struct gantry_task_list api; /* first */
@@ -88,28 +94,34 @@ static int set_key(struct gantry_task_list *list, const char *key, const char *v
     return gt_props_set(&plan->tasks[plan->task_count - 1].props, key, value);
 }
 
-static bool split(struct plan *plan, const struct gantry_config *config, const struct gt_props *props)
+static bool split(struct plan *plan, const struct gantry_config *config,
+                  const struct gt_props *props)
 {
     struct splitting splitting = {
         .api = {sizeof splitting.api, begin_task, set_key}, .plan = plan, .props = props};
     const struct gantry_connector *connector = plan->klass->connector;
     uint32_t most = (uint32_t)gantry_config_get_int(config, "tasks.max", 1);
-    int code = connector->split != NULL
-                   ? connector->split(plan->klass->plugin_state, config, most, &splitting.api, &plan->err)
-                   : begin_task(&splitting.api);
+    int code = connector->split != NULL ? connector->split(plan->klass->plugin_state, config, most,
+                                                           &splitting.api, &plan->err)
+                                        : begin_task(&splitting.api);
     if (code == 0 && (plan->task_count == 0 || plan->task_count > most))
-        code = gantry_err_set(&plan->err, GANTRY_INVALID, "the connector split its work into %zu tasks, 1 to %u allowed",
+        code = gantry_err_set(&plan->err, GANTRY_INVALID,
+                              "the connector split its work into %zu tasks, 1 to %u allowed",
                               plan->task_count, most);
     if (code != 0 && plan->err.code == 0)
-        gantry_err_set(&plan->err, code, "the connector could not split its work: %s", gantry_error_text(code));
+        gantry_err_set(&plan->err, code, "the connector could not split its work: %s",
+                       gantry_error_text(code));
     if (code != 0)
         plan->outcome = GT_CREATE_INVALID;
     return code == 0;
 }
 
-/* --- All of it ------------------------------------------------------------------------------------------------------ */
+/* --- All of it
+ * ------------------------------------------------------------------------------------------------------
+ */
 
-static void check_converter(struct plan *plan, const struct gantry_config *config, struct gt_findings *findings)
+static void check_converter(struct plan *plan, const struct gantry_config *config,
+                            struct gt_findings *findings)
 {
     const char *name = gantry_config_get(config, "source-record-converter");
     plan->converter = gt_converter_find(name);
@@ -121,8 +133,8 @@ static void check_converter(struct plan *plan, const struct gantry_config *confi
         size_t len = strlen(known);
         snprintf(known + len, sizeof known - len, "%s%s", len > 0 ? ", " : "", *at);
     }
-    gantry_err_set(&text, GANTRY_INVALID, "source-record-converter: there is no converter '%s'; known: %s", name,
-                   known);
+    gantry_err_set(&text, GANTRY_INVALID,
+                   "source-record-converter: there is no converter '%s'; known: %s", name, known);
     gt_findings_add(findings, "source-record-converter", false, false, text.text);
 }
 
@@ -143,8 +155,9 @@ void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const c
     if (class_name == NULL || *class_name == '\0') {
         plan->outcome = GT_CREATE_MISSING_KEY;
         plan->missing_key = "connector-class";
-        gantry_err_set(&plan->err, GANTRY_INVALID,
-                       "connector-class: required; `gantry connector classes` lists the classes there are");
+        gantry_err_set(
+            &plan->err, GANTRY_INVALID,
+            "connector-class: required; `gantry connector classes` lists the classes there are");
         goto out;
     }
     if (!find_class(plan, registry, class_name))
@@ -158,7 +171,8 @@ void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const c
         plan->outcome = GT_CREATE_FAILED;
         gantry_err_set(&plan->err, GANTRY_NO_MEMORY, "out of memory");
     } else if (gt_findings_errors(&findings) > 0) {
-        refuse(plan, first_missing(plan, &findings) ? GT_CREATE_MISSING_KEY : GT_CREATE_INVALID, &findings);
+        refuse(plan, first_missing(plan, &findings) ? GT_CREATE_MISSING_KEY : GT_CREATE_INVALID,
+               &findings);
     } else if (split(plan, &config, props)) {
         check_tasks(plan, &findings);
         if (gt_findings_errors(&findings) > 0)
@@ -180,7 +194,8 @@ static bool missing_2019(struct plan *plan, const char *key)
     return false;
 }
 
-bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry, const struct gt_props *props)
+bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry,
+                        const struct gt_props *props)
 {
     static const char *const required[] = {"source-record-converter", "connector-class"};
     for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {

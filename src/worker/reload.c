@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /plugin/reload: a look at the plugin folders, on a helper thread because a folder may be far away.
+/* /plugin/reload: a look at the plugin folders, on a helper thread because a folder may be far
+ * away.
  *
- * As in the Java worker, a path of pluginPaths is one plugin when it is an archive, and holds plugins when it is a folder:
- * each archive, class file, library or folder directly in it. */
+ * As in the Java worker, a path of pluginPaths is one plugin when it is an archive, and holds
+ * plugins when it is a folder: each archive, class file, library or folder directly in it. */
 #include "worker/internal.h"
 
 #include "base/log.h"
@@ -31,7 +32,8 @@ static int is_plugin(const struct dirent *entry)
             return 1;
     }
     /* A folder, a link, or a file system that does not say: all may be plugins. */
-    return (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) && entry->d_name[0] != '.';
+    return (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) &&
+           entry->d_name[0] != '.';
 }
 
 static void note(struct reload *reload, const char *path)
@@ -73,7 +75,8 @@ static void run_reload(uv_work_t *work)
     for (const char *at = paths; at != NULL && *at != '\0';) {
         size_t len = strcspn(at, ",");
         struct gantry_view view = gt_view_trim((struct gantry_view){at, len});
-        if (view.len > 2 && memcmp(view.data + view.len - 2, "/*", 2) == 0) /* some write a folder so */
+        if (view.len > 2 &&
+            memcmp(view.data + view.len - 2, "/*", 2) == 0) /* some write a folder so */
             view.len -= 2;
         char *path = view.len > 0 ? strndup(view.data, view.len) : NULL;
         if (path != NULL)
@@ -89,7 +92,9 @@ static void after_reload(uv_work_t *work, int status)
     struct gt_worker *worker = reload->worker;
     (void)status; /* nothing cancels it */
     if (reload->found > 0)
-        gt_warn("plugin", "this version runs its built-in connectors only; plugin files found and left alone: %zu",
+        gt_warn("plugin",
+                "this version runs its built-in connectors only; plugin files found and left "
+                "alone: %zu",
                 reload->found);
     worker->operations--;
     reload->request->done(reload->request);

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests from outside, on the control loop: what can be answered at once is, the rest becomes operations. */
+/* Requests from outside, on the control loop: what can be answered at once is, the rest becomes
+ * operations. */
 #include "worker/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Looks ---------------------------------------------------------------------------------------------------------- */
+/* --- Looks
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct gt_connector_view *)a)->name, ((const struct gt_connector_view *)b)->name);
+    return strcmp(((const struct gt_connector_view *)a)->name,
+                  ((const struct gt_connector_view *)b)->name);
 }
 
 static int show_slot(const struct slot *slot, struct gt_request *request)
 {
     struct gt_connector_view *view = &request->connectors[request->connector_count];
-    int code = slot->connector != NULL ? gt_connector_show(slot->connector, view) : gt_operation_show(slot, view);
+    int code = slot->connector != NULL ? gt_connector_show(slot->connector, view)
+                                       : gt_operation_show(slot, view);
     request->connector_count += slot->connector != NULL || code != 0;
     return code < 0 ? code : 0;
 }
@@ -56,7 +61,9 @@ static int show_members(struct gt_worker *worker, struct gt_request *request)
     return request->members[0] != NULL ? 0 : GANTRY_NO_MEMORY;
 }
 
-/* --- Stops ---------------------------------------------------------------------------------------------------------- */
+/* --- Stops
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_stopped(void *arg, const struct gantry_err *err)
 {
@@ -113,11 +120,14 @@ static void stop_all(struct gt_worker *worker, struct gt_request *request)
     on_one_stopped(stopping, &(struct gantry_err){0});
 }
 
-/* --- Dispatch ------------------------------------------------------------------------------------------------------- */
+/* --- Dispatch
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void run_request(struct gt_mail *mail)
 {
-    struct gt_request *request = (struct gt_request *)((char *)mail - offsetof(struct gt_request, mail));
+    struct gt_request *request =
+        (struct gt_request *)((char *)mail - offsetof(struct gt_request, mail));
     struct gt_worker *worker = request->worker;
     int code = 0;
     if (worker->closing) {
@@ -141,7 +151,8 @@ static void run_request(struct gt_mail *mail)
         return;
     case GT_REQUEST_STATUS: {
         const struct slot *slot = gt_slot_find(worker, request->name);
-        request->running = slot != NULL && slot->connector != NULL && gt_connector_running(slot->connector);
+        request->running =
+            slot != NULL && slot->connector != NULL && gt_connector_running(slot->connector);
         if (!request->running && slot != NULL && slot->connector != NULL)
             request->reason = gt_connector_reason(slot->connector);
         break;

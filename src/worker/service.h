@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What the worker does on request: the one service layer below all REST dialects.
  *
- *  A caller on any thread fills a gt_request and submits it; the control loop answers by calling done() exactly once, on
- *  the control thread. The request's memory is the caller's until then and again after. */
+ *  A caller on any thread fills a gt_request and submits it; the control loop answers by calling
+ * done() exactly once, on the control thread. The request's memory is the caller's until then and
+ * again after. */
 #ifndef GT_WORKER_SERVICE_H
 #define GT_WORKER_SERVICE_H
 
@@ -13,8 +14,8 @@
 struct gt_worker;
 
 enum gt_request_kind {
-    GT_REQUEST_CREATE,    /* name, config -> outcome */
-    GT_REQUEST_STOP,      /* name; unknown names are fine */
+    GT_REQUEST_CREATE, /* name, config -> outcome */
+    GT_REQUEST_STOP,   /* name; unknown names are fine */
     GT_REQUEST_STOP_ALL,
     GT_REQUEST_RELOAD,    /* look at the plugin folders again */
     GT_REQUEST_STATUS,    /* name -> running, reason */
@@ -26,19 +27,21 @@ enum gt_request_kind {
 
 /** How a create ended. */
 enum gt_create_outcome {
-    GT_CREATE_OK,              /* stored and started (or: 5 s passed and it is still starting) */
-    GT_CREATE_SAME,            /* exists with the same configuration and runs */
-    GT_CREATE_MISSING_KEY,     /* err.text: the sentence; missing_key: the canonical key */
-    GT_CREATE_UNKNOWN_CLASS,   /* no connector of that class */
-    GT_CREATE_INVALID,         /* refused by the table or the connector; err.text has all findings, "; " between */
-    GT_CREATE_FAILED,          /* could not be stored, worker is stopping, ... */
+    GT_CREATE_OK,            /* stored and started (or: 5 s passed and it is still starting) */
+    GT_CREATE_SAME,          /* exists with the same configuration and runs */
+    GT_CREATE_MISSING_KEY,   /* err.text: the sentence; missing_key: the canonical key */
+    GT_CREATE_UNKNOWN_CLASS, /* no connector of that class */
+    GT_CREATE_INVALID, /* refused by the table or the connector; err.text has all findings, "; "
+                          between */
+    GT_CREATE_FAILED,  /* could not be stored, worker is stopping, ... */
 };
 
 /** How strictly a create is checked. */
 enum gt_create_check {
     GT_CHECK_FULL,      /* everything that can be known now */
-    GT_CHECK_CLASS_2019 /* class and required `filename`-like keys that the Java connector's own check names; the rest
-                           is stored and shows as a FAILED task (dialect code-2019) */
+    GT_CHECK_CLASS_2019 /* class and required `filename`-like keys that the Java connector's own
+                           check names; the rest is stored and shows as a FAILED task (dialect
+                           code-2019) */
 };
 
 /** One task in a reply. */
@@ -48,7 +51,8 @@ struct gt_task_view {
     char *reason;           /* owned: why FAILED; NULL: none */
 };
 
-/** One connector in a reply. Everything is owned by the request and freed by gt_request_deinit(). */
+/** One connector in a reply. Everything is owned by the request and freed by gt_request_deinit().
+ */
 struct gt_connector_view {
     char *name;
     struct gt_props config; /* as the user wrote it, then update-timestamp */
@@ -82,12 +86,13 @@ struct gt_request {
 void gt_request_init(struct gt_request *request, enum gt_request_kind kind);
 void gt_request_deinit(struct gt_request *request);
 
-/** Hand a request to the control loop. Thread: any. Never blocks, never fails: a worker that is stopping answers with
- *  GT_CREATE_FAILED / err GANTRY_CLOSED. */
+/** Hand a request to the control loop. Thread: any. Never blocks, never fails: a worker that is
+ * stopping answers with GT_CREATE_FAILED / err GANTRY_CLOSED. */
 void gt_worker_submit(struct gt_worker *worker, struct gt_request *request);
 
-/** Whether @p name may be a connector's name: not empty, not `stopAll`, no `/`, no control characters, well-formed
- *  UTF-8, at most 255 bytes. 0 or GANTRY_INVALID with the reason. Thread: any. */
+/** Whether @p name may be a connector's name: not empty, not `stopAll`, no `/`, no control
+ * characters, well-formed UTF-8, at most 255 bytes. 0 or GANTRY_INVALID with the reason. Thread:
+ * any. */
 int gt_connector_name_check(const char *name, struct gantry_err *err);
 
 #endif

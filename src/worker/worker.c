@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening, running and closing a worker.
  *
- * The end, by signal: the listener stops taking requests (beside the loop, which still answers those it has), operations end,
- * tasks stop and are committed; when nothing is left the loop ends. After shutdown.timeout.ms the process ends anyway: what
- * is committed is safe however it ends. */
+ * The end, by signal: the listener stops taking requests (beside the loop, which still answers
+ * those it has), operations end, tasks stop and are committed; when nothing is left the loop ends.
+ * After shutdown.timeout.ms the process ends anyway: what is committed is safe however it ends. */
 #include "worker/internal.h"
 
 #include "base/clock.h"
@@ -17,7 +17,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* --- Names and limits ----------------------------------------------------------------------------------------------- */
+/* --- Names and limits
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* The first address that others could reach, as the Java worker shows it. */
 static void find_address(char *out, size_t size)
@@ -56,7 +58,8 @@ static void raise_file_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        gt_warn("worker", "the limit of open files stays at %llu", (unsigned long long)limit.rlim_cur);
+        gt_warn("worker", "the limit of open files stays at %llu",
+                (unsigned long long)limit.rlim_cur);
 }
 
 size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind)
@@ -70,7 +73,8 @@ size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind)
     return best;
 }
 
-/* --- A Java worker's store ------------------------------------------------------------------------------------------ */
+/* --- A Java worker's store
+ * ------------------------------------------------------------------------------------------ */
 
 static void import_connector(struct gt_commit *commit, const struct gt_java_connector *connector)
 {
@@ -82,14 +86,16 @@ static void import_connector(struct gt_commit *commit, const struct gt_java_conn
     }
     gt_buf_init(&value, 8 << 20);
     if (gt_json_add_props(&value, &connector->config) == 0)
-        gt_commit_put(commit, GT_TABLE_CONNECTORS, gantry_view_of(connector->name), gt_buf_view(&value));
+        gt_commit_put(commit, GT_TABLE_CONNECTORS, gantry_view_of(connector->name),
+                      gt_buf_view(&value));
     else
         commit->changes.error = value.error;
     gt_buf_deinit(&value);
     gt_info("worker", "imported a connector of the Java worker connector=%s", connector->name);
 }
 
-/* The Java worker keeps positions by file alone; here they belong to a connector: to each that reads the file. */
+/* The Java worker keeps positions by file alone; here they belong to a connector: to each that
+ * reads the file. */
 static void import_position(struct gt_commit *commit, const struct gt_java_store *java,
                             const struct gt_java_position *position)
 {
@@ -114,7 +120,8 @@ static void import_position(struct gt_commit *commit, const struct gt_java_store
         gt_key_position(&key, java->connectors[i].name, &view);
         gt_commit_put(commit, GT_TABLE_POSITIONS, gt_key_view(&key), gt_buf_view(&value));
     }
-    gt_info("worker", "imported a position of the Java worker file=%s chars=%lld bytes=%lld connectors=%zu",
+    gt_info("worker",
+            "imported a position of the Java worker file=%s chars=%lld bytes=%lld connectors=%zu",
             position->filename, (long long)position->chars, (long long)position->bytes, readers);
     gt_buf_deinit(&partition);
     gt_buf_deinit(&stand);
@@ -127,7 +134,8 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
     const char *folder = worker->settings->store;
     struct gt_buf mark;
     gt_buf_init(&mark, 64);
-    int known = gt_store_get(worker->store, GT_TABLE_META, gantry_view_of("java-import"), &mark, NULL);
+    int known =
+        gt_store_get(worker->store, GT_TABLE_META, gantry_view_of("java-import"), &mark, NULL);
     gt_buf_deinit(&mark);
     if (known == 0 || !gt_java_store_present(folder))
         return 0;
@@ -145,7 +153,8 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
             import_position(&commit, &java, position);
         else
             gt_warn("worker",
-                    "a position of the Java worker is not taken over, its file is read from the start file=%s "
+                    "a position of the Java worker is not taken over, its file is read from the "
+                    "start file=%s "
                     "chars=%lld: %s",
                     position->filename, (long long)position->chars, position->problem);
     }
@@ -156,9 +165,12 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
     return code;
 }
 
-/* --- Opening -------------------------------------------------------------------------------------------------------- */
+/* --- Opening
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins, struct gantry_err *err)
+static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins,
+                     struct gantry_err *err)
 {
     const struct gt_settings *settings = worker->settings;
     struct gt_topics_settings topics = {
@@ -206,10 +218,12 @@ static int open_loop(struct gt_worker *worker, struct gantry_err *err)
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     int rc = uv_loop_init(&worker->loop);
     if (rc != 0)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s", uv_strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s",
+                              uv_strerror(rc));
     rc = gt_mailbox_init(&worker->mailbox, &worker->loop);
     if (rc != 0)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s", uv_strerror(rc));
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot make the control loop: %s",
+                              uv_strerror(rc));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         uv_signal_init(&worker->loop, &worker->signals[i]);
         worker->signals[i].data = worker;
@@ -242,7 +256,8 @@ static int boot_connector(void *arg, struct gantry_view key, struct gantry_view 
         (void)gt_props_remove(&props, "update-timestamp");
         gt_operation_start(booting->worker, name, &props, updated_ms);
     } else {
-        gantry_err_set(booting->err, code, "the stored configuration of connector %.*s cannot be read: %s",
+        gantry_err_set(booting->err, code,
+                       "the stored configuration of connector %.*s cannot be read: %s",
                        GT_VIEW_ARGS(key), reason.text);
     }
     gt_props_deinit(&props);
@@ -250,20 +265,23 @@ static int boot_connector(void *arg, struct gantry_view key, struct gantry_view 
     return code;
 }
 
-int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret, struct gantry_err *err)
+int gt_worker_open(const struct gt_settings *settings, struct gt_worker **ret,
+                   struct gantry_err *err)
 {
     return gt_worker_open_plugins(settings, gt_builtin_plugins(), ret, err);
 }
 
-int gt_worker_open_plugins(const struct gt_settings *settings, const struct gantry_plugin *const *plugins,
-                           struct gt_worker **ret, struct gantry_err *err)
+int gt_worker_open_plugins(const struct gt_settings *settings,
+                           const struct gantry_plugin *const *plugins, struct gt_worker **ret,
+                           struct gantry_err *err)
 {
     struct gt_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     worker->settings = settings;
     gt_map_init(&worker->slots);
-    (void)signal(SIGPIPE, SIG_IGN); /* a closed socket is an error of one write, not of the worker */
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* a closed socket is an error of one write, not of the worker */
     raise_file_limit();
     int code = open_loop(worker, err);
     if (code == 0)
@@ -283,8 +301,8 @@ int gt_worker_open_plugins(const struct gt_settings *settings, const struct gant
     };
     struct booting booting = {worker, err};
     if (code == 0)
-        code = gt_store_scan(worker->store, GT_TABLE_CONNECTORS, (struct gantry_view){NULL, 0}, boot_connector,
-                             &booting, err);
+        code = gt_store_scan(worker->store, GT_TABLE_CONNECTORS, (struct gantry_view){NULL, 0},
+                             boot_connector, &booting, err);
     if (code != 0) {
         gt_worker_close(worker);
         return code;
@@ -299,7 +317,9 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
     worker->listener = arg;
 }
 
-/* --- The end -------------------------------------------------------------------------------------------------------- */
+/* --- The end
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static void on_connector_closed(void *arg)
 {
@@ -368,7 +388,8 @@ static void on_shutdown_timeout(uv_timer_t *timer)
 static void begin_end(struct gt_worker *worker)
 {
     worker->closing = true;
-    uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout, (uint64_t)worker->settings->shutdown_ms, 0);
+    uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout,
+                   (uint64_t)worker->settings->shutdown_ms, 0);
     worker->listener_stop.data = worker;
     uv_queue_work(&worker->loop, &worker->listener_stop, run_listener_stop, after_listener_stop);
     gt_operations_close(worker);
@@ -380,19 +401,23 @@ static void on_signal(uv_signal_t *handle, int number)
     struct gt_worker *worker = handle->data;
     if (worker->closing)
         return;
-    gt_info("worker", "stopping signal=%s", number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP");
+    gt_info("worker", "stopping signal=%s",
+            number == SIGTERM  ? "SIGTERM"
+            : number == SIGINT ? "SIGINT"
+                               : "SIGHUP");
     begin_end(worker);
 }
 
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
 {
-    gt_info("worker", "store=%s executors=%zu connectors=%zu", gt_store_folder(worker->store), worker->executor_count,
-            worker->slots.count);
+    gt_info("worker", "store=%s executors=%zu connectors=%zu", gt_store_folder(worker->store),
+            worker->executor_count, worker->slots.count);
     gt_info("worker", "The worker [%s] boot success.", worker->name);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     if (worker->timed_out)
         return gantry_err_set(err, GANTRY_TIMEOUT,
-                              "%zu tasks had not stopped after %lld ms (shutdown.timeout.ms); what is committed is safe",
+                              "%zu tasks had not stopped after %lld ms (shutdown.timeout.ms); what "
+                              "is committed is safe",
                               worker->tasks, (long long)worker->settings->shutdown_ms);
     gt_info("worker", "stopped");
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tasks with a scripted connector, over a real store, real topics and real executors. The test's thread is the control
- * loop. The scripted source counts upwards; the scripted sink writes down what it was asked. */
+/* Tasks with a scripted connector, over a real store, real topics and real executors. The test's
+ * thread is the control loop. The scripted source counts upwards; the scripted sink writes down
+ * what it was asked. */
 #include "base/cursor.h"
 #include "base/file.h"
 #include "task/task.h"
@@ -18,27 +19,29 @@
 
 enum { BATCH = 100 };
 
-/* --- The scripted connector ----------------------------------------------------------------------------------------- */
+/* --- The scripted connector
+ * ----------------------------------------------------------------------------------------- */
 
-/* What the test asks for and what the connector saw. Atomics: the test looks from another thread. */
+/* What the test asks for and what the connector saw. Atomics: the test looks from another thread.
+ */
 static struct script {
-    atomic_long limit;          /* source: numbers 0 .. limit-1 */
-    atomic_long fail_poll_at;   /* fail once when about to give this number; -1: never */
+    atomic_long limit;        /* source: numbers 0 .. limit-1 */
+    atomic_long fail_poll_at; /* fail once when about to give this number; -1: never */
     atomic_long polls, commits, starts, stops;
-    atomic_long started_at;     /* source: the number after the committed position */
-    atomic_long fail_start;     /* so many starts fail */
-    const char *const *topics;  /* source: record N names topics[N % 3]; NULL: none does */
-    atomic_bool marks_only;     /* source: a mark and no record with each poll */
+    atomic_long started_at;    /* source: the number after the committed position */
+    atomic_long fail_start;    /* so many starts fail */
+    const char *const *topics; /* source: record N names topics[N % 3]; NULL: none does */
+    atomic_bool marks_only;    /* source: a mark and no record with each poll */
     struct gantry_task_context *ctx;
 
-    atomic_long next;           /* sink: the number that must come next */
-    atomic_long wrong;          /* numbers out of order */
-    atomic_long take;           /* sink: take at most so many, then want a commit; 0: all */
-    atomic_long again;          /* sink: be full so many times */
-    atomic_long fail_flush;     /* so many flushes fail */
+    atomic_long next;       /* sink: the number that must come next */
+    atomic_long wrong;      /* numbers out of order */
+    atomic_long take;       /* sink: take at most so many, then want a commit; 0: all */
+    atomic_long again;      /* sink: be full so many times */
+    atomic_long fail_flush; /* so many flushes fail */
     atomic_long checkpoints, flushes, caught_up, puts;
     atomic_long first_put_after; /* checkpoints before the first put */
-    atomic_long durable;        /* sink: numbers covered by the last committed() */
+    atomic_long durable;         /* sink: numbers covered by the last committed() */
     atomic_long checkpoint_next;
     atomic_long slow_flush_ms;
 } script;
@@ -50,7 +53,8 @@ struct number_task {
 
 static const struct gantry_view partition = {"p", 1};
 
-static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
+                        struct gantry_err *err)
 {
     (void)plugin;
     struct gantry_view position;
@@ -110,7 +114,8 @@ static void number_stop(void *arg)
     free(arg);
 }
 
-static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
+                      struct gantry_err *err)
 {
     (void)plugin;
     (void)err;
@@ -127,8 +132,8 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     return 0;
 }
 
-static int sink_put(void *arg, const struct gantry_record *records, size_t count, struct gantry_put_result *result,
-                    struct gantry_err *err)
+static int sink_put(void *arg, const struct gantry_record *records, size_t count,
+                    struct gantry_put_result *result, struct gantry_err *err)
 {
     (void)err;
     struct number_task *task = arg;
@@ -225,7 +230,9 @@ static const struct gantry_connector sink_connector = {
 static const struct gt_connector_class source_class = {.connector = &source_connector};
 static const struct gt_connector_class sink_class = {.connector = &sink_connector};
 
-/* --- A small worker ------------------------------------------------------------------------------------------------- */
+/* --- A small worker
+ * -------------------------------------------------------------------------------------------------
+ */
 
 struct bench {
     char folder[64];
@@ -250,7 +257,8 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
 static void open_store(struct bench *bench, int64_t reserve, bool start)
 {
     struct gantry_err err = {0};
-    struct gt_topics_settings settings = {.segment_bytes = 64 << 10, .compression = "none", .disk_reserve = reserve};
+    struct gt_topics_settings settings = {
+        .segment_bytes = 64 << 10, .compression = "none", .disk_reserve = reserve};
     assert_int_equal(gt_store_open(bench->folder, 1 << 20, &bench->store, &err), 0);
     assert_int_equal(gt_topics_open(bench->store, &settings, &bench->topics, &err), 0);
     bench->store_started = start;
@@ -312,7 +320,8 @@ static void on_report(struct gt_task *task, void *arg)
     ++*(int *)arg;
 }
 
-static struct gt_task *new_task(struct bench *bench, const struct gt_connector_class *klass, int *reports)
+static struct gt_task *new_task(struct bench *bench, const struct gt_connector_class *klass,
+                                int *reports)
 {
     struct gantry_err err;
     bool source = klass->connector->kind == GANTRY_SOURCE;
@@ -335,14 +344,14 @@ static struct gt_task *new_task(struct bench *bench, const struct gt_connector_c
 }
 
 /* Let the control loop run until the condition holds; fails after 20 s. */
-#define WAIT(bench, condition)                                                                                         \
-    do {                                                                                                               \
-        int turns = 0;                                                                                                 \
-        while (!(condition)) {                                                                                         \
-            uv_run(&(bench)->loop, UV_RUN_NOWAIT);                                                                     \
-            usleep(1000);                                                                                              \
-            assert_true(++turns < 20000);                                                                              \
-        }                                                                                                              \
+#define WAIT(bench, condition)                                                                     \
+    do {                                                                                           \
+        int turns = 0;                                                                             \
+        while (!(condition)) {                                                                     \
+            uv_run(&(bench)->loop, UV_RUN_NOWAIT);                                                 \
+            usleep(1000);                                                                          \
+            assert_true(++turns < 20000);                                                          \
+        }                                                                                          \
     } while (0)
 
 static enum gt_task_state state_of(struct gt_task *task)
@@ -366,7 +375,9 @@ static int64_t topic_end(struct bench *bench)
     return gt_topic_end(gt_topic_get(bench->topics, "numbers"), 0);
 }
 
-/* --- Tests ---------------------------------------------------------------------------------------------------------- */
+/* --- Tests
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void test_moves(void **state)
 {
@@ -466,7 +477,8 @@ static void test_back_pressure(void **state)
         before = script.polls;
         usleep(20000);
     }
-    /* A batch of 100 short numbers is less than 1 KiB: 8 KiB take no more than some tens of them. */
+    /* A batch of 100 short numbers is less than 1 KiB: 8 KiB take no more than some tens of them.
+     */
     assert_true(script.polls < 60);
     struct gantry_err err;
     assert_int_equal(gt_store_start(bench->store, &err), 0);
@@ -634,8 +646,8 @@ static void test_stop_before_start(void **state)
     assert_int_equal(script.starts, 0);
 }
 
-/* As the worker does it: a report that finds the task STOPPED frees it. The executor must be done with it by then, also
- * when that report was sent for something else. */
+/* As the worker does it: a report that finds the task STOPPED frees it. The executor must be done
+ * with it by then, also when that report was sent for something else. */
 struct brief {
     struct gt_task *task;
     bool gone;

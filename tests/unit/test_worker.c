@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker room with a scripted plugin, over a real store, real topics and real executors: what happens to connectors when
- * requests, restarts, failures and the worker's end meet. The test's thread is the control loop. */
+/* The worker room with a scripted plugin, over a real store, real topics and real executors: what
+ * happens to connectors when requests, restarts, failures and the worker's end meet. The test's
+ * thread is the control loop. */
 #include "worker/internal.h"
 
 #include "base/cursor.h"
@@ -17,18 +18,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- The scripted plugin -------------------------------------------------------------------------------------------- */
+/* --- The scripted plugin
+ * -------------------------------------------------------------------------------------------- */
 
 enum callback { START, POLL, PUT, CAUGHT_UP, CHECKPOINT, FLUSH, COMMITTED, CALLBACKS };
 
 static struct script {
-    atomic_long limit;           /* a source gives the numbers 0 .. limit-1 */
-    atomic_long fail[CALLBACKS]; /* so many calls fail ... */
-    atomic_long after[CALLBACKS]; /* ... once so many have gone well */
+    atomic_long limit;                                 /* a source gives the numbers 0 .. limit-1 */
+    atomic_long fail[CALLBACKS];                       /* so many calls fail ... */
+    atomic_long after[CALLBACKS];                      /* ... once so many have gone well */
     atomic_bool hold_validate, hold_start, hold_flush; /* until false again */
     atomic_long validates, starts, stops;
-    atomic_long durable, wrong;  /* the sink: numbers committed; numbers that came out of order */
-    atomic_long spare_ms;        /* release() waits so long */
+    atomic_long durable, wrong; /* the sink: numbers committed; numbers that came out of order */
+    atomic_long spare_ms;       /* release() waits so long */
 } script;
 
 struct number_task {
@@ -46,8 +48,10 @@ static void hold(atomic_bool *flag)
 
 static int scripted(enum callback callback, struct gantry_err *err)
 {
-    static const char *const names[] = {"start", "poll", "put", "caught_up", "checkpoint", "flush", "committed"};
-    if (atomic_load(&script.fail[callback]) == 0 || atomic_fetch_sub(&script.after[callback], 1) > 0)
+    static const char *const names[] = {"start",      "poll",  "put",      "caught_up",
+                                        "checkpoint", "flush", "committed"};
+    if (atomic_load(&script.fail[callback]) == 0 ||
+        atomic_fetch_sub(&script.after[callback], 1) > 0)
         return 0;
     atomic_fetch_sub(&script.fail[callback], 1);
     return gantry_err_set(err, GANTRY_IO, "scripted failure of %s", names[callback]);
@@ -80,7 +84,8 @@ static int start(struct gantry_task_context *ctx, void **ret, struct gantry_err 
     return 0;
 }
 
-static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
+                        struct gantry_err *err)
 {
     (void)plugin;
     struct gantry_view position;
@@ -105,13 +110,15 @@ static int poll(void *arg, struct gantry_batch *batch, struct gantry_err *err)
     }
     char position[8];
     gt_store_le64(position, (uint64_t)task->next);
-    if (batch->count > 0 && gantry_batch_mark(batch, partition, (struct gantry_view){position, 8}) != 0)
+    if (batch->count > 0 &&
+        gantry_batch_mark(batch, partition, (struct gantry_view){position, 8}) != 0)
         return GANTRY_NO_MEMORY;
     task->ctx->wake_after(task->ctx, 5); /* the limit may be raised */
     return scripted(POLL, err);
 }
 
-static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret, struct gantry_err *err)
+static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
+                      struct gantry_err *err)
 {
     (void)plugin;
     int code = start(ctx, ret, err);
@@ -120,8 +127,8 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     return code;
 }
 
-static int put(void *arg, const struct gantry_record *records, size_t count, struct gantry_put_result *result,
-               struct gantry_err *err)
+static int put(void *arg, const struct gantry_record *records, size_t count,
+               struct gantry_put_result *result, struct gantry_err *err)
 {
     struct number_task *task = arg;
     for (size_t i = 0; i < count; i++) {
@@ -176,20 +183,20 @@ static const struct gantry_config_def defs[] = {
     {.name = "note", .type = GANTRY_CONFIG_STRING},
 };
 
-#define SOURCE(id, more)                                                                                               \
-    static const char *const id##_names[] = {"test." #id, NULL};                                                       \
-    static const struct gantry_connector id = {                                                                        \
-        .struct_size = sizeof id,                                                                                      \
-        .kind = GANTRY_SOURCE,                                                                                         \
-        .flags = more,                                                                                                 \
-        .class_names = id##_names,                                                                                     \
-        .task_class = "test.Task",                                                                                     \
-        .defs = defs,                                                                                                  \
-        .def_count = sizeof defs / sizeof defs[0],                                                                     \
-        .validate = validate,                                                                                          \
-        .task_start = source_start,                                                                                    \
-        .poll = poll,                                                                                                  \
-        .task_stop = stop,                                                                                             \
+#define SOURCE(id, more)                                                                           \
+    static const char *const id##_names[] = {"test." #id, NULL};                                   \
+    static const struct gantry_connector id = {                                                    \
+        .struct_size = sizeof id,                                                                  \
+        .kind = GANTRY_SOURCE,                                                                     \
+        .flags = more,                                                                             \
+        .class_names = id##_names,                                                                 \
+        .task_class = "test.Task",                                                                 \
+        .defs = defs,                                                                              \
+        .def_count = sizeof defs / sizeof defs[0],                                                 \
+        .validate = validate,                                                                      \
+        .task_start = source_start,                                                                \
+        .poll = poll,                                                                              \
+        .task_stop = stop,                                                                         \
     }
 
 SOURCE(Source, 0);
@@ -224,7 +231,8 @@ static const struct gantry_plugin plugin = {
 };
 static const struct gantry_plugin *const plugins[] = {&plugin, NULL};
 
-/* --- The worker under test ------------------------------------------------------------------------------------------ */
+/* --- The worker under test
+ * ------------------------------------------------------------------------------------------ */
 
 struct bench {
     char folder[64];
@@ -266,8 +274,12 @@ static int setup(void **state)
     gt_props_init(&options);
     gt_findings_init(&findings);
     const char *const pairs[][2] = {
-        {"storePathRootDir", bench->folder},  {"executor.threads", "2"},     {"disk.reserve", "0"},
-        {"task.restart.backoff.ms", "5"},     {"shutdown.timeout.ms", "60s"}, {"sink.commit.ms", "5"},
+        {"storePathRootDir", bench->folder},
+        {"executor.threads", "2"},
+        {"disk.reserve", "0"},
+        {"task.restart.backoff.ms", "5"},
+        {"shutdown.timeout.ms", "60s"},
+        {"sink.commit.ms", "5"},
         {"task.restart.backoff.max.ms", "20"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
@@ -294,14 +306,14 @@ static int teardown(void **state)
 }
 
 /* Let the control loop run until the condition holds; fails after 20 s. */
-#define WAIT(bench, condition)                                                                                         \
-    do {                                                                                                               \
-        int turns = 0;                                                                                                 \
-        while (!(condition)) {                                                                                         \
-            uv_run(&(bench)->worker->loop, UV_RUN_NOWAIT);                                                             \
-            usleep(500);                                                                                               \
-            assert_true(++turns < 40000);                                                                              \
-        }                                                                                                              \
+#define WAIT(bench, condition)                                                                     \
+    do {                                                                                           \
+        int turns = 0;                                                                             \
+        while (!(condition)) {                                                                     \
+            uv_run(&(bench)->worker->loop, UV_RUN_NOWAIT);                                         \
+            usleep(500);                                                                           \
+            assert_true(++turns < 40000);                                                          \
+        }                                                                                          \
     } while (0)
 
 static void run_for(struct bench *bench, int ms)
@@ -336,8 +348,8 @@ static struct call *submit(struct bench *bench, enum gt_request_kind kind, const
 }
 
 /* @p more: KEY=VALUE, or NULL. */
-static struct call *submit_create(struct bench *bench, const char *name, const char *class_name, const char *more,
-                                  enum gt_create_check check)
+static struct call *submit_create(struct bench *bench, const char *name, const char *class_name,
+                                  const char *more, enum gt_create_check check)
 {
     struct call *call = submit(bench, GT_REQUEST_CREATE, name);
     struct gt_props *config = &call->request.config;
@@ -348,7 +360,8 @@ static struct call *submit_create(struct bench *bench, const char *name, const c
     gt_props_set(config, "source-record-converter", "string");
     if (more != NULL) {
         const char *equals = strchr(more, '=');
-        gt_props_set_views(config, (struct gantry_view){more, (size_t)(equals - more)}, gantry_view_of(equals + 1));
+        gt_props_set_views(config, (struct gantry_view){more, (size_t)(equals - more)},
+                           gantry_view_of(equals + 1));
     }
     gt_worker_submit(bench->worker, &call->request);
     return call;
@@ -361,8 +374,8 @@ static void free_call(struct call *call)
     free(call);
 }
 
-static enum gt_create_outcome create(struct bench *bench, const char *name, const char *class_name, const char *more,
-                                     enum gt_create_check check)
+static enum gt_create_outcome create(struct bench *bench, const char *name, const char *class_name,
+                                     const char *more, enum gt_create_check check)
 {
     struct call *call = submit_create(bench, name, class_name, more, check);
     WAIT(bench, call->answers > 0);
@@ -394,7 +407,8 @@ static size_t look(struct bench *bench, const char *name, char note[64])
     struct call *call = submit(bench, name != NULL ? GT_REQUEST_CONFIG : GT_REQUEST_CONFIGS, name);
     WAIT(bench, call->answers > 0);
     size_t count = call->request.connector_count;
-    const char *value = count > 0 ? gt_props_get(&call->request.connectors[0].config, "note") : NULL;
+    const char *value =
+        count > 0 ? gt_props_get(&call->request.connectors[0].config, "note") : NULL;
     if (note != NULL)
         snprintf(note, 64, "%s", value != NULL ? value : "");
     free_call(call);
@@ -406,7 +420,9 @@ static int64_t topic_end(struct bench *bench)
     return gt_topic_end(gt_topic_get(bench->worker->topics, "numbers"), 0);
 }
 
-/* --- Requests ------------------------------------------------------------------------------------------------------- */
+/* --- Requests
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_create_and_stop(void **state)
 {
@@ -423,8 +439,10 @@ static void test_create_and_stop(void **state)
     assert_int_equal(script.stops, 1);
     assert_int_equal(look(bench, "a", note), 1);
     assert_string_equal(note, "2");
-    assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_FULL), GT_CREATE_INVALID);
-    assert_int_equal(create(bench, "a", "test.Nothing", NULL, GT_CHECK_FULL), GT_CREATE_UNKNOWN_CLASS);
+    assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_FULL),
+                     GT_CREATE_INVALID);
+    assert_int_equal(create(bench, "a", "test.Nothing", NULL, GT_CHECK_FULL),
+                     GT_CREATE_UNKNOWN_CLASS);
     assert_true(is_running(bench, "a")); /* what is refused changes nothing */
     stop_connector(bench, "a");
     assert_int_equal(look(bench, "a", NULL), 0);
@@ -440,8 +458,11 @@ static void test_stop_all(void **state)
     char name[16];
     for (int i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "c%d", i);
-        assert_int_equal(create(bench, name, i % 2 == 0 ? "test.Source" : i % 4 == 1 ? "test.Sink" : "test.Blocking", NULL,
-                                GT_CHECK_FULL),
+        assert_int_equal(create(bench, name,
+                                i % 2 == 0   ? "test.Source"
+                                : i % 4 == 1 ? "test.Sink"
+                                             : "test.Blocking",
+                                NULL, GT_CHECK_FULL),
                          GT_CREATE_OK);
     }
     assert_int_equal(look(bench, NULL, NULL), 40);
@@ -486,8 +507,9 @@ static void test_many_operations(void **state)
     struct call *first = submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL);
     WAIT(bench, script.validates == 1);
     for (int i = 0; i < MANY; i++)
-        calls[i] = i < 200 && i % 2 == 0 ? submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL)
-                                             : submit(bench, GT_REQUEST_STOP, "a");
+        calls[i] = i < 200 && i % 2 == 0
+                       ? submit_create(bench, "a", "test.Source", "hold=true", GT_CHECK_FULL)
+                       : submit(bench, GT_REQUEST_STOP, "a");
     run_for(bench, 20);
     script.hold_validate = false;
     WAIT(bench, calls[MANY - 1]->answers > 0 && bench->worker->operations == 0);
@@ -499,9 +521,12 @@ static void test_many_operations(void **state)
     assert_int_equal(script.starts, script.stops);
 }
 
-/* --- Failures ------------------------------------------------------------------------------------------------------- */
+/* --- Failures
+ * -------------------------------------------------------------------------------------------------------
+ */
 
-/* A callback fails twice: the task comes back by itself and nothing is lost or doubled, whichever it was. */
+/* A callback fails twice: the task comes back by itself and nothing is lost or doubled, whichever
+ * it was. */
 static void test_failures(void **state)
 {
     struct bench *bench = *state;
@@ -515,7 +540,8 @@ static void test_failures(void **state)
             create(bench, "dst", "test.Sink", NULL, GT_CHECK_FULL);
             WAIT(bench, script.durable == limit && topic_end(bench) == limit);
             /* caught_up comes once a start: the second failure needs another one. */
-            WAIT(bench, script.fail[callback] == 0 || callback == START || callback == CAUGHT_UP || after > 0);
+            WAIT(bench, script.fail[callback] == 0 || callback == START || callback == CAUGHT_UP ||
+                            after > 0);
             script.fail[callback] = 0;
             WAIT(bench, is_running(bench, "src") && is_running(bench, "dst"));
             stop_connector(bench, NULL);
@@ -548,14 +574,15 @@ static void test_failures_at_stop(void **state)
     assert_int_equal(script.wrong, 0);
 }
 
-/* A connector that cannot run is tried again and again. While a new configuration of it is being checked such a try falls
- * due: it must not bring the old configuration back behind the new one. */
+/* A connector that cannot run is tried again and again. While a new configuration of it is being
+ * checked such a try falls due: it must not bring the old configuration back behind the new one. */
 static void test_restart_and_replace(void **state)
 {
     struct bench *bench = *state;
     char note[64];
     for (int round = 0; round < 5; round++) {
-        assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_CLASS_2019), GT_CREATE_OK);
+        assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_CLASS_2019),
+                         GT_CREATE_OK);
         assert_false(is_running(bench, "a"));
         long before = script.validates;
         WAIT(bench, script.validates > before + 3); /* it is tried */
@@ -583,7 +610,8 @@ static void test_restart_and_stop(void **state)
 {
     struct bench *bench = *state;
     for (int round = 0; round < 100; round++) {
-        assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_CLASS_2019), GT_CREATE_OK);
+        assert_int_equal(create(bench, "a", "test.Source", "bad=true", GT_CHECK_CLASS_2019),
+                         GT_CREATE_OK);
         run_for(bench, 3 + round % 5); /* a try falls due about now */
         stop_connector(bench, "a");
         assert_int_equal(bench->worker->slots.count, 0);
@@ -591,7 +619,9 @@ static void test_restart_and_stop(void **state)
     }
 }
 
-/* --- The end -------------------------------------------------------------------------------------------------------- */
+/* --- The end
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static void *release(void *arg)
 {
@@ -640,7 +670,8 @@ static void test_end_while_starting(void **state)
     struct call *call = submit_create(bench, "a", "test.Blocking", "note=1", GT_CHECK_FULL);
     WAIT(bench, bench->worker->tasks == 1);
     close_and_release(bench);
-    assert_int_equal(call->request.outcome, GT_CREATE_OK); /* stored: it runs with the next worker */
+    assert_int_equal(call->request.outcome,
+                     GT_CREATE_OK); /* stored: it runs with the next worker */
     free_call(call);
     open_worker(bench);
     WAIT(bench, is_running(bench, "a"));
@@ -656,7 +687,8 @@ static void test_end_while_replacing(void **state)
     script.hold_flush = true;
     script.limit = 200;
     WAIT(bench, topic_end(bench) == 200);
-    struct call *call = submit_create(bench, "dst", "test.Sink", "note=2", GT_CHECK_FULL); /* waits for the old one's flush */
+    struct call *call = submit_create(bench, "dst", "test.Sink", "note=2",
+                                      GT_CHECK_FULL); /* waits for the old one's flush */
     run_for(bench, 30);
     assert_int_equal(call->answers, 0);
     close_and_release(bench);
@@ -696,9 +728,11 @@ static void test_end_at_any_moment(void **state)
             note[i % 7 == 0 ? 8 : 15] = '\0';
             static const char *const classes[] = {"test.Source", "test.Sink", "test.Blocking"};
             if (i % 4 == 3)
-                calls[i] = submit(bench, i % 8 == 7 ? GT_REQUEST_STOP_ALL : GT_REQUEST_STOP, i % 8 == 7 ? NULL : name);
+                calls[i] = submit(bench, i % 8 == 7 ? GT_REQUEST_STOP_ALL : GT_REQUEST_STOP,
+                                  i % 8 == 7 ? NULL : name);
             else
-                calls[i] = submit_create(bench, name, classes[i % 3], note, i % 7 == 0 ? GT_CHECK_CLASS_2019 : GT_CHECK_FULL);
+                calls[i] = submit_create(bench, name, classes[i % 3], note,
+                                         i % 7 == 0 ? GT_CHECK_CLASS_2019 : GT_CHECK_FULL);
             if (i % 10 == round % 10)
                 run_for(bench, 2);
         }
