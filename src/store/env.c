@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The LMDB environment. What LMDB asks of its users and where it is kept: one open per process and
- * file (the worker has one gt_env); no long readers (every read here copies and ends); the map
+ * file (the worker has one gt_env); no long readers (every read here copies and ends), and no more of them than have a place; the map
  * grows only while no transaction is open in this process (resize lock); another process that finds
  * a larger map re-reads its size (MDB_MAP_RESIZED). */
 #include "store/env.h"
@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { DISK_FULL = 1 << 20 }; /* with fewer bytes free a short write means a full disk */
+enum {
+    DISK_FULL = 1 << 20, /* with fewer bytes free a short write means a full disk */
+    READERS = 96,        /* of LMDB's 126; the others are for those who look from outside */
+};
 
 static const char *const table_names[GT_TABLE_COUNT] = {
     [GT_TABLE_META] = "meta",           [GT_TABLE_TOPICS] = "topics",
@@ -49,29 +52,46 @@ static struct gantry_view view_of(MDB_val val)
     return (struct gantry_view){val.mv_data, val.mv_size};
 }
 
-/* Begin a read transaction with the resize lock held shared; end_read lets both go. */
+static void wait_for_place(struct gt_env *env)
+{
+    while (sem_wait(&env->readers) != 0)
+        ; /* a signal */
+}
+
+/* Begin a read transaction, with a place among the readers and the resize lock held shared;
+ * end_read lets all go. */
 static int begin_read(struct gt_env *env, MDB_txn **ret, struct gantry_err *err)
 {
-    for (int attempt = 0;; attempt++) {
+    int code = 0;
+    wait_for_place(env);
+    for (int attempt = 0; code == 0; attempt++) {
         pthread_rwlock_rdlock(&env->resize);
         int rc = mdb_txn_begin(env->env, NULL, MDB_RDONLY, ret);
         if (rc == 0)
             return 0;
         pthread_rwlock_unlock(&env->resize);
-        if (rc != MDB_MAP_RESIZED || attempt == 3)
-            return fail(err, rc, "read", env->path);
-        pthread_rwlock_wrlock(&env->resize);
-        rc = mdb_env_set_mapsize(env->env, 0);
-        pthread_rwlock_unlock(&env->resize);
-        if (rc != 0)
-            return fail(err, rc, "map", env->path);
+        int died;
+        if (rc == MDB_READERS_FULL && attempt < 3) { /* places of processes that were killed */
+            (void)mdb_reader_check(env->env, &died);
+        } else if (rc == MDB_MAP_RESIZED && attempt < 3) {
+            pthread_rwlock_wrlock(&env->resize);
+            rc = mdb_env_set_mapsize(env->env, 0);
+            pthread_rwlock_unlock(&env->resize);
+            if (rc != 0)
+                code = fail(err, rc, "map", env->path);
+        } else {
+            code = fail(err, rc, "read", env->path);
+        }
     }
+    sem_post(&env->readers);
+    return code;
 }
 
 static void end_read(struct gt_env *env, MDB_txn *txn)
 {
     mdb_txn_abort(txn);
     pthread_rwlock_unlock(&env->resize);
+    sem_post(&env->readers);
 }
 
 static int check_version(struct gt_env *env, MDB_txn *txn, struct gantry_err *err)
@@ -126,6 +146,7 @@ int gt_env_open(struct gt_env *env, const char *folder, size_t map_bytes, bool r
     env->read_only = read_only;
     if (pthread_rwlock_init(&env->resize, NULL) != 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    (void)sem_init(&env->readers, 0, READERS); /* cannot fail for such a number */
     int code = GANTRY_NO_MEMORY;
     env->path = strdup(folder);
     if (env->path == NULL) {
@@ -160,6 +181,7 @@ void gt_env_close(struct gt_env *env)
     if (env->env != NULL)
         mdb_env_close(env->env);
     pthread_rwlock_destroy(&env->resize);
+    sem_destroy(&env->readers);
     free(env->path);
     memset(env, 0, sizeof *env);
 }

@@ -8,6 +8,7 @@
 #include "store/store.h"
 #include <lmdb.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 struct gt_env {
     MDB_env *env;
@@ -15,6 +16,7 @@ struct gt_env {
     /* Readers hold it shared; growing the map, which LMDB allows only without transactions in this
      * process, holds it alone. */
     pthread_rwlock_t resize;
+    sem_t readers; /* places for read transactions that are free in this process */
     char *path;
     bool read_only;
 };

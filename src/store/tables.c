@@ -7,7 +7,7 @@
 #include "base/cursor.h"
 #include <xxhash.h>
 
-enum { VALUE_VERSION = 1 };
+enum { VALUE_VERSION = 1, QUEUES_MAX = 1 << 16 };
 
 struct gantry_view gt_key_view(const struct gt_key *key)
 {
@@ -154,9 +154,10 @@ int gt_topic_record_read(struct gantry_view value, struct gt_topic_record *ret)
 {
     struct gt_cursor cursor = open_value(value);
     struct gt_topic_record record = {0};
-    record.queues = (uint32_t)gt_cursor_varint(&cursor);
+    uint64_t queues = gt_cursor_varint(&cursor);
+    record.queues = (uint32_t)queues;
     record.created_ms = read_signed(&cursor);
-    if (cursor.bad || record.queues == 0)
+    if (cursor.bad || queues == 0 || queues > QUEUES_MAX)
         return GANTRY_CORRUPT;
     *ret = record;
     return 0;

@@ -467,6 +467,46 @@ static void test_commit_now_from_threads(void **state)
     close_store(fx);
 }
 
+/* More threads read at one time than LMDB has places for readers: some wait, none fails. */
+enum { CROWD = 200 };
+
+static int look_slowly(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    (void)arg;
+    (void)key;
+    (void)value;
+    usleep(100 * 1000);
+    return 0;
+}
+
+static void *scan_slowly(void *arg)
+{
+    struct fixture *fx = arg;
+    struct gantry_err err = {0};
+    if (gt_store_scan(fx->store, GT_TABLE_CONNECTORS, text(""), look_slowly, NULL, &err) == 0)
+        return NULL;
+    fprintf(stderr, "%s\n", err.text);
+    return fx;
+}
+
+static void test_crowd_of_readers(void **state)
+{
+    struct fixture *fx = *state;
+    pthread_t threads[CROWD];
+    open_store(fx, true);
+    assert_int_equal(put_now(fx, GT_TABLE_CONNECTORS, "a", "1"), 0);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, scan_slowly, fx), 0);
+    int failed = 0;
+    for (int i = 0; i < CROWD; i++) {
+        void *outcome;
+        pthread_join(threads[i], &outcome);
+        failed += outcome != NULL;
+    }
+    assert_int_equal(failed, 0);
+    close_store(fx);
+}
+
 static atomic_bool reading;
 
 static void *read_on(void *arg)
@@ -715,6 +755,10 @@ static void test_values(void **state)
                          GANTRY_CORRUPT);
     buf.data[0] = 2; /* of a version not known */
     assert_int_equal(gt_topic_record_read(gt_buf_view(&buf), &topic_back), GANTRY_CORRUPT);
+    gt_buf_clear(&buf);
+    topic.queues = UINT32_MAX; /* as much memory nobody has */
+    gt_topic_record_write(&buf, &topic);
+    assert_int_equal(gt_topic_record_read(gt_buf_view(&buf), &topic_back), GANTRY_CORRUPT);
 
     struct gt_segment_record segment = {10, 20, 4000000000, 3999999000, INT64_MIN, INT64_MAX},
                              segment_back;
@@ -778,6 +822,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_failed_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_finishes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_now_from_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_crowd_of_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map_grows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_second_opener, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_version, setup, teardown),

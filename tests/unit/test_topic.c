@@ -344,6 +344,7 @@ static void test_retention_by_size(void **state)
     put_progress(fx, "sink", 0, "t",
                  200); /* read to the end by one, of another task half of the other */
     put_progress(fx, "sink", 1, "held", 70);
+    put_progress(fx, "sink", 7, "held", 10); /* of a task that is no more */
     put_progress(fx, "other", 0, "held", 200);
     close_all(fx);
     assert_int_equal(count_segments(fx, "t"), 10);

@@ -15,15 +15,35 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { EVERY_MS = 1000 };
+enum {
+    EVERY_MS = 1000,
+    AT_ONCE = 1000, /* segments of a queue in one transaction, while commits wait */
+};
 
 /* The lowest committed offset of all sinks on one queue. */
 struct lowest {
     const struct gt_queue *queue;
-    struct gt_arena arena;
-    struct gt_map readers; /* connectors with progress on the queue */
+    struct gt_arena arena, kept;
+    struct gt_map readers; /* connectors with progress on the queue: how far they are */
     int64_t offset;
 };
+
+/* The furthest task counts, as it does for a start: another number of tasks deals the queues out
+ * anew, and what a task that is no more has noted stays behind. */
+static int note_progress(struct lowest *lowest, struct gantry_view connector, int64_t offset)
+{
+    int64_t *known = gt_map_get(&lowest->readers, connector);
+    if (known == NULL) {
+        known = gt_arena_alloc(&lowest->kept, sizeof *known);
+        if (known == NULL)
+            return GANTRY_NO_MEMORY;
+        *known = offset;
+        return gt_map_put(&lowest->readers, connector, known, NULL);
+    }
+    if (offset > *known)
+        *known = offset;
+    return 0;
+}
 
 static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
 {
@@ -40,9 +60,7 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
         if (at->queue != lowest->queue->index ||
             !gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->name)))
             continue;
-        if (at->offset < lowest->offset)
-            lowest->offset = at->offset;
-        code = gt_map_put(&lowest->readers, connector, lowest, NULL);
+        code = note_progress(lowest, connector, at->offset);
     }
     return code;
 }
@@ -87,12 +105,20 @@ static int lowest_offset(struct gt_topics *topics, const struct gt_queue *queue,
     struct lowest lowest = {.queue = queue, .offset = INT64_MAX};
     struct gantry_view all = {NULL, 0};
     gt_arena_init(&lowest.arena, 4096, 4096);
+    gt_arena_init(&lowest.kept, 4096, 4096);
     gt_map_init(&lowest.readers);
     struct gantry_err err = {0};
     int code = gt_store_scan(topics->store, GT_TABLE_PROGRESS, all, see_progress, &lowest, &err);
     if (code == 0)
         code = gt_store_scan(topics->store, GT_TABLE_CONNECTORS, all, see_connector, &lowest, &err);
+    size_t cursor = 0;
+    void *offset;
+    while (gt_map_next(&lowest.readers, &cursor, NULL, &offset)) {
+        if (*(int64_t *)offset < lowest.offset)
+            lowest.offset = *(int64_t *)offset;
+    }
     gt_map_deinit(&lowest.readers);
+    gt_arena_deinit(&lowest.kept);
     gt_arena_deinit(&lowest.arena);
     if (code != 0)
         gt_warn("topic", "retention waits: %s",
@@ -109,7 +135,7 @@ static size_t count_expired(struct gt_queue *queue, const struct gt_topics_setti
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < queue->segment_count; i++)
         total += queue->segments[i]->committed.bytes;
-    while (expired + 1 < queue->segment_count) {
+    while (expired + 1 < queue->segment_count && expired < AT_ONCE) {
         const struct gt_segment_record *record = &queue->segments[expired]->committed;
         bool old = settings->retention_ms > 0 && now - record->last_ms > settings->retention_ms;
         bool much = settings->retention_bytes > 0 && total > settings->retention_bytes;
