@@ -758,8 +758,7 @@ static int open_file(struct file_follow *f, struct file_fill *fill, struct gantr
     return rc;
 }
 
-/* --- the end of the file
- * ------------------------------------------------------------------------------------------ */
+/* --- the end of the file --- */
 
 static void come_at(struct file_follow *f, int64_t when_ms)
 {

@@ -47,8 +47,7 @@ struct source_task {
     int64_t timer_ms; /* what wake_after was told; FILE_NEVER: nothing */
 };
 
-/* --- the list of names
- * -------------------------------------------------------------------------------------------- */
+/* --- the list of names --- */
 
 struct names {
     char *copy; /* owned */
@@ -117,8 +116,7 @@ static uint32_t share_of(const char *name, uint32_t tasks)
     return (uint32_t)(hash[0] % tasks);
 }
 
-/* --- validation and division
- * -------------------------------------------------------------------------------------- */
+/* --- validation and division --- */
 
 static int check_file(const char *path, struct gantry_err *err)
 {

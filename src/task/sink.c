@@ -56,9 +56,7 @@ struct sink {
 
 static void on_commit_mail(struct gt_mail *mail);
 
-/* --- Set-up
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Set-up --- */
 
 static int split_topics(struct sink *sink, const char *list, struct gantry_err *err)
 {
@@ -105,9 +103,7 @@ static void teardown(struct gt_task *task)
     gt_buf_deinit(&sink->stored);
 }
 
-/* --- Start
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Start --- */
 
 struct finding_offset {
     const struct input *input;
@@ -243,9 +239,7 @@ static void end(struct gt_task *task)
     gt_buf_deinit(&sink->state);
 }
 
-/* --- The commit cycle
- * -----------------------------------------------------------------------------------------------
- */
+/* --- The commit cycle --- */
 
 struct state_output {
     struct gantry_output api; /* first */
@@ -413,9 +407,7 @@ static void take_commit(struct sink *sink)
         gt_task_fail(task, code, "%s", err.text);
 }
 
-/* --- Records
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- Records --- */
 
 static int put_messages(struct sink *sink, struct input *input, const struct gt_message *messages,
                         size_t count, int64_t first, struct gt_arena *arena, struct gantry_err *err)

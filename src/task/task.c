@@ -92,9 +92,7 @@ static enum gt_task_state current_state(struct gt_task *task)
     return state;
 }
 
-/* --- The context
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- The context --- */
 
 static struct gt_task *of_context(struct gantry_task_context *ctx)
 {
@@ -151,8 +149,7 @@ static void ctx_log(struct gantry_task_context *ctx, enum gantry_log_level level
     gt_log(level, component(task), "%s connector=%s task=%u", text, task->connector, ctx->task);
 }
 
-/* --- Life, on the executor
- * ------------------------------------------------------------------------------------------ */
+/* --- Life, on the executor --- */
 
 void gt_task_ready(struct gt_task *task)
 {
@@ -329,9 +326,7 @@ static void on_stopped(struct gt_mail *mail)
     task->report(task, task->arg);
 }
 
-/* --- Control's side
- * -------------------------------------------------------------------------------------------------
- */
+/* --- Control's side --- */
 
 static int copy_config(struct gt_task *task, const struct gantry_config *config)
 {

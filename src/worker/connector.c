@@ -87,9 +87,7 @@ static void settle(struct connector *connector)
         settled(connector->settled_arg);
 }
 
-/* --- Restarts
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Restarts --- */
 
 static void on_restart(uv_timer_t *timer)
 {
@@ -141,8 +139,7 @@ static void restart_later(struct member *member)
     uv_timer_start(&member->timer, on_restart, (uint64_t)member->pause_ms, 0);
 }
 
-/* --- Reports from tasks
- * --------------------------------------------------------------------------------------------- */
+/* --- Reports from tasks --- */
 
 static bool all_running(const struct connector *connector)
 {
@@ -197,8 +194,7 @@ static void on_report(struct gt_task *task, void *arg)
     }
 }
 
-/* --- Opening and closing
- * -------------------------------------------------------------------------------------------- */
+/* --- Opening and closing --- */
 
 static int start_member(struct member *member, const struct plan *plan, size_t index,
                         struct gantry_err *err)
@@ -325,9 +321,7 @@ void gt_connector_await(struct connector *connector, void (*settled)(void *arg),
         settle(connector);
 }
 
-/* --- Looks
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Looks --- */
 
 const struct gt_props *gt_connector_props(const struct connector *connector)
 {

@@ -70,8 +70,7 @@ static struct slot *get_slot(struct gt_worker *worker, const char *name)
     return slot;
 }
 
-/* --- The end of an operation
- * ---------------------------------------------------------------------------------------- */
+/* --- The end of an operation --- */
 
 static void free_operation(struct operation *operation)
 {
@@ -137,9 +136,7 @@ static void refuse(struct operation *operation, enum gt_create_outcome outcome,
     finish(operation);
 }
 
-/* --- Settle
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Settle --- */
 
 static void on_settle_closed(uv_handle_t *handle)
 {
@@ -163,9 +160,7 @@ static void on_settle_timeout(uv_timer_t *timer)
     end_settling(operation);
 }
 
-/* --- Start
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Start --- */
 
 static void start(struct operation *operation)
 {
@@ -211,9 +206,7 @@ static void stop_old(struct operation *operation)
         start(operation);
 }
 
-/* --- Store
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Store --- */
 
 static void on_committed_mail(struct gt_mail *mail)
 {
@@ -270,9 +263,7 @@ static void store(struct operation *operation)
         refuse(operation, GT_CREATE_FAILED, &err);
 }
 
-/* --- Check
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Check --- */
 
 /* Thread: libuv's helper threads. */
 static void run_check(uv_work_t *work)
@@ -321,9 +312,7 @@ static void check(struct operation *operation)
     uv_queue_work(&operation->worker->loop, &operation->work, run_check, after_check);
 }
 
-/* --- Begin
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Begin --- */
 
 /* The same configuration again is no news, unless the connector does not run: then the request
  * starts it. The Java code of 2019 compares only. */

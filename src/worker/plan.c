@@ -62,9 +62,7 @@ static bool find_class(struct plan *plan, const struct gt_registry *registry,
     return false;
 }
 
-/* --- Splitting
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- Splitting --- */
 
 struct splitting {
     struct gantry_task_list api; /* first */
@@ -116,9 +114,7 @@ static bool split(struct plan *plan, const struct gantry_config *config,
     return code == 0;
 }
 
-/* --- All of it
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- All of it --- */
 
 static void check_converter(struct plan *plan, const struct gantry_config *config,
                             struct gt_findings *findings)

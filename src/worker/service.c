@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Looks
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Looks --- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -61,9 +59,7 @@ static int show_members(struct gt_worker *worker, struct gt_request *request)
     return request->members[0] != NULL ? 0 : GANTRY_NO_MEMORY;
 }
 
-/* --- Stops
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Stops --- */
 
 static void on_stopped(void *arg, const struct gantry_err *err)
 {
@@ -120,9 +116,7 @@ static void stop_all(struct gt_worker *worker, struct gt_request *request)
     on_one_stopped(stopping, &(struct gantry_err){0});
 }
 
-/* --- Dispatch
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Dispatch --- */
 
 static void run_request(struct gt_mail *mail)
 {

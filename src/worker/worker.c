@@ -17,9 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* --- Names and limits
- * -----------------------------------------------------------------------------------------------
- */
+/* --- Names and limits --- */
 
 /* The first address that others could reach, as the Java worker shows it. */
 static void find_address(char *out, size_t size)
@@ -73,8 +71,7 @@ size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind)
     return best;
 }
 
-/* --- A Java worker's store
- * ------------------------------------------------------------------------------------------ */
+/* --- A Java worker's store --- */
 
 static void import_connector(struct gt_commit *commit, const struct gt_java_connector *connector)
 {
@@ -165,9 +162,7 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
     return code;
 }
 
-/* --- Opening
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- Opening --- */
 
 static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins,
                      struct gantry_err *err)
@@ -317,9 +312,7 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
     worker->listener = arg;
 }
 
-/* --- The end
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- The end --- */
 
 static void on_connector_closed(void *arg)
 {

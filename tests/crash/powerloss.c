@@ -50,8 +50,7 @@ static char trash[PATH_MAX], roots[4096];
 static const char *lie;
 static uint64_t crash_at, calls;
 
-/* --- plain system calls
- * ------------------------------------------------------------------------------------------- */
+/* --- plain system calls --- */
 
 static int sys_openat(int dir, const char *path, int flags, mode_t mode)
 {
@@ -179,9 +178,7 @@ static uint64_t folder_inode(const char *path)
     return st.st_ino;
 }
 
-/* --- files
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 static ssize_t noted_write(int fd, const struct iovec *parts, int count, int64_t offset, bool moves)
 {
@@ -334,9 +331,7 @@ int fdatasync(int fd)
     return noted_sync(fd, SYS_fdatasync);
 }
 
-/* --- folders
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- folders --- */
 
 static int noted_open(int dir, const char *path, int flags, mode_t mode)
 {

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import append, lines, read, wait_file, wait_for, wait_same_lines, write
+from harness import append, lines, read, wait_file, wait_for, wait_same_lines
 
 
 class Log:

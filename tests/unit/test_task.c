@@ -19,8 +19,7 @@
 
 enum { BATCH = 100 };
 
-/* --- The scripted connector
- * ----------------------------------------------------------------------------------------- */
+/* --- The scripted connector --- */
 
 /* What the test asks for and what the connector saw. Atomics: the test looks from another thread.
  */
@@ -230,9 +229,7 @@ static const struct gantry_connector sink_connector = {
 static const struct gt_connector_class source_class = {.connector = &source_connector};
 static const struct gt_connector_class sink_class = {.connector = &sink_connector};
 
-/* --- A small worker
- * -------------------------------------------------------------------------------------------------
- */
+/* --- A small worker --- */
 
 struct bench {
     char folder[64];
@@ -375,9 +372,7 @@ static int64_t topic_end(struct bench *bench)
     return gt_topic_end(gt_topic_get(bench->topics, "numbers"), 0);
 }
 
-/* --- Tests
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Tests --- */
 
 static void test_moves(void **state)
 {

@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- The scripted plugin
- * -------------------------------------------------------------------------------------------- */
+/* --- The scripted plugin --- */
 
 enum callback { START, POLL, PUT, CAUGHT_UP, CHECKPOINT, FLUSH, COMMITTED, CALLBACKS };
 
@@ -231,8 +230,7 @@ static const struct gantry_plugin plugin = {
 };
 static const struct gantry_plugin *const plugins[] = {&plugin, NULL};
 
-/* --- The worker under test
- * ------------------------------------------------------------------------------------------ */
+/* --- The worker under test --- */
 
 struct bench {
     char folder[64];
@@ -420,9 +418,7 @@ static int64_t topic_end(struct bench *bench)
     return gt_topic_end(gt_topic_get(bench->worker->topics, "numbers"), 0);
 }
 
-/* --- Requests
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Requests --- */
 
 static void test_create_and_stop(void **state)
 {
@@ -521,9 +517,7 @@ static void test_many_operations(void **state)
     assert_int_equal(script.starts, script.stops);
 }
 
-/* --- Failures
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- Failures --- */
 
 /* A callback fails twice: the task comes back by itself and nothing is lost or doubled, whichever
  * it was. */
@@ -619,9 +613,7 @@ static void test_restart_and_stop(void **state)
     }
 }
 
-/* --- The end
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- The end --- */
 
 static void *release(void *arg)
 {
