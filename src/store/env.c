@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The LMDB environment. What LMDB asks of its users and where it is kept: one open per process and
- * file (the worker has one gt_env); no long readers (every read here copies and ends), and no more of them than have a place; the map
- * grows only while no transaction is open in this process (resize lock); another process that finds
- * a larger map re-reads its size (MDB_MAP_RESIZED). */
+ * file (the worker has one gt_env); no long readers (every read here copies and ends), and no more
+ * of them than have a place; the map grows only while no transaction is open in this process
+ * (resize lock); another process that finds a larger map re-reads its size (MDB_MAP_RESIZED). */
 #include "store/env.h"
 
 #include "base/cursor.h"
