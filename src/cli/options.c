@@ -3,6 +3,8 @@
  * any name nor say what the user may have meant. */
 #include "cli/options.h"
 
+#include "worker/settings.h"
+
 enum { OPTIONS_MAX = 16 };
 
 static const struct gt_option *find_option(const struct gt_options *options,
@@ -15,14 +17,22 @@ static const struct gt_option *find_option(const struct gt_options *options,
     return NULL;
 }
 
-static int unknown_option(const struct gt_options *options, const char *word,
+static int unknown_option(const struct gt_options *options, struct gantry_view name,
                           struct gantry_err *err)
 {
+    char word[256];
+    (void)snprintf(word, sizeof word, "%.*s", GT_VIEW_ARGS(name)); /* a cut name is still unknown */
     const char *names[OPTIONS_MAX];
     size_t count = 0;
     for (; count < options->count && count < OPTIONS_MAX; count++)
         names[count] = options->table[count].name;
     const char *nearest = gt_nearest(word, names, count);
+    const char *setting = nearest == NULL && options->settings != NULL && word[0] == '-'
+                              ? gt_setting_nearest(word + strspn(word, "-"))
+                              : NULL;
+    if (setting != NULL)
+        return gantry_err_set(err, GANTRY_INVALID, "unknown option '%s'; did you mean --%s?", word,
+                              setting);
     if (nearest != NULL)
         return gantry_err_set(err, GANTRY_INVALID, "unknown option '%s'; did you mean %s?", word,
                               nearest);
@@ -49,6 +59,18 @@ static int take_setting(struct gt_options *options, struct gantry_view key, cons
     return 0;
 }
 
+/* A key that a plugin may know has a dot in it; any other must be in the table, for on a command
+ * line it is a slip. In a file, which may be older or younger than this program, it is a warning.
+ */
+static bool may_be_setting(struct gantry_view name)
+{
+    char key[256];
+    if (name.len < 3 || name.len >= sizeof key || memcmp(name.data, "--", 2) != 0)
+        return false;
+    (void)snprintf(key, sizeof key, "%.*s", (int)(name.len - 2), name.data + 2);
+    return strchr(key, '.') != NULL || gt_setting_known(key);
+}
+
 /* A word that begins with a dash. *ret_used: words that were used. */
 static int take_option(struct gt_options *options, int argc, char **argv, int *ret_used,
                        struct gantry_err *err)
@@ -66,8 +88,8 @@ static int take_option(struct gt_options *options, int argc, char **argv, int *r
         *option->flag = true;
         return 0;
     }
-    if (option == NULL && (options->settings == NULL || strncmp(word, "--", 2) != 0))
-        return unknown_option(options, word, err);
+    if (option == NULL && (options->settings == NULL || !may_be_setting(name)))
+        return unknown_option(options, name, err);
     if (value == NULL)
         return gantry_err_set(err, GANTRY_INVALID, "%.*s needs a value", GT_VIEW_ARGS(name));
     *ret_used = equals != NULL ? 1 : 2;

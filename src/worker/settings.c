@@ -198,6 +198,16 @@ static const char *nearest_setting(const char *name)
     return gt_nearest(name, names, SETTINGS);
 }
 
+bool gt_setting_known(const char *name)
+{
+    return find_setting(name) != NULL;
+}
+
+const char *gt_setting_nearest(const char *name)
+{
+    return nearest_setting(name);
+}
+
 __attribute__((format(printf, 4, 5))) static void report(struct load *load, const char *key,
                                                          bool warning, const char *format, ...)
 {

@@ -49,6 +49,10 @@ struct gt_settings {
 int gt_settings_load(const char *file, const struct gt_props *options, struct gt_settings *ret,
                      struct gt_findings *findings, struct gantry_err *err);
 void gt_settings_deinit(struct gt_settings *settings);
+/** Whether the table has the key, and the key that it may have meant (NULL: none is near). Thread:
+ * any. */
+bool gt_setting_known(const char *name);
+const char *gt_setting_nearest(const char *name);
 /** Print the table: key, default, text. For --help. */
 void gt_settings_print(FILE *out);
 /** The same as the Markdown of docs/configuration.md. */

@@ -100,8 +100,10 @@ static void settings_come_in_three_spellings(void **state)
 {
     struct parsed p;
     (void)state;
-    assert_int_equal(
-        parse(&p, true, WORDS("httpPort=1", "--workerId", "w", "--log.level=warn", "--in=x=y")), 0);
+    assert_int_equal(parse(&p, true,
+                           WORDS("httpPort=1", "--workerId", "w", "--log.level=warn", "--in=x=y",
+                                 "--of.a.plugin=1")),
+                     0);
     assert_string_equal(gt_props_get(&p.settings, "httpPort"), "1");
     assert_string_equal(gt_props_get(&p.settings, "workerId"), "w");
     assert_string_equal(gt_props_get(&p.settings, "log.level"), "warn");
@@ -128,6 +130,9 @@ static void wrong_words_are_named(void **state)
         {true, {"=5"}, "has no key"},
         {true, {"--httpPort"}, "--httpPort needs a value"},
         {true, {"-z", "1"}, "unknown option '-z'"},
+        {true, {"--coun=1"}, "unknown option '--coun'; did you mean --count?"},
+        {true, {"--htpPort", "1"}, "unknown option '--htpPort'; did you mean --httpPort?"},
+        {true, {"--zzzzzzz", "1"}, "unknown option '--zzzzzzz'"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
