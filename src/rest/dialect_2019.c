@@ -3,6 +3,7 @@
  * programs that were written against it. Texts, statuses, header fields and the order of keys are
  * those of the captures in tests/e2e/golden; its faults are not kept (a `config-deleted` from a
  * caller stores no tombstone, a refused configuration is not stored). */
+#include "rest/config_text.h"
 #include "rest/dialect.h"
 #include "rest/java_order.h"
 #include "rest/lenient_json.h"
@@ -170,35 +171,6 @@ static void add_properties(struct gt_buf *body, const struct gt_props *config)
     free(order);
 }
 
-static void add_tasks(struct gt_buf *body, const struct gt_connector_view *connector)
-{
-    (void)gt_buf_add_char(body, '[');
-    for (size_t i = 0; i < connector->task_count; i++) {
-        if (i > 0)
-            (void)gt_buf_add_char(body, ',');
-        add_properties(body, &connector->tasks[i].config);
-    }
-    (void)gt_buf_add_char(body, ']');
-}
-
-static void add_connectors(struct gt_buf *body, const struct gt_request *request,
-                           const size_t *order, bool tasks)
-{
-    (void)gt_buf_add_char(body, '{');
-    for (size_t i = 0; i < request->connector_count; i++) {
-        const struct gt_connector_view *connector = &request->connectors[order[i]];
-        if (i > 0)
-            (void)gt_buf_add_char(body, ',');
-        (void)gt_json_add_string(body, gantry_view_of(connector->name));
-        (void)gt_buf_add_char(body, ':');
-        if (tasks)
-            add_tasks(body, connector);
-        else
-            add_properties(body, &connector->config);
-    }
-    (void)gt_buf_add_char(body, '}');
-}
-
 static void finish_configs(const struct gt_request *request, struct gt_buf *body)
 {
     size_t count = request->connector_count;
@@ -211,36 +183,10 @@ static void finish_configs(const struct gt_request *request, struct gt_buf *body
         gt_java_order(GT_JAVA_HASH_MAP, names, count, order) != 0) {
         body->error = GANTRY_NO_MEMORY;
     } else {
-        (void)gt_buf_add_str(body, "ConnectorConfigs:");
-        add_connectors(body, request, order, false);
-        (void)gt_buf_add_str(body, "\nTaskConfigs:");
-        add_connectors(body, request, order, true);
+        gt_add_configs(body, request, order, add_properties);
     }
     free(names);
     free(order);
-}
-
-static void finish_config(const struct gt_request *request, struct gt_buf *body)
-{
-    if (request->connector_count == 0) {
-        (void)gt_buf_add_str(body, "ConnectorConfigs:null\nTaskConfigs:null");
-        return;
-    }
-    (void)gt_buf_add_str(body, "ConnectorConfigs:");
-    add_properties(body, &request->connectors[0].config);
-    (void)gt_buf_add_str(body, "\nTaskConfigs:");
-    add_tasks(body, &request->connectors[0]);
-}
-
-static void finish_cluster(const struct gt_request *request, struct gt_buf *body)
-{
-    (void)gt_buf_add_char(body, '[');
-    for (size_t i = 0; i < request->member_count; i++) {
-        if (i > 0)
-            (void)gt_buf_add_char(body, ',');
-        (void)gt_json_add_string(body, gantry_view_of(request->members[i]));
-    }
-    (void)gt_buf_add_char(body, ']');
 }
 
 /* Two lines an entry, as a program of that time printed them for people. */
@@ -313,13 +259,13 @@ static void finish_route(const struct gt_request *request, struct gt_reply *repl
         (void)gt_buf_add_str(&reply->body, request->running ? "running" : "not running");
         break;
     case GT_REQUEST_CONFIG:
-        finish_config(request, &reply->body);
+        gt_add_config(&reply->body, request, add_properties);
         break;
     case GT_REQUEST_CONFIGS:
         finish_configs(request, &reply->body);
         break;
     case GT_REQUEST_CLUSTER:
-        finish_cluster(request, &reply->body);
+        gt_add_members(&reply->body, request);
         break;
     case GT_REQUEST_ALLOCATED:
         finish_allocated(request, &reply->body);

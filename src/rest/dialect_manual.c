@@ -2,6 +2,7 @@
 /* The dialect `manual`: the REST manual of 2019 as it is written, its spelling of `runing` and its
  * `fail` included. A `fail` says why in the field X-Gantry-Error and in the log. JSON is parsed
  * strictly; keys come in the user's order. */
+#include "rest/config_text.h"
 #include "rest/dialect.h"
 #include "rest/router.h"
 
@@ -177,35 +178,6 @@ static void add_properties(struct gt_buf *body, const struct gt_props *config)
     (void)gt_buf_add_char(body, '}');
 }
 
-static void add_tasks(struct gt_buf *body, const struct gt_connector_view *connector)
-{
-    (void)gt_buf_add_char(body, '[');
-    for (size_t i = 0; i < connector->task_count; i++) {
-        if (i > 0)
-            (void)gt_buf_add_char(body, ',');
-        add_properties(body, &connector->tasks[i].config);
-    }
-    (void)gt_buf_add_char(body, ']');
-}
-
-/* {"name":...,...}, of each connector its configuration or its tasks. */
-static void add_connectors(struct gt_buf *body, const struct gt_request *request, bool tasks)
-{
-    (void)gt_buf_add_char(body, '{');
-    for (size_t i = 0; i < request->connector_count; i++) {
-        const struct gt_connector_view *connector = &request->connectors[i];
-        if (i > 0)
-            (void)gt_buf_add_char(body, ',');
-        (void)gt_json_add_string(body, gantry_view_of(connector->name));
-        (void)gt_buf_add_char(body, ':');
-        if (tasks)
-            add_tasks(body, connector);
-        else
-            add_properties(body, &connector->config);
-    }
-    (void)gt_buf_add_char(body, '}');
-}
-
 static void finish_create(const struct gt_request *request, struct gt_reply *reply)
 {
     switch (request->outcome) {
@@ -225,40 +197,13 @@ static void finish_create(const struct gt_request *request, struct gt_reply *rep
                request->err.text[0] != '\0' ? request->err.text : "the worker gave no reason");
 }
 
-static void finish_config(const struct gt_request *request, struct gt_reply *reply)
-{
-    struct gt_buf *body = &reply->body;
-
-    (void)gt_buf_add_str(body, "ConnectorConfigs:");
-    if (request->connector_count > 0)
-        add_properties(body, &request->connectors[0].config);
-    else
-        (void)gt_buf_add_str(body, "null");
-    (void)gt_buf_add_str(body, "\nTaskConfigs:");
-    if (request->connector_count > 0)
-        add_tasks(body, &request->connectors[0]);
-    else
-        (void)gt_buf_add_str(body, "null");
-}
-
-static void finish_cluster(const struct gt_request *request, struct gt_reply *reply)
-{
-    (void)gt_buf_add_char(&reply->body, '[');
-    for (size_t i = 0; i < request->member_count; i++) {
-        if (i > 0)
-            (void)gt_buf_add_char(&reply->body, ',');
-        (void)gt_json_add_string(&reply->body, gantry_view_of(request->members[i]));
-    }
-    (void)gt_buf_add_char(&reply->body, ']');
-}
-
 static void finish_allocated(const struct gt_request *request, struct gt_reply *reply)
 {
     struct gt_buf *body = &reply->body;
     bool first = true;
 
     (void)gt_buf_add_str(body, "working connectors:");
-    add_connectors(body, request, false);
+    gt_add_connectors(body, request, NULL, add_properties);
     (void)gt_buf_add_str(body, "\nworking tasks:[");
     for (size_t i = 0; i < request->connector_count; i++) {
         const struct gt_connector_view *connector = &request->connectors[i];
@@ -297,16 +242,13 @@ static void finish(const struct gt_request *request, struct gt_reply *reply)
             gt_reply_set_error(reply, request->reason);
         break;
     case GT_REQUEST_CONFIG:
-        finish_config(request, reply);
+        gt_add_config(&reply->body, request, add_properties);
         break;
     case GT_REQUEST_CONFIGS:
-        (void)gt_buf_add_str(&reply->body, "ConnectorConfigs:");
-        add_connectors(&reply->body, request, false);
-        (void)gt_buf_add_str(&reply->body, "\nTaskConfigs:");
-        add_connectors(&reply->body, request, true);
+        gt_add_configs(&reply->body, request, NULL, add_properties);
         break;
     case GT_REQUEST_CLUSTER:
-        finish_cluster(request, reply);
+        gt_add_members(&reply->body, request);
         break;
     case GT_REQUEST_ALLOCATED:
         finish_allocated(request, reply);
