@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hot path of the source: a block of the file is read into the batch's memory and records are
- * made to point into it, with no call per record but memchr. No line is carried from poll to poll:
- * the position is always the start of the next thing to give, and an incomplete line is read again.
+/* Which file is read, and from where: a block is read into the batch's memory, and lines.c makes
+ * records of it. No line is carried from poll to poll: an incomplete one is read again.
  * The head of the file is hashed again after each block has been read, so that a block that was
  * read while somebody truncated and rewrote the file is dropped.
  *
@@ -31,6 +30,7 @@ struct file_follow {
     char *pattern;              /* owned; NULL: none */
     char *schema_name;          /* owned */
     struct gantry_schema schema;
+    struct file_lines lines;
     struct file_claim *claim;
     struct file_watch_entry *entry, *real_entry; /* real: of a link's target; NULL: none */
     int fd;                                      /* -1: not open */
@@ -43,20 +43,12 @@ struct file_follow {
     int64_t lag;
     int64_t part_from, part_since_ms;   /* incomplete line: where, and since when */
     int64_t still_size, still_since_ms; /* rotated file: how long it has had this size */
-    uint64_t long_lines;
     bool finished_set;
     struct file_position finished;
     char *finished_path; /* owned */
 };
 
 static const struct gantry_field line_fields[] = {{"fileLineContent", GANTRY_TYPE_STRING}};
-
-#define VIEW(text)                                                                                 \
-    {                                                                                              \
-        text, sizeof(text) - 1                                                                     \
-    }
-static const struct gantry_header part_header[] = {{VIEW("gantry.line"), VIEW("part")}};
-static const struct gantry_header cut_header[] = {{VIEW("gantry.line"), VIEW("cut")}};
 
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
@@ -178,6 +170,7 @@ int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
     }
     (void)snprintf(f->schema_name, room, "%s_line", f->path);
     f->schema = (struct gantry_schema){sizeof f->schema, f->schema_name, f->path, 1, line_fields};
+    f->lines = (struct file_lines){ctx, &options->lines, f->path, &f->schema, 0};
     rc = check_and_claim(f, err);
     if (rc == 0 && start->position != NULL) {
         f->at = *start->position;
@@ -256,171 +249,7 @@ bool file_follow_take_finished(struct file_follow *f, struct file_position *ret,
     return true;
 }
 
-/* --- records ------------------------------------------------------------------------------- */
-
-static int add(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
-               const struct gantry_header *headers, uint32_t header_count, struct gantry_err *err)
-{
-    struct gantry_record *record = gantry_batch_add(fill->batch);
-    if (record == NULL)
-        return no_memory(f, err);
-    record->value.data = data;
-    record->value.len = len;
-    record->schema = &f->schema;
-    record->headers = headers;
-    record->header_count = header_count;
-    return 0;
-}
-
-/* One piece of a line that is too long, to the dead-letter topic. */
-static int add_dead(struct file_follow *f, struct file_fill *fill, const char *data, size_t len,
-                    int64_t offset, bool last, struct gantry_err *err)
-{
-    const size_t digits = 24;
-    struct gantry_header *headers = fill->batch->alloc(fill->batch, 4 * sizeof *headers);
-    char *text = fill->batch->alloc(fill->batch, 2 * digits);
-    if (headers == NULL || text == NULL)
-        return no_memory(f, err);
-    (void)snprintf(text, digits, "%" PRId64, offset);
-    (void)snprintf(text + digits, digits, "%zu", len);
-    headers[0] = (struct gantry_header){VIEW("gantry.file"), gantry_view_of(f->path)};
-    headers[1] = (struct gantry_header){VIEW("gantry.offset"), gantry_view_of(text)};
-    headers[2] = (struct gantry_header){VIEW("gantry.length"), gantry_view_of(text + digits)};
-    headers[3] = part_header[0];
-    int rc = add(f, fill, data, len, headers, last ? 3 : 4, err);
-    if (rc == 0)
-        fill->batch->records[fill->batch->count - 1].topic = f->options->dead_topic;
-    return rc;
-}
-
-/* All complete lines up to the first that is too long. *p: behind the last one taken. */
-static int take_lines(struct file_follow *f, struct file_fill *fill, const char **p,
-                      const char *end, struct gantry_err *err)
-{
-    struct gantry_batch *batch = fill->batch;
-    const size_t max = (size_t)f->options->max_line;
-    const struct gantry_schema *schema = &f->schema;
-    const char *at = *p;
-    int rc = 0;
-    while (at < end) {
-        if (batch->count == batch->capacity && batch->grow(batch) != 0) {
-            rc = no_memory(f, err);
-            break;
-        }
-        struct gantry_record *record = batch->records + batch->count;
-        struct gantry_record *const stop = batch->records + batch->capacity;
-        const char *newline = NULL;
-        for (; record < stop; record++) {
-            newline = memchr(at, '\n', (size_t)(end - at));
-            if (newline == NULL || (size_t)(newline - at) > max) {
-                newline = NULL;
-                break;
-            }
-            *record =
-                (struct gantry_record){.value = {at, (size_t)(newline - at)}, .schema = schema};
-            at = newline + 1;
-        }
-        batch->count = (size_t)(record - batch->records);
-        if (newline == NULL)
-            break;
-    }
-    *p = at;
-    return rc;
-}
-
-/* Folds what would be a flood: tells the 1st, 2nd, 4th, 8th ... */
-static void tell_long(struct file_follow *f, int64_t offset, const char *what)
-{
-    f->long_lines++;
-    if ((f->long_lines & (f->long_lines - 1)) == 0)
-        say(f, GANTRY_LOG_WARN,
-            "line longer than max.line.bytes %s file=\"%s\" offset=%" PRId64 " limit=%" PRId64
-            " count=%" PRIu64,
-            what, f->path, offset, f->options->max_line, f->long_lines);
-}
-
-/* A line at @p p has more than max bytes, which are there. Returns how many were dealt with. */
-static int begin_long(struct file_follow *f, struct file_fill *fill, const char *p, int64_t offset,
-                      size_t *ret_used, struct gantry_err *err)
-{
-    const size_t max = (size_t)f->options->max_line;
-    *ret_used = 0;
-    switch (f->options->long_line) {
-    case FILE_LONG_SKIP:
-        tell_long(f, offset, "sent to the dead-letter topic");
-        f->at.inside = FILE_INSIDE_SKIP;
-        *ret_used = max;
-        return add_dead(f, fill, p, max, offset, false, err);
-    case FILE_LONG_CUT:
-        tell_long(f, offset, "cut");
-        f->at.inside = FILE_INSIDE_CUT;
-        *ret_used = max;
-        return add(f, fill, p, max, cut_header, 1, err);
-    case FILE_LONG_FAIL:
-        break;
-    }
-    return gantry_err_set(err, GANTRY_TOO_LARGE,
-                          "file %s has a line of more than %zu bytes at offset %" PRId64
-                          "; raise max.line.bytes, or set line.too.long to skip or cut",
-                          f->path, max, offset);
-}
-
-/* Go on in a line that is too long. *p moves over what was dealt with; true: more bytes are needed.
- */
-static int go_on_long(struct file_follow *f, struct file_fill *fill, const char **p,
-                      const char *end, int64_t offset, bool *ret_need, struct gantry_err *err)
-{
-    const size_t max = (size_t)f->options->max_line;
-    size_t there = (size_t)(end - *p);
-    if (f->at.inside == FILE_INSIDE_CUT) {
-        const char *newline = memchr(*p, '\n', there);
-        *p = newline != NULL ? newline + 1 : end;
-        if (newline != NULL)
-            f->at.inside = FILE_INSIDE_NONE;
-        return 0;
-    }
-    const char *newline = memchr(*p, '\n', there <= max ? there : max + 1);
-    if (newline == NULL && there <= max) {
-        *ret_need = true;
-        return 0;
-    }
-    size_t len = newline != NULL ? (size_t)(newline - *p) : max;
-    int rc = add_dead(f, fill, *p, len, offset, newline != NULL, err);
-    *p += newline != NULL ? len + 1 : len;
-    if (newline != NULL)
-        f->at.inside = FILE_INSIDE_NONE;
-    return rc;
-}
-
-/* Make records of a block that begins at the position. *ret_used: bytes dealt with. */
-static int split(struct file_follow *f, struct file_fill *fill, const char *block, size_t size,
-                 size_t *ret_used, struct gantry_err *err)
-{
-    const size_t max = (size_t)f->options->max_line;
-    const char *p = block;
-    const char *end = block + size;
-    bool need = false;
-    int rc = 0;
-    while (rc == 0 && p < end && !need) {
-        int64_t offset = f->at.next + (p - block);
-        if (f->at.inside == FILE_INSIDE_CUT || f->at.inside == FILE_INSIDE_SKIP) {
-            rc = go_on_long(f, fill, &p, end, offset, &need, err);
-            continue;
-        }
-        const char *before = p;
-        rc = take_lines(f, fill, &p, end, err);
-        if (p > before)
-            f->at.inside = FILE_INSIDE_NONE; /* the rest of a part was the first of them */
-        need = (size_t)(end - p) <= max;
-        if (rc != 0 || need)
-            continue;
-        size_t used = 0;
-        rc = begin_long(f, fill, p, f->at.next + (p - block), &used, err);
-        p += used;
-    }
-    *ret_used = (size_t)(p - block);
-    return rc;
-}
+/* --- reading ------------------------------------------------------------------------------- */
 
 enum outcome {
     OUTCOME_END,     /* all complete lines that the file has are in the batch */
@@ -447,9 +276,9 @@ static int read_block(struct file_follow *f, struct file_fill *fill, int64_t siz
             *ret = OUTCOME_CHANGED;
             return 0;
         }
-        size_t used = 0;
-        int rc = split(f, fill, block, (size_t)n, &used, err);
-        f->at.next += (int64_t)used;
+        const int64_t from = f->at.next;
+        int rc = file_lines_split(&f->lines, fill, &f->at, block, (size_t)n, err);
+        size_t used = (size_t)(f->at.next - from);
         f->moved = f->moved || used > 0;
         fill->left -= used < fill->left ? used : fill->left;
         if (rc != 0)
@@ -458,7 +287,7 @@ static int read_block(struct file_follow *f, struct file_fill *fill, int64_t siz
             *ret = OUTCOME_FULL; /* too little room left; the next poll has all of it */
             return 0;
         }
-        int64_t most = f->options->max_line + 1;
+        int64_t most = f->options->lines.max + 1;
         if (used == 0 && (size_t)n == want && (int64_t)want < avail && (int64_t)want < most) {
             want = (size_t)(avail < most ? avail : most); /* a line longer than the block */
             continue;
@@ -484,27 +313,11 @@ static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size
         f->due_ms = 0; /* truncated just now: the next look tells */
         return 0;
     }
-    int rc = 0;
-    if (f->at.inside == FILE_INSIDE_SKIP)
-        rc = add_dead(f, fill, block, (size_t)n, f->at.next, true, err);
-    else if (f->at.inside != FILE_INSIDE_CUT && (n > 0 || f->at.inside == FILE_INSIDE_PART))
-        rc = add(f, fill, block, (size_t)n, part ? part_header : NULL, part ? 1 : 0, err);
+    int rc = file_lines_rest(&f->lines, fill, &f->at, block, (size_t)n, part, err);
     if (rc != 0)
         return rc;
-    f->at.next += n;
-    f->at.inside = part ? FILE_INSIDE_PART : FILE_INSIDE_NONE;
     f->moved = true;
     fill->left -= (size_t)n < fill->left ? (size_t)n : fill->left;
-    return 0;
-}
-
-/* A line of which parts were given has lost its rest: its last part is empty. */
-static int close_line(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
-{
-    if (f->at.inside == FILE_INSIDE_PART)
-        return add(f, fill, NULL, 0, NULL, 0, err);
-    if (f->at.inside == FILE_INSIDE_SKIP)
-        return add_dead(f, fill, NULL, 0, f->at.next, true, err);
     return 0;
 }
 
@@ -662,7 +475,7 @@ static int start_over(struct file_follow *f, struct file_fill *fill, int64_t siz
         "the file was truncated, reading it from its start file=\"%s\" position=%" PRId64
         " size=%" PRId64 " lost.bytes=%" PRId64,
         f->path, f->at.next, size, lost_bytes(f));
-    int rc = close_line(f, fill, err);
+    int rc = file_lines_close(&f->lines, fill, &f->at, err);
     if (rc != 0)
         return rc;
     struct file_stat st;
@@ -725,7 +538,7 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
         if (rc != 0)
             goto out;
         tell_gone(f, found.path);
-        rc = close_line(f, fill, err);
+        rc = file_lines_close(&f->lines, fill, &f->at, err);
         if (rc == 0) {
             int next = found.fd;
             found.fd = -1;

@@ -4,31 +4,19 @@
 #ifndef FILE_FOLLOW_H
 #define FILE_FOLLOW_H
 
+#include "lines.h"
 #include "plugin.h"
-#include "position.h"
 
 #define FILE_NEVER INT64_MAX
 
-enum file_long_line { FILE_LONG_FAIL, FILE_LONG_SKIP, FILE_LONG_CUT };
-
 /** What the task's configuration says; outlives its follows. */
 struct file_follow_options {
-    int64_t max_line; /* bytes without the newline */
-    enum file_long_line long_line;
+    struct file_line_options lines;
     int64_t line_timeout_ms; /* 0: never */
     int64_t poll_ms;         /* where there are no events */
-    int64_t
-        rotate_wait_ms; /* how long a rotated file must stand still that may still have a writer */
-    bool from_end;      /* file.start=end */
-    bool patterns;      /* some files are found by pattern: finished generations are kept */
-    const char *dead_topic; /* owned by the task */
-};
-
-/** One poll of the task. */
-struct file_fill {
-    struct gantry_batch *batch;
-    size_t left;    /* bytes that the batch still takes */
-    int64_t now_ms; /* monotonic */
+    int64_t rotate_wait_ms;  /* how long a rotated file must stand still that may be written */
+    bool from_end;           /* file.start=end */
+    bool patterns;           /* some files are found by pattern: finished generations are kept */
 };
 
 struct file_follow;

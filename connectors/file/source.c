@@ -346,16 +346,16 @@ static int read_options(struct source_task *task, struct gantry_err *err)
 {
     const struct gantry_config *config = task->ctx->config;
     struct file_follow_options *o = &task->options;
-    o->max_line = gantry_config_get_int(config, "max.line.bytes", 1 << 20);
+    o->lines.max = gantry_config_get_int(config, "max.line.bytes", 1 << 20);
     o->line_timeout_ms = gantry_config_get_int(config, "line.timeout.ms", 0);
     o->poll_ms = gantry_config_get_int(config, "file.poll.ms", 1000);
     o->rotate_wait_ms = gantry_config_get_int(config, "file.rotate.wait.ms", 5000);
     const char *start = gantry_config_get(config, "file.start");
     o->from_end = start != NULL && strcmp(start, "end") == 0;
     const char *policy = gantry_config_get(config, "line.too.long");
-    o->long_line = policy != NULL && strcmp(policy, "skip") == 0  ? FILE_LONG_SKIP
-                   : policy != NULL && strcmp(policy, "cut") == 0 ? FILE_LONG_CUT
-                                                                  : FILE_LONG_FAIL;
+    o->lines.too_long = policy != NULL && strcmp(policy, "skip") == 0  ? FILE_LONG_SKIP
+                        : policy != NULL && strcmp(policy, "cut") == 0 ? FILE_LONG_CUT
+                                                                       : FILE_LONG_FAIL;
     const char *dead = gantry_config_get(config, "dlq.topic");
     const char *topic = gantry_config_get(config, "topic");
     if (dead != NULL || topic != NULL) {
@@ -366,8 +366,8 @@ static int read_options(struct source_task *task, struct gantry_err *err)
         (void)snprintf(task->dead_topic, room, "%s%s", dead != NULL ? dead : topic,
                        dead != NULL ? "" : "-dlq");
     }
-    o->dead_topic = task->dead_topic;
-    if (o->long_line == FILE_LONG_SKIP && o->dead_topic == NULL)
+    o->lines.dead_topic = task->dead_topic;
+    if (o->lines.too_long == FILE_LONG_SKIP && o->lines.dead_topic == NULL)
         return gantry_err_set(err, GANTRY_INVALID, "dlq.topic: needed by line.too.long=skip");
     return 0;
 }
