@@ -4,6 +4,7 @@
 #ifndef GT_REST_CONFIG_TEXT_H
 #define GT_REST_CONFIG_TEXT_H
 
+#include "base/buf.h"
 #include "worker/service.h"
 
 /** Appends {"properties":{...}}. */
