@@ -275,6 +275,9 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     worker->settings = settings;
     gt_map_init(&worker->slots);
+    /* libuv has four helper threads: as many checks of folders that are far away would hold up the
+     * flushes of all sinks. */
+    (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
     (void)signal(SIGPIPE,
                  SIG_IGN); /* a closed socket is an error of one write, not of the worker */
     raise_file_limit();

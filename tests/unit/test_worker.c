@@ -296,6 +296,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct bench *bench = *state;
+    script.hold_validate = script.hold_start = script.hold_flush =
+        false; /* of a test that failed */
     close_worker(bench);
     gt_settings_deinit(&bench->settings);
     nftw(bench->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -515,6 +517,30 @@ static void test_many_operations(void **state)
     free(calls);
     assert_int_equal(look(bench, NULL, NULL), 0);
     assert_int_equal(script.starts, script.stops);
+}
+
+/* Checks that hang (a file system that is far away) do not hold up the flushes of others. */
+static void test_hanging_checks(void **state)
+{
+    enum { HANGING = 8 };
+    struct bench *bench = *state;
+    struct call *calls[HANGING];
+    script.hold_validate = true;
+    for (int i = 0; i < HANGING; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "h%d", i);
+        calls[i] = submit_create(bench, name, "test.Source", "hold=true", GT_CHECK_FULL);
+    }
+    script.limit = 100;
+    create(bench, "src", "test.Source", NULL, GT_CHECK_FULL);
+    create(bench, "dst", "test.Sink", NULL, GT_CHECK_FULL);
+    WAIT(bench, script.durable == 100);
+    script.limit = 0;
+    script.hold_validate = false;
+    for (int i = 0; i < HANGING; i++) {
+        WAIT(bench, calls[i]->answers > 0);
+        free_call(calls[i]);
+    }
 }
 
 /* --- Failures --- */
@@ -776,6 +802,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stop_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_next_worker, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_operations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hanging_checks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_at_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_and_replace, setup, teardown),
