@@ -35,7 +35,11 @@ struct file_follow {
     struct file_watch_entry *entry, *real_entry; /* real: of a link's target; NULL: none */
     int fd;                                      /* -1: not open */
     struct file_position at;
-    bool stored; /* `at` came from the store */
+    bool linked;                          /* the folder's path goes through a link */
+    uint64_t folder_device, folder_inode; /* then: which one is watched */
+    bool found;
+    bool deleted; /* and read to its end; closed */
+    bool stored;  /* `at` came from the store */
     bool late;
     bool moved; /* `at` must be marked */
     bool told_waiting;
@@ -112,8 +116,20 @@ static void watch(struct file_follow *f)
         file_watch_remove(plugin->watch, f->real_entry);
         f->real_entry = NULL;
     }
-    if (f->entry == NULL && file_watch_sees(f->folder) &&
-        file_watch_add(plugin->watch, f->folder, f->name, false, f->ctx, &f->entry, &ignored) != 0)
+    struct stat folder;
+    if (f->linked && f->entry != NULL && stat(f->folder, &folder) == 0 &&
+        (folder.st_ino != f->folder_inode || folder.st_dev != f->folder_device)) {
+        file_watch_remove(plugin->watch, f->entry);
+        f->entry = NULL;
+    }
+    if (f->entry != NULL || !file_watch_sees(f->folder))
+        return;
+    f->linked = file_path_has_link(f->folder);
+    if (f->linked && stat(f->folder, &folder) == 0) {
+        f->folder_device = folder.st_dev;
+        f->folder_inode = folder.st_ino;
+    }
+    if (file_watch_add(plugin->watch, f->folder, f->name, false, f->ctx, &f->entry, &ignored) != 0)
         f->entry = NULL;
 }
 
@@ -154,6 +170,7 @@ int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
     f->ctx = ctx;
     f->options = options;
     f->late = start->late;
+    f->found = start->found;
     f->fd = -1;
     f->part_from = f->still_size = -1;
     int rc = file_path_split(start->path, &f->folder, &f->name, err);
@@ -207,14 +224,16 @@ void file_follow_free(struct file_follow *f)
     free(f);
 }
 
-static bool entry_dirty(const struct file_watch_entry *entry)
+/* Lost, too, for the mark that told of it may have been cleared with an older one. */
+static bool entry_due(const struct file_watch_entry *entry)
 {
-    return entry != NULL && atomic_load_explicit(&entry->dirty, memory_order_acquire);
+    return entry != NULL && (atomic_load_explicit(&entry->dirty, memory_order_acquire) ||
+                             atomic_load_explicit(&entry->lost, memory_order_acquire));
 }
 
 bool file_follow_due(struct file_follow *f, int64_t now_ms)
 {
-    return f->due_ms <= now_ms || entry_dirty(f->entry) || entry_dirty(f->real_entry);
+    return f->due_ms <= now_ms || entry_due(f->entry) || entry_due(f->real_entry);
 }
 
 int64_t file_follow_due_at(const struct file_follow *f)
@@ -234,8 +253,22 @@ int64_t file_follow_lag(const struct file_follow *f)
 
 bool file_follow_in(const struct file_follow *f, const struct file_stat *st)
 {
-    return f->at.known && f->at.id.inode == st->inode && f->at.id.device == st->device &&
-           (f->at.id.born_ns == 0 || st->born_ns == 0 || f->at.id.born_ns == st->born_ns);
+    return f->at.known && file_identity_fits(&f->at.id, st);
+}
+
+bool file_follow_takes(const struct file_follow *f, const struct file_stat *st)
+{
+    struct file_stat own;
+    if (f->at.known)
+        return file_follow_in(f, st);
+    return file_stat_get(-1, f->path, &own) == 0 && own.inode == st->inode &&
+           own.device == st->device;
+}
+
+bool file_follow_over(const struct file_follow *f)
+{
+    struct stat st;
+    return f->found && f->deleted && !f->moved && lstat(f->path, &st) != 0 && errno == ENOENT;
 }
 
 bool file_follow_take_finished(struct file_follow *f, struct file_position *ret, char **ret_path)
@@ -309,7 +342,7 @@ static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size
     ssize_t n = file_io_read(f->fd, block, len, f->at.next, READ_POINT);
     if (n < 0)
         return file_io_error(err, "read", f->path);
-    if (part && file_identity_recheck(f->fd, &f->at.id) != 1) {
+    if (part && ((size_t)n < len || file_identity_recheck(f->fd, &f->at.id) != 1)) {
         f->due_ms = 0; /* truncated just now: the next look tells */
         return 0;
     }
@@ -344,6 +377,7 @@ static int take_file(struct file_follow *f, int fd, int64_t next, struct gantry_
         (void)close(f->fd);
     f->fd = fd;
     f->at = at;
+    f->deleted = false;
     f->part_from = f->still_size = -1;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
     watch_target(f);
@@ -376,15 +410,20 @@ static int open_path(struct file_follow *f, int *ret_fd, struct gantry_err *err)
     return 0;
 }
 
-/* Where a line begins at or before the end of the file, for file.start=end. */
-static int64_t last_line_start(int fd, int64_t size)
+/* Where a line begins at or before the end of the file, for file.start=end. -1 with errno. */
+static int64_t last_line_start(int fd)
 {
     char buf[4096];
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -1;
+    int64_t size = st.st_size;
     while (size > 0) {
         size_t n = size < (int64_t)sizeof buf ? (size_t)size : sizeof buf;
-        if (file_io_read(fd, buf, n, size - (int64_t)n, READ_POINT) != (ssize_t)n)
-            return 0;
-        const char *newline = memrchr(buf, '\n', n);
+        ssize_t got = file_io_read(fd, buf, n, size - (int64_t)n, READ_POINT);
+        if (got < 0)
+            return -1;
+        const char *newline = memrchr(buf, '\n', (size_t)got);
         if (newline != NULL)
             return size - (int64_t)n + (newline - buf) + 1;
         size -= (int64_t)n;
@@ -432,8 +471,12 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
             return rc;
         }
     } else if (f->options->from_end && !f->late) {
-        struct stat st;
-        next = fstat(fd, &st) == 0 ? last_line_start(fd, st.st_size) : 0;
+        next = last_line_start(fd);
+        if (next < 0) {
+            int rc = file_io_error(err, "read", f->path);
+            (void)close(fd);
+            return rc;
+        }
     } else if (f->pattern != NULL && !f->late) {
         struct file_generation oldest;
         struct file_identity before_all = {.born_ns = 1};
@@ -456,6 +499,27 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
 static const char *search_folder(const struct file_follow *f)
 {
     return f->real_folder != NULL ? f->real_folder : f->folder;
+}
+
+/* The generation behind the one of the position. One that another follow of the task reads (a
+ * pattern found it under its new name) is passed over, but never the followed name itself. */
+static int next_generation(const struct file_follow *f, int64_t modified_ns,
+                           struct file_generation *ret, struct gantry_err *err)
+{
+    struct file_identity after = f->at.id;
+    for (;;) {
+        int rc =
+            file_generation_next(search_folder(f), f->name, &after, modified_ns, NULL, ret, err);
+        if (rc != 0 || ret->fd < 0 || !f->options->patterns)
+            return rc;
+        struct file_stat st;
+        if (strcmp(strrchr(ret->path, '/') + 1, f->name) == 0 ||
+            file_stat_get(ret->fd, NULL, &st) != 0 || !f->options->taken(f->options->task, f, &st))
+            return 0;
+        file_generation_deinit(ret);
+        after = (struct file_identity){st.device, st.inode, st.born_ns, {0, 0}, 0};
+        modified_ns = st.modified_ns;
+    }
 }
 
 static void tell_gone(const struct file_follow *f, const char *next)
@@ -526,13 +590,14 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
         int old = found.fd;
         found.fd = -1;
         rc = take_file(f, old, at.next, err);
-        if (rc == 0)
+        if (rc == 0) {
+            at.id.device = f->at.id.device; /* of now */
             f->at = at;
+        }
         goto out;
     }
     if (rc == 0)
-        rc = file_generation_next(search_folder(f), f->name, &at.id, at.modified_ns, NULL, &found,
-                                  err);
+        rc = next_generation(f, at.modified_ns, &found, err);
     if (rc == 0 && found.fd >= 0) {
         rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
         if (rc != 0)
@@ -596,23 +661,59 @@ static int rest_at_end(struct file_follow *f, struct file_fill *fill, int64_t si
     return 0;
 }
 
+/* Whether the rotated file has had this size for rotate_wait_ms; *ret_until: when it will have. */
+static bool stands_still(struct file_follow *f, const struct file_fill *fill, int64_t size,
+                         int64_t *ret_until)
+{
+    if (f->still_size != size) {
+        f->still_size = size;
+        f->still_since_ms = fill->now_ms;
+    }
+    *ret_until = f->still_since_ms + f->options->rotate_wait_ms;
+    return fill->now_ms >= *ret_until;
+}
+
 /* Whether the rotated file has its last byte. It has when nobody has it open for writing; where
  * that cannot be known, when it stood still for a while and the next one has something. */
 static bool is_complete(struct file_follow *f, struct file_fill *fill, int64_t size, int next_fd)
 {
     if (file_has_writer(f->fd) == 0)
         return true;
-    if (f->still_size != size) {
-        f->still_size = size;
-        f->still_since_ms = fill->now_ms;
-    }
     struct stat next;
-    int64_t until = f->still_since_ms + f->options->rotate_wait_ms;
-    if (fill->now_ms >= until && fstat(next_fd, &next) == 0 && next.st_size > 0)
+    int64_t until;
+    bool still = stands_still(f, fill, size, &until);
+    if (still && fstat(next_fd, &next) == 0 && next.st_size > 0)
         return true;
     int64_t soon = fill->now_ms + WRITER_LOOK_MS; /* no event tells that the writer is gone */
-    come_at(f, fill->now_ms >= until ? fill->now_ms + WAIT_RETRY_MS : soon < until ? soon : until);
+    come_at(f, still ? fill->now_ms + WAIT_RETRY_MS : soon < until ? soon : until);
     return false;
+}
+
+/* The file has lost its name, and there is no next one. What is written to it now is under a name
+ * whose events may not come here. */
+static int wait_for_next(struct file_follow *f, struct file_fill *fill, int64_t size,
+                         struct gantry_err *err)
+{
+    struct stat st;
+    int64_t until;
+    int writer = file_has_writer(f->fd);
+    if (fstat(f->fd, &st) != 0)
+        return file_io_error(err, "look at", f->path);
+    if (st.st_nlink > 0 || st.st_size != size || writer == 1 ||
+        (writer < 0 && !stands_still(f, fill, size, &until))) {
+        come_at(f, fill->now_ms + f->options->poll_ms);
+        return 0;
+    }
+    if (size > f->at.next || f->at.inside != FILE_INSIDE_NONE) {
+        int rc = give_rest(f, fill, size, false, err);
+        if (rc != 0)
+            return rc;
+    }
+    (void)close(f->fd); /* deleted and read to its end: its space on disk is free now */
+    f->fd = -1;
+    f->deleted = true;
+    say(f, GANTRY_LOG_DEBUG, "the file was deleted and read to its end file=\"%s\"", f->path);
+    return 0;
 }
 
 static void keep_finished(struct file_follow *f)
@@ -642,15 +743,11 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
     int rc = 0;
     if (file_stat_get(f->fd, NULL, &st) != 0)
         return file_io_error(err, "look at", f->path);
-    rc = file_generation_next(search_folder(f), f->name, &f->at.id, st.modified_ns, NULL, &next,
-                              err);
+    rc = next_generation(f, st.modified_ns, &next, err);
     if (rc == 0 && next.fd < 0 && f->real_folder != NULL)
         rc = open_path(f, &next.fd, err); /* a link that leads to another folder now */
-    if (rc == 0 && next.fd < 0 && st.links == 0 && size == f->at.next &&
-        f->at.inside == FILE_INSIDE_NONE && file_has_writer(f->fd) == 0) {
-        (void)close(f->fd); /* deleted and read to its end: its space on disk is free now */
-        f->fd = -1;
-    }
+    if (rc == 0 && next.fd < 0)
+        return wait_for_next(f, fill, size, err);
     if (rc != 0 || next.fd < 0 || !is_complete(f, fill, size, next.fd))
         goto out;
     /* Only now, after the last writer is known to be gone, is the size the last one. */
@@ -730,6 +827,10 @@ static int advance(struct file_follow *f, struct file_fill *fill, struct gantry_
         rc = at_end(f, fill, &st, &on, err);
         if (rc != 0 || !on)
             return rc;
+        if (f->finished_set) { /* there is room for one: the task takes it first */
+            come_at(f, 0);
+            return 0;
+        }
     }
 }
 
@@ -758,7 +859,7 @@ int file_follow_fill(struct file_follow *f, struct file_fill *fill, struct gantr
     f->due_ms = FILE_NEVER;
     int rc = advance(f, fill, err);
     bool blind = f->entry == NULL || (f->real_folder != NULL && f->real_entry == NULL);
-    if (blind)
+    if (blind || f->linked)
         come_at(f, fill->now_ms + f->options->poll_ms);
     if (f->moved) {
         int mark_rc = add_mark(f, fill, rc == 0 ? err : NULL);

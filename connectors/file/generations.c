@@ -310,13 +310,6 @@ int file_generation_find(const char *folder, const struct file_identity *id,
     return rc;
 }
 
-/* Inode numbers are given out again: an equal one with another birth is another file. */
-static bool is_file(const struct item *item, const struct file_identity *id)
-{
-    return item->st.inode == id->inode && item->st.device == id->device &&
-           (item->st.born_ns == 0 || id->born_ns == 0 || item->st.born_ns == id->born_ns);
-}
-
 static const struct item *choose(const struct listing *list, const char *name,
                                  const struct file_identity *after, int64_t modified_ns,
                                  const char *pattern)
@@ -329,13 +322,13 @@ static const struct item *choose(const struct listing *list, const char *name,
         const struct item *item = &list->items[i];
         if (strcmp(item->name, name) == 0)
             current = item;
-        if (is_file(item, after))
+        if (file_identity_fits(after, &item->st))
             limit = *item; /* its times of now, and its number */
     }
     const struct item *best = NULL;
     for (size_t i = 0; i < list->count; i++) {
         const struct item *item = &list->items[i];
-        if (item == current || item->st.size == 0 || is_file(item, after))
+        if (item == current || item->st.size == 0 || file_identity_fits(after, &item->st))
             continue;
         int order = compare(list, item, &limit);
         if (order < 0 || (order == 0 && limit.name != NULL))
@@ -348,7 +341,7 @@ static const struct item *choose(const struct listing *list, const char *name,
         if ((best == NULL || compare(list, item, best) < 0) && !is_copy(list, item))
             best = item;
     }
-    if (best == NULL && current != NULL && !is_file(current, after))
+    if (best == NULL && current != NULL && !file_identity_fits(after, &current->st))
         best = current;
     return best;
 }

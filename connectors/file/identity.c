@@ -88,6 +88,14 @@ int file_stat_get(int fd, const char *path, struct file_stat *ret)
     return 0;
 }
 
+bool file_identity_fits(const struct file_identity *id, const struct file_stat *st)
+{
+    if (st->inode != id->inode)
+        return false;
+    return st->born_ns != 0 && id->born_ns != 0 ? st->born_ns == id->born_ns
+                                                : st->device == id->device;
+}
+
 int file_identity_get(int fd, const struct file_stat *st, struct file_identity *ret)
 {
     char head[FILE_HEAD_BYTES];

@@ -31,6 +31,10 @@ void file_hash(const void *data, size_t len, uint64_t ret[2]);
 /** @p path is used only when @p fd is negative; links are followed. -1 with errno. */
 int file_stat_get(int fd, const char *path, struct file_stat *ret);
 
+/** Whether what stat tells fits to the identity. Device numbers may change with a reboot; the time
+ * of birth is the better witness. */
+bool file_identity_fits(const struct file_identity *id, const struct file_stat *st);
+
 /** Take the identity of an open file. -1 with errno. */
 int file_identity_get(int fd, const struct file_stat *st, struct file_identity *ret);
 

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINKS_MAX 40
@@ -123,6 +124,22 @@ int file_path_split(const char *path, char **ret_folder, char **ret_name, struct
     *ret_folder = folder;
     *ret_name = copy;
     return 0;
+}
+
+bool file_path_has_link(const char *folder)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(folder);
+    for (size_t i = 1; i <= len && i < sizeof part; i++) {
+        struct stat st;
+        if (folder[i] != '/' && folder[i] != '\0')
+            continue;
+        memcpy(part, folder, i);
+        part[i] = '\0';
+        if (lstat(part, &st) == 0 && S_ISLNK(st.st_mode))
+            return true;
+    }
+    return false;
 }
 
 static bool inside(const char *path, const char *root)

@@ -14,6 +14,9 @@ int file_path_resolve(const char *path, char **ret, struct gantry_err *err);
  * GANTRY_INVALID when the path ends in '/', "." or "..". */
 int file_path_split(const char *path, char **ret_folder, char **ret_name, struct gantry_err *err);
 
+/** Whether a folder's path goes through a link, so that it may lead elsewhere without an event. */
+bool file_path_has_link(const char *folder);
+
 /** Check @p resolved (of file_path_resolve; shown as @p path) against the settings
  * connectors.file.roots and rest.beyond.loopback. GANTRY_DENIED with the remedy. */
 int file_roots_check(const struct gantry_runtime *runtime, const char *path, const char *resolved,

@@ -133,7 +133,7 @@ static int rename_own(struct file_sink *sink, const char *to, struct gantry_err 
     if (errno != EEXIST)
         return file_io_error(err, "rename", sink->path);
     struct file_stat st;
-    if (file_stat_get(-1, to, &st) == 0 && file_sink_is_own(&sink->state, &st))
+    if (file_stat_get(-1, to, &st) == 0 && file_identity_fits(&sink->state.id, &st))
         return file_io_unlink(sink->path, "sink.unlink-old") == 0
                    ? 0
                    : file_io_error(err, "rename", sink->path);
@@ -151,7 +151,7 @@ static int check_renamed(struct file_sink *sink, const char *to, struct gantry_e
                                      0);
         return file_io_error(err, "look at", to);
     }
-    if (!file_sink_is_own(&sink->state, &st))
+    if (!file_identity_fits(&sink->state.id, &st))
         return file_sink_changed(sink, err, "is gone, and its rotated name is another file",
                                  st.size);
     if (st.size < sink->state.length)
@@ -197,7 +197,7 @@ int file_sink_rotate(struct file_sink *sink, struct gantry_err *err)
     bool named = file_stat_get(-1, sink->path, &st) == 0;
     if (!named && errno != ENOENT) {
         rc = file_io_error(err, "look at", sink->path);
-    } else if (named && file_sink_is_own(&sink->state, &st)) {
+    } else if (named && file_identity_fits(&sink->state.id, &st)) {
         if (st.size != sink->state.length)
             rc = file_sink_changed(sink, err, "has another length", st.size);
         else

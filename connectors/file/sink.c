@@ -40,16 +40,6 @@ int file_sink_changed(const struct file_sink *sink, struct gantry_err *err, cons
         sink->path, what, sink->state.length, found, sink->ctx->connector);
 }
 
-bool file_sink_is_own(const struct file_sink_state *state, const struct file_stat *st)
-{
-    if (st->inode != state->id.inode)
-        return false;
-    /* Device numbers may change with a reboot; the time of birth is the better witness. */
-    if (st->born_ns != 0 && state->id.born_ns != 0)
-        return st->born_ns == state->id.born_ns;
-    return st->device == state->id.device;
-}
-
 /* --- start and stop ------------------------------------------------------------------------ */
 
 static void sink_stop(void *arg)
@@ -70,7 +60,6 @@ static int end_tail(struct file_sink *sink, struct gantry_err *err)
     int flags = fcntl(sink->fd, F_GETFL);
     if (flags < 0 || fcntl(sink->fd, F_SETFL, flags | O_APPEND) != 0)
         return file_io_error(err, "append to", sink->path);
-    sink->stuck = 0;
     return 0;
 }
 
@@ -119,7 +108,7 @@ static int resume(struct file_sink *sink, struct gantry_err *err)
         return file_sink_changed(sink, err, "is gone", 0);
     if (rc != 0)
         return rc;
-    if (!file_sink_is_own(&sink->state, &st))
+    if (!file_identity_fits(&sink->state.id, &st))
         return file_sink_changed(sink, err, "was replaced by another file", st.size);
     if (st.size < sink->state.length)
         return file_sink_changed(sink, err, "became shorter", st.size);
@@ -280,7 +269,7 @@ static int tail_has(struct file_sink *sink, struct window *window, const char *d
 /* How many leading records are in the tail already; counting ends with the one that reaches its
  * end. */
 static int count_equal(struct file_sink *sink, const struct gantry_record *records, size_t count,
-                       char *buf, size_t *ret_equal, struct gantry_err *err)
+                       char *buf, size_t *ret_equal, int64_t *ret_bytes, struct gantry_err *err)
 {
     struct window window = {buf, 0, 0};
     int64_t at = sink->state.length;
@@ -298,20 +287,29 @@ static int count_equal(struct file_sink *sink, const struct gantry_record *recor
         at = next;
     }
     *ret_equal = i;
+    *ret_bytes = at - sink->state.length;
     return 0;
 }
 
-/* Nothing of this queue fits: whether that has been so for all queues. */
-static bool is_stuck(struct file_sink *sink, const struct gantry_record *record)
+/* Several queues may begin with what the tail has next, and the wrong one would leave the right one
+ * waiting for ever. So all are looked at before the one that fits longest may go on. Returns
+ * whether this queue may; *ret_stuck: none fits. */
+static bool has_turn(struct file_sink *sink, const struct gantry_record *record, int64_t bytes,
+                     bool *ret_stuck)
 {
     uint64_t hash[2];
     const char *topic = record->topic != NULL ? record->topic : "";
     file_hash(topic, strlen(topic), hash);
     uint64_t queue = hash[0] + record->queue;
-    if (sink->stuck == 0)
-        sink->stuck_queue = queue;
-    sink->stuck += sink->stuck_queue == queue;
-    return sink->stuck >= STUCK_MAX;
+    if (sink->turn.rounds == 0)
+        sink->turn.first = queue;
+    sink->turn.rounds += sink->turn.first == queue;
+    if (bytes > sink->turn.best_bytes) {
+        sink->turn.best_bytes = bytes;
+        sink->turn.best = queue;
+    }
+    *ret_stuck = sink->turn.best_bytes == 0 && sink->turn.rounds >= STUCK_MAX;
+    return sink->turn.rounds > 1 && sink->turn.best_bytes > 0 && sink->turn.best == queue;
 }
 
 /* Records that come again are written over what is there, for it may never have reached the disk.
@@ -320,20 +318,26 @@ static int put_over_tail(struct file_sink *sink, const struct gantry_record *rec
                          char *buf, size_t *ret_taken, struct gantry_err *err)
 {
     size_t equal = 0;
-    int rc = count_equal(sink, records, count, buf, &equal, err);
-    if (rc == 0 && equal > 0) {
-        sink->stuck = 0;
-        rc = put_lines(sink, records, equal, buf, ret_taken, err);
-    }
+    int64_t bytes = 0;
+    bool stuck = false;
+    int rc = count_equal(sink, records, count, buf, &equal, &bytes, err);
     if (rc != 0)
         return rc;
+    if (sink->state.length + bytes >= sink->tail_end ||
+        has_turn(sink, &records[0], bytes, &stuck)) {
+        sink->turn.rounds = 0;
+        sink->turn.best_bytes = 0;
+        rc = put_lines(sink, records, equal, buf, ret_taken, err);
+        if (rc != 0)
+            return rc;
+    }
     if (sink->state.length >= sink->tail_end) {
         sink->tail_end = sink->state.length;
         return end_tail(sink, err);
     }
-    if (equal == count)
+    if (*ret_taken == count)
         return 0;
-    if (equal == 0 && is_stuck(sink, &records[0]))
+    if (stuck)
         return file_sink_changed(
             sink, err, "has bytes behind them that this connector did not write", sink->tail_end);
     /* Perhaps another queue's records come first. */
@@ -450,6 +454,7 @@ static int sink_checkpoint(void *arg, struct gantry_output *output, struct gantr
         return gantry_err_set(err, rc, "the state of %s cannot be stored", sink->path);
     sink->checkpoint.fd = sink->fd;
     sink->checkpoint.length = sink->state.length;
+    sink->checkpoint.sync = sink->state.length != sink->synced;
     sink->checkpoint.rotate = sink->want_rotate;
     sink->checkpoint.new_file = sink->new_file;
     sink->checkpoint.folder_changed = sink->folder_changed;
@@ -459,8 +464,7 @@ static int sink_checkpoint(void *arg, struct gantry_output *output, struct gantr
 static int sink_flush(void *arg, struct gantry_err *err)
 {
     struct file_sink *sink = arg;
-    if (sink->checkpoint.length != sink->synced &&
-        file_io_sync(sink->checkpoint.fd, "sink.sync") != 0)
+    if (sink->checkpoint.sync && file_io_sync(sink->checkpoint.fd, "sink.sync") != 0)
         return file_io_error(err, "sync", sink->path);
     if (sink->checkpoint.folder_changed &&
         file_io_folder_sync(sink->folder, "sink.folder-sync") != 0)

@@ -26,23 +26,23 @@ struct file_sink {
     struct {
         int fd;
         int64_t length;
-        bool rotate, new_file, folder_changed;
+        bool sync, rotate, new_file, folder_changed;
     } checkpoint;
     int64_t synced;         /* length of the last flush; -1: none yet */
     int64_t writeback_from; /* what lies before it is on its way to the disk */
 
-    /* A queue whose records did not fit to what the file holds, and how often since one did. */
-    uint64_t stuck_queue;
-    int stuck;
+    /* Whose records come next in the tail: the queues are looked at in turn. */
+    struct {
+        uint64_t first, best; /* the queue looked at first; the one that fits longest */
+        int64_t best_bytes;
+        int rounds; /* how often the first one was looked at */
+    } turn;
 };
 
 /** The refusal of a file that somebody else changed; the text names file, committed and found
  * length, and the remedy. */
 int file_sink_changed(const struct file_sink *sink, struct gantry_err *err, const char *what,
                       int64_t found);
-
-/** Whether the open file is the one of the state. */
-bool file_sink_is_own(const struct file_sink_state *state, const struct file_stat *st);
 
 /** PATH.NUMBER, to be freed by the caller; NULL without memory. */
 char *file_sink_rotated_path(const struct file_sink *sink, int64_t number);

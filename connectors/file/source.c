@@ -29,6 +29,7 @@ struct pattern {
     struct file_watch_entry *entry; /* NULL: no events */
     bool scanned;
     bool late;       /* new names are read from their beginning */
+    bool linked;     /* the folder's path goes through a link: scanned by timer, too */
     bool mark_first; /* say in the store that it began */
     int64_t due_ms;
 };
@@ -372,6 +373,9 @@ static int read_options(struct source_task *task, struct gantry_err *err)
     return 0;
 }
 
+static bool taken(const struct source_task *task, const struct file_follow *but,
+                  const struct file_stat *st);
+
 static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
                         struct gantry_err *err)
 {
@@ -381,6 +385,8 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     task->plugin = plugin;
     task->ctx = ctx;
     task->timer_ms = FILE_NEVER;
+    task->options.taken = taken;
+    task->options.task = task;
     struct names names = {NULL, NULL};
     int rc = read_options(task, err);
     if (rc == 0)
@@ -478,6 +484,16 @@ static bool followed_elsewhere(const struct source_task *task, const struct file
     return false;
 }
 
+static bool taken(const struct source_task *task, const struct file_follow *but,
+                  const struct file_stat *st)
+{
+    for (size_t i = 0; i < task->follow_count; i++) {
+        if (task->follows[i] != but && file_follow_takes(task->follows[i], st))
+            return true;
+    }
+    return false;
+}
+
 static bool configured(const struct source_task *task, const char *path)
 {
     struct names names;
@@ -515,8 +531,10 @@ static int consider(struct source_task *task, struct pattern *pattern, const cha
     if (usable && pass == 0)
         rc = has_position(task, path, &stored, err);
     if (rc == 0 && usable && (pass == 0 ? stored : !followed_elsewhere(task, &st))) {
-        struct file_follow_start start = {
-            .path = path, .pattern = pattern->name, .late = pattern->late || pattern->scanned};
+        struct file_follow_start start = {.path = path,
+                                          .pattern = pattern->name,
+                                          .found = true,
+                                          .late = pattern->late || pattern->scanned};
         rc = add_follow(task, &start, err);
     }
     free(path);
@@ -564,15 +582,18 @@ static int scan_due(struct source_task *task, struct file_fill *fill, struct gan
         bool due = !pattern->scanned || pattern->due_ms <= fill->now_ms;
         if (pattern->entry == NULL && file_watch_sees(pattern->folder) &&
             file_watch_add(task->plugin->watch, pattern->folder, pattern->name, true, task->ctx,
-                           &pattern->entry, &ignored) == 0)
+                           &pattern->entry, &ignored) == 0) {
+            pattern->linked = file_path_has_link(pattern->folder);
             due = true;
+        }
         if (pattern->entry != NULL &&
             atomic_exchange_explicit(&pattern->entry->dirty, false, memory_order_acq_rel))
             due = true;
         if (!due)
             continue;
-        pattern->due_ms =
-            pattern->entry != NULL ? FILE_NEVER : fill->now_ms + task->options.poll_ms;
+        pattern->due_ms = pattern->entry != NULL && !pattern->linked
+                              ? FILE_NEVER
+                              : fill->now_ms + task->options.poll_ms;
         int rc = scan(task, pattern, err);
         if (rc != 0) {
             pattern->due_ms = 0;
@@ -612,7 +633,8 @@ static int follow_finished(struct source_task *task, struct file_follow *follow,
             strncmp(path, pattern->folder, strlen(pattern->folder)) != 0)
             continue;
         const char *as = strchr(pattern->text, '/') == NULL ? name : path;
-        struct file_follow_start start = {.path = as, .late = true, .position = &position};
+        struct file_follow_start start = {
+            .path = as, .found = true, .late = true, .position = &position};
         if (!followed(task, as))
             rc = add_follow(task, &start, err);
         break;
@@ -639,27 +661,47 @@ static void set_timer(struct source_task *task, bool again, int64_t now_ms)
     task->ctx->wake_after(task->ctx, due == FILE_NEVER ? -1 : due > now_ms ? due - now_ms : 0);
 }
 
+/* Files come and go in a pattern's folder. The records of the last poll, which point into a follow,
+ * are not needed any more. A name that is made anew is an event of the pattern. */
+static void drop_deleted(struct source_task *task)
+{
+    for (size_t i = 0; i < task->follow_count;) {
+        if (!file_follow_over(task->follows[i])) {
+            i++;
+            continue;
+        }
+        file_follow_free(task->follows[i]);
+        task->follow_count--;
+        task->follows[i] = task->follows[task->follow_count];
+        task->hashes[i] = task->hashes[task->follow_count];
+    }
+}
+
 static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err *err)
 {
     struct source_task *task = arg;
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     struct file_fill fill = {batch, batch->max_bytes, now.tv_sec * 1000 + now.tv_nsec / 1000000};
+    drop_deleted(task);
     int rc = scan_due(task, &fill, err);
     size_t count = task->follow_count;
     size_t first = task->next;
+    bool begun = false;
     for (size_t i = 0; i < count && rc == 0 && fill.left > 0; i++) {
         size_t k = (first + i) % count;
         struct file_follow *follow = task->follows[k];
         if (!file_follow_due(follow, fill.now_ms))
             continue;
-        task->next = k; /* where this poll ends, the next one goes on */
+        if (!begun) /* each comes first in its turn, with the whole batch to itself */
+            task->next = k + 1;
+        begun = true;
         rc = file_follow_fill(follow, &fill, err);
         if (rc == 0)
             rc = follow_finished(task, follow, err);
+        if (rc != 0)
+            task->next = k;
     }
-    if (count > 0 && fill.left > 0)
-        task->next = (task->next + 1) % count;
     int64_t lag = 0;
     for (size_t i = 0; i < count; i++)
         lag += file_follow_lag(task->follows[i]);

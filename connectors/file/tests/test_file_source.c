@@ -805,6 +805,229 @@ static void no_file_starves_beside_a_busy_one(void **state)
     fake_task_deinit(&task);
 }
 
+/* Replace `"KEY":NUMBER` in the stored position that has it. */
+static void change_position(const char *key, const char *value)
+{
+    struct fake_text *text = &fake.positions[0];
+    char *at = strstr(text->data, key);
+    assert_non_null(at);
+    at += strlen(key);
+    char *end = at + strspn(at, "0123456789");
+    struct fake_text changed = {NULL, 0};
+    fake_append(&changed, text->data, (size_t)(at - text->data));
+    fake_append(&changed, value, strlen(value));
+    fake_append(&changed, end, strlen(end));
+    fake_text_free(text);
+    *text = changed;
+}
+
+static void a_rotated_file_is_read_once_after_the_device_number_changed(void **state)
+{
+    (void)state;
+    for (int born = 0; born < 2; born++) {
+        struct fake_task task;
+        const char *name = born ? "a.log" : "b.log";
+        const char *rotated = born ? "a.log.1" : "b.log.1";
+        fake_file(&fake, name, "1\n");
+        start(&task, name);
+        fake_expect(&task, "1\n");
+        fake_stop(&task);
+        if (born == 0)
+            change_position("\"born\":", "0"); /* as where the file system tells none */
+        change_position("\"device\":", "4242");
+        fake_add(&fake, name, "2\n");
+        fake_rename(&fake, name, rotated);
+        fake_sleep(5);
+        fake_file(&fake, name, "3\n");
+        assert_int_equal(fake_start(&task), 0);
+        fake_expect(&task, "1\n2\n3\n");
+        assert_int_equal(fake_drain(&task), 0);
+        assert_string_equal(task.out.data, "1\n2\n3\n");
+        fake_task_deinit(&task);
+        fake_text_free(&fake.partitions[0]);
+        fake_text_free(&fake.positions[0]);
+        fake.position_count = 0;
+    }
+}
+
+static void a_pattern_knows_a_renamed_file_after_the_device_number_changed(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    fake_file(&fake, "app.log", "1\n");
+    start_with(&task, PAIRS("filename", fake_path(&fake, "*.log")));
+    fake_expect(&task, "1\n");
+    fake_stop(&task);
+    change_position("\"device\":", "4242");
+    fake_rename(&fake, "app.log", "app-2026.log");
+    fake_file(&fake, "app.log", "2\n");
+    assert_int_equal(fake_start(&task), 0);
+    fake_expect(&task, "1\n2\n");
+    assert_int_equal(fake_drain(&task), 0);
+    assert_string_equal(task.out.data, "1\n2\n");
+    fake_task_deinit(&task);
+}
+
+static int count_of(const char *text, const char *what)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* Two at once: while it runs and while it is down. */
+static void rotated_files_that_match_the_pattern_are_read_once(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    fake_file(&fake, "app.log", "<1>\n");
+    start_with(&task, PAIRS("filename", fake_path(&fake, "*.log")));
+    fake_expect(&task, "<1>\n");
+    for (int round = 0; round < 2; round++) {
+        char name[32], text[32];
+        if (round == 1)
+            fake_stop(&task);
+        for (int i = 0; i < 3; i++) {
+            (void)snprintf(name, sizeof name, "app-%d.log", 1 + 3 * round + i);
+            (void)snprintf(text, sizeof text, "<%d>\n", 2 + 3 * round + i);
+            fake_rename(&fake, "app.log", name);
+            fake_sleep(5);
+            fake_file(&fake, "app.log", text);
+        }
+        if (round == 1)
+            assert_int_equal(fake_start(&task), 0);
+        for (int i = 0; i < 5; i++) {
+            fake_sleep(5);
+            assert_int_equal(fake_drain(&task), 0);
+        }
+    }
+    fake_file(&fake, "new.log", "<8>\n"); /* the pattern looks at its folder anew */
+    fake_sleep(20);
+    assert_int_equal(fake_drain(&task), 0);
+    fake_append(&task.out, "", 0);
+    for (int i = 1; i <= 8; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "<%d>", i);
+        if (count_of(task.out.data, text) != 1)
+            fail_msg("%s is not there once:\n%s", text, task.out.data);
+    }
+    fake_task_deinit(&task);
+}
+
+static void a_deleted_file_of_a_pattern_is_given_up(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    fake_file(&fake, "a.log", "1\n2");
+    fake_file(&fake, "b.log", "b\n");
+    start_with(&task, PAIRS("filename", fake_path(&fake, "*.log")));
+    fake_expect(&task, "1\nb\n");
+    assert_int_equal(unlink(fake_path(&fake, "a.log")), 0);
+    fake_expect(&task, "1\nb\n2\n"); /* what nobody can complete is a line */
+    assert_int_equal(fake_drain(&task), 0);
+    assert_logged("deleted and read to its end");
+    fake_add(&fake, "b.log", "bb\n");
+    fake_expect(&task, "1\nb\n2\nbb\n");
+    fake_file(&fake, "a.log", "3\n");
+    fake_expect(&task, "1\nb\n2\nbb\n3\n");
+    restart(&task);
+    assert_int_equal(fake_drain(&task), 0);
+    assert_string_equal(task.out.data, "1\nb\n2\nbb\n3\n");
+    fake_task_deinit(&task);
+}
+
+/* Its new name is not the followed one with something behind it: no event tells of it. */
+static void a_renamed_file_without_a_successor_is_read_on(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    fake_file(&fake, "app.log", "1\n");
+    start_with(&task, PAIRS("filename", fake_path(&fake, "app.log"), "file.poll.ms", "20"));
+    fake_expect(&task, "1\n");
+    fake_rename(&fake, "app.log", "app-1.log");
+    fake_sleep(20);
+    assert_int_equal(fake_drain(&task), 0);
+    fake_add(&fake, "app-1.log", "2\n");
+    fake_expect(&task, "1\n2\n");
+    fake_task_deinit(&task);
+}
+
+static void a_folder_behind_a_link_that_moves_is_followed(void **state)
+{
+    (void)state;
+    const char *const wanted[] = {"current/app.log", "current/*.log"};
+    for (int i = 0; i < 2; i++) {
+        struct fake_task task;
+        (void)mkdir(fake_path(&fake, "v1"), 0777);
+        (void)mkdir(fake_path(&fake, "v2"), 0777);
+        fake_file(&fake, "v1/app.log", "1\n");
+        assert_int_equal(symlink("v1", fake_path(&fake, "current")), 0);
+        start_with(&task, PAIRS("filename", fake_path(&fake, wanted[i]), "file.poll.ms", "20"));
+        fake_expect(&task, "1\n");
+        fake_file(&fake, "v2/app.log", "2\n");
+        assert_int_equal(symlink("v2", fake_path(&fake, "next")), 0);
+        fake_rename(&fake, "next", "current");
+        fake_expect(&task, "1\n2\n");
+        fake_add(&fake, "v2/app.log", "3\n");
+        fake_expect(&task, "1\n2\n3\n");
+        fake_file(&fake, "v2/other.log", "o\n");
+        fake_expect(&task, i == 0 ? "1\n2\n3\n" : "1\n2\n3\no\n");
+        fake_task_deinit(&task);
+        assert_int_equal(unlink(fake_path(&fake, "current")), 0);
+        assert_int_equal(unlink(fake_path(&fake, "v2/other.log")), 0);
+    }
+}
+
+/* What a busy file leaves of a batch is less than a line, or than a long line. */
+static void a_file_gets_its_turn_beside_one_that_fills_the_batch(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    char list[600], line[101];
+    struct fake_text big = {NULL, 0};
+    memset(line, 'x', 99);
+    memcpy(line + 99, "\n", 2);
+    for (int i = 0; i < 1000; i++)
+        fake_append(&big, line, 100);
+    fake_file(&fake, "a", big.data);
+    fake_text_free(&big);
+    line[0] = 'b';
+    fake_file(&fake, "b", line);
+    (void)snprintf(list, sizeof list, "%s,%s", fake_path(&fake, "a"), fake_path(&fake, "b"));
+    start_with(&task, PAIRS("filename", list));
+    task.batch.max_bytes = 3050;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fake_poll(&task, NULL), 0);
+    fake_append(&task.out, "", 0);
+    assert_non_null(strstr(task.out.data, line));
+    fake_task_deinit(&task);
+}
+
+static void a_long_line_gets_its_turn_beside_a_busy_file(void **state)
+{
+    (void)state;
+    struct fake_task task;
+    char list[600];
+    struct fake_text big = {NULL, 0};
+    for (int i = 0; i < 10000; i++)
+        fake_append(&big, "x", 1);
+    fake_append(&big, "\n", 1);
+    fake_file(&fake, "a", "");
+    fake_file(&fake, "b", big.data);
+    (void)snprintf(list, sizeof list, "%s,%s", fake_path(&fake, "a"), fake_path(&fake, "b"));
+    start_with(&task, PAIRS("filename", list, "file.poll.ms", "10"));
+    task.batch.max_bytes = 3000;
+    for (int i = 0; i < 20 && task.out.len < big.len; i++) {
+        fake_add(&fake, "a", "busy\n");
+        fake_sleep(10); /* until the event is there */
+        assert_int_equal(fake_poll(&task, NULL), 0);
+    }
+    assert_true(task.out.len >= big.len);
+    fake_text_free(&big);
+    fake_task_deinit(&task);
+}
+
 static void events_wake_the_right_task_only(void **state)
 {
     (void)state;
@@ -871,6 +1094,14 @@ int main(void)
         TEST(a_pattern_knows_a_renamed_file_that_matches_again),
         TEST(a_pattern_from_the_end_reads_new_files_from_their_beginning),
         TEST(no_file_starves_beside_a_busy_one),
+        TEST(a_rotated_file_is_read_once_after_the_device_number_changed),
+        TEST(a_pattern_knows_a_renamed_file_after_the_device_number_changed),
+        TEST(rotated_files_that_match_the_pattern_are_read_once),
+        TEST(a_deleted_file_of_a_pattern_is_given_up),
+        TEST(a_renamed_file_without_a_successor_is_read_on),
+        TEST(a_folder_behind_a_link_that_moves_is_followed),
+        TEST(a_file_gets_its_turn_beside_one_that_fills_the_batch),
+        TEST(a_long_line_gets_its_turn_beside_a_busy_file),
         TEST(events_wake_the_right_task_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
