@@ -630,7 +630,8 @@ static int follow_finished(struct source_task *task, struct file_follow *follow,
         const char *own = strrchr(file_follow_path(follow), '/');
         own = own != NULL ? own + 1 : file_follow_path(follow);
         if (fnmatch(pattern->name, name, FNM_PERIOD) != 0 || file_generation_numbered(name, own) ||
-            strncmp(path, pattern->folder, strlen(pattern->folder)) != 0)
+            strncmp(path, pattern->folder, strlen(pattern->folder)) != 0 ||
+            path + strlen(pattern->folder) + 1 != name)
             continue;
         const char *as = strchr(pattern->text, '/') == NULL ? name : path;
         struct file_follow_start start = {
