@@ -24,7 +24,8 @@ extern "C" {
     X(10, REFUSED, "the server answered with an error code")                                       \
     X(11, NOT_FOUND, "there is no such thing")                                                     \
     X(12, ABORTED, "not tried, because an earlier one of the same queue failed")                   \
-    X(13, CORRUPT, "a checksum or a compressed body is wrong")
+    X(13, CORRUPT, "a checksum or a compressed body is wrong")                                     \
+    X(14, MOVED, "the server does not have that offset: reading goes on at another one")
 
 enum rmq_error {
     RMQ_OK = 0,
