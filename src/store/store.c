@@ -387,6 +387,7 @@ void gt_commit_init(struct gt_commit *commit, const struct gt_commit_ops *ops)
 {
     commit->next = NULL;
     commit->ops = ops;
+    commit->claim = NULL;
     gt_buf_init(&commit->changes, CHANGES_MAX);
     commit->err.code = 0;
     commit->err.text[0] = '\0';

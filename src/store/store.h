@@ -50,9 +50,18 @@ struct gt_commit_ops {
     void (*done)(struct gt_commit *commit);
 };
 
+/** Whose commit it is. In a cluster it counts only while that worker still owns the task in that
+ * epoch. */
+struct gt_claim {
+    const char *connector; /* lives as long as the commit */
+    uint32_t task;
+    uint64_t epoch;
+};
+
 /** One indivisible change. Embed it; init, add changes, submit. */
 struct gt_commit {
-    struct gt_commit *next;          /* the committer's, from submit to done */
+    struct gt_commit *next;       /* the committer's, from submit to done */
+    const struct gt_claim *claim; /* set between init and submit; NULL: nobody's. Outlives done() */
     const struct gt_commit_ops *ops; /* static */
     struct gt_buf changes;           /* owned */
     struct gantry_err err;           /* the committer's; code 0 while nothing went wrong */

@@ -37,6 +37,7 @@ struct gt_task {
     struct gt_executor *executor;
     const struct gt_converter *converter;
     char *connector;             /* owned */
+    struct gt_claim claim;       /* on all its commits */
     struct gantry_config config; /* owned entries */
     struct gt_arena memory;      /* what lives as long as the task */
     void (*report)(struct gt_task *task, void *arg);

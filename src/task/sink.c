@@ -290,6 +290,7 @@ static int prepare_commit(struct sink *sink)
     gt_progress_record_write(&value, &record);
     gt_key_progress(&key, task->connector, task->ctx.task);
     gt_commit_init(&sink->commit, &progress_ops);
+    sink->commit.claim = &task->claim;
     gt_commit_put(&sink->commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
     int code = value.error != 0 ? value.error : sink->commit.changes.error;
     gt_buf_deinit(&value);

@@ -253,6 +253,7 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     }
     gt_append_init(&flight->append, on_append_done);
     flight->append.chain = &source->chain;
+    flight->append.commit.claim = &task->claim;
     flight->source = source;
     flight->records = batch->count;
     int64_t now = gt_clock_wall_ms();

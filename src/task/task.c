@@ -371,6 +371,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->stopped_mail.run = on_stopped;
     atomic_store(&task->lag, -1);
     task->connector = strdup(setup->connector);
+    task->claim = (struct gt_claim){task->connector, setup->index, setup->epoch};
     int code = task->connector == NULL ? GANTRY_NO_MEMORY : copy_config(task, setup->config);
     if (code != 0)
         gantry_err_set(err, code, "no memory for a task of connector %s", setup->connector);

@@ -49,6 +49,7 @@ struct gt_task_setup {
     struct gt_executor *executor;           /* borrowed */
     const char *connector;
     uint32_t index, count;
+    uint64_t epoch;                     /* of the task's owner in a cluster; 0: alone */
     const struct gantry_config *config; /* checked */
     const struct gt_converter *converter;
     /** The task's status has changed. Thread: the control loop. The task may be freed in it once
