@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/log.h"
-#include "cluster/snapshot.h"
+#include "cluster/snapshot_io.h"
 #include <stdlib.h>
 #include <sys/random.h>
 
