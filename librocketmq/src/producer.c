@@ -91,8 +91,8 @@ static void on_reply(void *arg, int rc, const struct rmq_command *reply, const s
 
 static bool has_room(const struct rmq_send_broker *broker, size_t cost)
 {
-    return broker->sends == 0 || (broker->sends < RMQ_BROKER_SENDS &&
-                                  broker->bytes + cost <= (size_t)RMQ_BROKER_BYTES);
+    return broker->sends == 0 ||
+           (broker->sends < RMQ_BROKER_SENDS && broker->bytes + cost <= (size_t)RMQ_BROKER_BYTES);
 }
 
 /* False when the connection is full: the send is where it was. */
@@ -255,10 +255,10 @@ void rmq_send_end(struct rmq_send *send, int rc, const struct rmq_send_result *r
 /* The codes that say "not stored, another broker may take it". */
 static bool worth_another(int32_t code)
 {
-    static const int32_t codes[] = {
-        RMQ_REPLY_SYSTEM_ERROR,  RMQ_REPLY_SYSTEM_BUSY,    RMQ_REPLY_SERVICE_NOT_AVAILABLE,
-        RMQ_REPLY_NO_PERMISSION, RMQ_REPLY_TOPIC_NOT_EXIST, 204 /* NO_BUYER_ID */,
-        205 /* NOT_IN_CURRENT_UNIT */, 1500 /* GO_AWAY */};
+    static const int32_t codes[] = {RMQ_REPLY_SYSTEM_ERROR,          RMQ_REPLY_SYSTEM_BUSY,
+                                    RMQ_REPLY_SERVICE_NOT_AVAILABLE, RMQ_REPLY_NO_PERMISSION,
+                                    RMQ_REPLY_TOPIC_NOT_EXIST,       204 /* NO_BUYER_ID */,
+                                    205 /* NOT_IN_CURRENT_UNIT */,   1500 /* GO_AWAY */};
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
         if (codes[i] == code)
             return true;
@@ -384,10 +384,9 @@ static int take_options(struct rmq_producer *producer, const struct rmq_producer
     if (mine->group == NULL || mine->group[0] == '\0')
         return rmq_fail(err, RMQ_INVALID, "a producer needs a group");
     if (mine->send_timeout_ms < 0 || mine->retries < -1 || mine->auto_create_queues < 0)
-        return rmq_fail(err, RMQ_INVALID,
-                        "send_timeout_ms %lld, retries %d, auto_create_queues %d: below zero",
-                        (long long)mine->send_timeout_ms, mine->retries,
-                        (int)mine->auto_create_queues);
+        return rmq_fail(
+            err, RMQ_INVALID, "send_timeout_ms %lld, retries %d, auto_create_queues %d: below zero",
+            (long long)mine->send_timeout_ms, mine->retries, (int)mine->auto_create_queues);
     if (mine->compression != RMQ_COMPRESSION_NONE && mine->compression != RMQ_COMPRESSION_LZ4 &&
         mine->compression != RMQ_COMPRESSION_ZSTD && mine->compression != RMQ_COMPRESSION_ZLIB)
         return rmq_fail(err, RMQ_INVALID, "compression %d; LZ4, ZSTD and ZLIB are known",
@@ -434,7 +433,7 @@ int rmq_producer_new(struct rmq_client *client, const struct rmq_producer_option
     producer->client = client;
     producer->loop = rmq_client_loop(client);
     producer->turn = (uint32_t)(uv_hrtime() ^ (uintptr_t)producer >> 4); /* not all begin alike */
-    (void)uv_timer_init(producer->loop, &producer->timer);                /* cannot fail */
+    (void)uv_timer_init(producer->loop, &producer->timer);               /* cannot fail */
     producer->timer.data = producer;
     *ret = producer;
     return 0;

@@ -28,8 +28,8 @@ struct rmq_send_list {
 struct rmq_send_broker {
     struct rmq_send_broker *next;
     struct rmq_send_list waiting;
-    size_t sends, bytes;       /* on the wire */
-    uint64_t unavailable_ms;   /* left out until then (uv_now), with avoid_faults */
+    size_t sends, bytes;     /* on the wire */
+    uint64_t unavailable_ms; /* left out until then (uv_now), with avoid_faults */
     char name[];
 };
 
@@ -92,7 +92,7 @@ struct rmq_send {
     bool batch;
     bool failed;       /* rests only to end outside the caller's call */
     bool maybe_stored; /* an attempt's outcome is unknown: err says why, and stays the outcome */
-    int retries_left; /* further attempts */
+    int retries_left;  /* further attempts */
     int32_t flag, sys_flag;
     int64_t born_ms;
     uint64_t due_ms, sent_ms;

@@ -57,8 +57,10 @@ static int check_batch(const struct rmq_outgoing *messages, size_t count, size_t
     for (size_t i = 0; i < count; i++) {
         const struct rmq_outgoing *message = &messages[i];
         if (message->properties.len > RMQ_PROPERTIES_MAX)
-            return rmq_fail(err, RMQ_TOO_LARGE, "message %zu: properties of %zu bytes; %d are "
-                            "allowed", i, message->properties.len, RMQ_PROPERTIES_MAX);
+            return rmq_fail(err, RMQ_TOO_LARGE,
+                            "message %zu: properties of %zu bytes; %d are "
+                            "allowed",
+                            i, message->properties.len, RMQ_PROPERTIES_MAX);
         if (message->body.len > RMQ_BODY_MAX ||
             (size += ITEM_HEAD + message->body.len + message->properties.len) > RMQ_BODY_MAX)
             return rmq_fail(err, RMQ_TOO_LARGE,

@@ -76,14 +76,15 @@ int rmq_producer_new(struct rmq_client *client, const struct rmq_producer_option
 /* Sends under way end with RMQ_CLOSED before this returns. */
 void rmq_producer_close(struct rmq_producer *producer);
 
-/* One message (count 1) or a batch; all of a batch have the same WAIT property or none. Encoded at once: views are not needed afterwards. 0: done runs
- * exactly once | RMQ_AGAIN too much is under way: wait for a done | RMQ_TOO_LARGE (a body or a
- * batch above RMQ_BODY_MAX, properties above their limit) | RMQ_INVALID | RMQ_NO_MEMORY. */
+/* One message (count 1) or a batch; all of a batch have the same WAIT property or none. Encoded at
+ * once: views are not needed afterwards. 0: done runs exactly once | RMQ_AGAIN too much is under
+ * way: wait for a done | RMQ_TOO_LARGE (a body or a batch above RMQ_BODY_MAX, properties above
+ * their limit) | RMQ_INVALID | RMQ_NO_MEMORY. */
 int rmq_producer_send(struct rmq_producer *producer, const struct rmq_target *target,
                       const struct rmq_outgoing *messages, size_t count, rmq_sent_fn done,
                       void *arg, struct rmq_err *err);
-/* The same with a batch body made before by rmq_batch_add: with 0 it is taken over and the buffer is
- * empty, with an error it is as before. WAIT of its first message counts for all. */
+/* The same with a batch body made before by rmq_batch_add: with 0 it is taken over and the buffer
+ * is empty, with an error it is as before. WAIT of its first message counts for all. */
 int rmq_producer_send_batch(struct rmq_producer *producer, const struct rmq_target *target,
                             struct rmq_buf *body, rmq_sent_fn done, void *arg, struct rmq_err *err);
 /* Ordered: let sends to this queue pass again after a failure has been dealt with. */
