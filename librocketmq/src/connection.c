@@ -9,7 +9,9 @@
  * `deadlines`, sorted, for one timer. A request that runs out while nothing at all has been
  * received since it was sent takes its link with it: a peer that does not speak is given up. */
 #include <rocketmq/connection.h>
+#include "connection.h"
 #include "internal.h"
+#include "list.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,15 +19,11 @@
 
 enum { BUCKETS = 512, HOST_MAX = 256 };
 
-struct list {
-    struct list *next, *prev;
-};
-
 struct call {
-    struct list queue;    /* waiting or sent */
-    struct list deadline; /* of a call that wants a reply */
-    struct call *chain;   /* of its bucket, once sent */
-    rmq_reply_fn reply;   /* NULL: one-way */
+    struct rmq_list queue;    /* waiting or sent */
+    struct rmq_list deadline; /* of a call that wants a reply */
+    struct call *chain;       /* of its bucket, once sent */
+    rmq_reply_fn reply;       /* NULL: one-way */
     void *arg;
     uint64_t deadline_ms;
     uint64_t sent_ms;
@@ -65,7 +63,8 @@ struct rmq_connection {
     bool failing;
     uint64_t received_ms; /* when the link last brought bytes */
     int32_t next_opaque;
-    struct list waiting, sent, deadlines;
+    struct rmq_list waiting, sent, deadlines;
+    struct rmq_list dropped; /* sent, and lost with a reset; reported from the loop */
     size_t waiting_count, waiting_bytes, sent_count;
     struct call *buckets[BUCKETS];
     struct rmq_buf out; /* to be written at the end of this turn of the loop */
@@ -79,28 +78,6 @@ struct write {
     struct link *link;
     struct rmq_buf bytes;
 };
-
-#define CONTAINER(item, type, member) ((type *)(void *)((char *)(item)-offsetof(type, member)))
-
-static void list_init(struct list *list)
-{
-    list->next = list->prev = list;
-}
-
-static void list_insert_after(struct list *at, struct list *item)
-{
-    item->prev = at;
-    item->next = at->next;
-    at->next->prev = item;
-    at->next = item;
-}
-
-static void list_remove(struct list *item)
-{
-    item->prev->next = item->next;
-    item->next->prev = item->prev;
-    list_init(item);
-}
 
 static void begin_pause(struct rmq_connection *connection, int64_t pause_ms);
 static void want_flush(struct rmq_connection *connection);
@@ -124,8 +101,8 @@ static struct call *find_sent(struct rmq_connection *connection, int32_t opaque)
 /* Out of every list; the caller ends it. */
 static void detach(struct rmq_connection *connection, struct call *call)
 {
-    list_remove(&call->queue);
-    list_remove(&call->deadline);
+    rmq_list_remove(&call->queue);
+    rmq_list_remove(&call->deadline);
     if (!call->sent) {
         connection->waiting_count--;
         connection->waiting_bytes -= call->frame.len;
@@ -155,30 +132,38 @@ static void end_call(struct call *call, int rc, const struct rmq_command *reply,
         done(arg, rc, reply, err);
 }
 
+/* End those in the list, which are detached. */
+static void report(struct rmq_connection *connection, struct rmq_list *ended, int rc_waiting,
+                   int rc_sent, const char *text)
+{
+    while (!rmq_list_empty(ended)) {
+        struct call *call = RMQ_CONTAINER(ended->next, struct call, queue);
+        struct rmq_err err;
+        int rc = call->sent ? rc_sent : rc_waiting;
+        rmq_list_remove(&call->queue);
+        rmq_fail(&err, rc, "request %d to %s: %s", (int)call->code, connection->address, text);
+        end_call(call, rc, NULL, &err);
+    }
+}
+
 /* End those that are open now; what their callbacks ask for anew is not touched. */
 static void end_all(struct rmq_connection *connection, int rc_waiting, int rc_sent,
                     const char *text)
 {
-    struct list ended;
-    list_init(&ended);
-    while (connection->sent.next != &connection->sent) {
-        struct call *call = CONTAINER(connection->sent.next, struct call, queue);
+    struct rmq_list ended;
+    rmq_list_init(&ended);
+    rmq_list_move_all(&connection->dropped, &ended);
+    while (!rmq_list_empty(&connection->sent)) {
+        struct call *call = RMQ_CONTAINER(connection->sent.next, struct call, queue);
         detach(connection, call);
-        list_insert_after(ended.prev, &call->queue);
+        rmq_list_append(&ended, &call->queue);
     }
-    while (connection->waiting.next != &connection->waiting) {
-        struct call *call = CONTAINER(connection->waiting.next, struct call, queue);
+    while (!rmq_list_empty(&connection->waiting)) {
+        struct call *call = RMQ_CONTAINER(connection->waiting.next, struct call, queue);
         detach(connection, call);
-        list_insert_after(ended.prev, &call->queue);
+        rmq_list_append(&ended, &call->queue);
     }
-    while (ended.next != &ended) {
-        struct call *call = CONTAINER(ended.next, struct call, queue);
-        struct rmq_err err;
-        int rc = call->sent ? rc_sent : rc_waiting;
-        list_remove(&call->queue);
-        rmq_fail(&err, rc, "request %d to %s: %s", (int)call->code, connection->address, text);
-        end_call(call, rc, NULL, &err);
-    }
+    report(connection, &ended, rc_waiting, rc_sent, text);
 }
 
 static void on_deadline(uv_timer_t *timer);
@@ -187,11 +172,11 @@ static void arm_deadline(struct rmq_connection *connection)
 {
     if (connection->state == STATE_CLOSED)
         return;
-    if (connection->deadlines.next == &connection->deadlines) {
+    if (rmq_list_empty(&connection->deadlines)) {
         (void)uv_timer_stop(&connection->timer); /* cannot fail on an initialized timer */
         return;
     }
-    struct call *first = CONTAINER(connection->deadlines.next, struct call, deadline);
+    struct call *first = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
     uint64_t now = uv_now(connection->loop);
     (void)uv_timer_start(&connection->timer, on_deadline,
                          first->deadline_ms > now ? first->deadline_ms - now : 0, 0);
@@ -202,8 +187,8 @@ static void on_deadline(uv_timer_t *timer)
     struct rmq_connection *connection = timer->data;
     uint64_t now = uv_now(connection->loop);
     bool silent = false;
-    while (connection->deadlines.next != &connection->deadlines) {
-        struct call *call = CONTAINER(connection->deadlines.next, struct call, deadline);
+    while (!rmq_list_empty(&connection->deadlines)) {
+        struct call *call = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
         struct rmq_err err;
         if (call->deadline_ms > now)
             break;
@@ -253,8 +238,8 @@ static void on_link_closed(uv_handle_t *handle)
         free_link(link, link->resolve.data);
 }
 
-/* Give the link up; it frees itself later. */
-static void drop_link(struct rmq_connection *connection)
+/* Give the link up; it frees itself later. reset: the system forgets what it has not sent yet. */
+static void drop_link(struct rmq_connection *connection, bool reset)
 {
     struct link *link = connection->link;
     connection->link = NULL;
@@ -263,7 +248,8 @@ static void drop_link(struct rmq_connection *connection)
     link->owner = NULL;
     if (link->resolving)
         (void)uv_cancel((uv_req_t *)&link->resolve); /* too late for a running one: it ends */
-    uv_close((uv_handle_t *)&link->tcp, on_link_closed);
+    if (!reset || uv_tcp_close_reset(&link->tcp, on_link_closed) != 0)
+        uv_close((uv_handle_t *)&link->tcp, on_link_closed);
 }
 
 static void lose_link(struct rmq_connection *connection, const char *what, const char *why)
@@ -271,7 +257,7 @@ static void lose_link(struct rmq_connection *connection, const char *what, const
     bool open = connection->state == STATE_OPEN;
     (void)snprintf(connection->problem, sizeof(connection->problem), "%s%s%s", what,
                    why == NULL ? "" : ": ", why == NULL ? "" : why);
-    drop_link(connection);
+    drop_link(connection, false);
     connection->failing = true;
     begin_pause(connection, connection->pause_ms);
     connection->pause_ms *= 2;
@@ -281,6 +267,8 @@ static void lose_link(struct rmq_connection *connection, const char *what, const
     memcpy(text, connection->problem, sizeof(text)); /* a callback may change it */
     end_all(connection, RMQ_UNREACHABLE, open ? RMQ_LOST : RMQ_UNREACHABLE, text);
     arm_deadline(connection);
+    if (connection->state != STATE_CLOSED && connection->options.lost != NULL)
+        connection->options.lost(connection->options.arg, text);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -341,13 +329,13 @@ static void write_out(struct rmq_connection *connection)
 /* Move what the window allows from waiting to sent. False when memory has run out. */
 static bool send_waiting(struct rmq_connection *connection)
 {
-    while (connection->waiting.next != &connection->waiting) {
-        struct call *call = CONTAINER(connection->waiting.next, struct call, queue);
+    while (!rmq_list_empty(&connection->waiting)) {
+        struct call *call = RMQ_CONTAINER(connection->waiting.next, struct call, queue);
         if (call->reply != NULL && connection->sent_count >= connection->options.max_in_flight)
             break;
         if (rmq_buf_append(&connection->out, call->frame.data, call->frame.len) != 0)
             return connection->out.len > 0; /* full: the rest follows in the next turn */
-        list_remove(&call->queue);
+        rmq_list_remove(&call->queue);
         connection->waiting_count--;
         connection->waiting_bytes -= call->frame.len;
         rmq_buf_deinit(&call->frame);
@@ -360,7 +348,7 @@ static bool send_waiting(struct rmq_connection *connection)
         *bucket = call;
         call->sent = true;
         call->sent_ms = uv_now(connection->loop);
-        list_insert_after(connection->sent.prev, &call->queue);
+        rmq_list_append(&connection->sent, &call->queue);
         connection->sent_count++;
     }
     return true;
@@ -370,6 +358,12 @@ static void on_flush(uv_prepare_t *flush)
 {
     struct rmq_connection *connection = flush->data;
     (void)uv_prepare_stop(flush); /* cannot fail */
+    if (!rmq_list_empty(&connection->dropped)) {
+        struct rmq_list ended;
+        rmq_list_init(&ended);
+        rmq_list_move_all(&connection->dropped, &ended);
+        report(connection, &ended, RMQ_LOST, RMQ_LOST, "the connection was reset by this side");
+    }
     if (connection->state != STATE_OPEN || connection->link->unwritten > 0)
         return; /* on_written comes here again */
     do {
@@ -496,7 +490,7 @@ static void connect_to(struct rmq_connection *connection, const struct sockaddr 
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
-    struct link *link = CONTAINER(request, struct link, resolve);
+    struct link *link = RMQ_CONTAINER(request, struct link, resolve);
     link->resolving = false;
     if (link->owner == NULL) {
         if (link->closed)
@@ -569,8 +563,8 @@ static void begin_pause(struct rmq_connection *connection, int64_t pause_ms)
 
 /* --- public --- */
 
-static int split_address(struct rmq_connection *connection, const char *address,
-                         struct rmq_err *err)
+/* host and port must have room for HOST_MAX and 8 bytes. */
+static int split_address(const char *address, char *ret_host, char *ret_port, struct rmq_err *err)
 {
     const char *colon = address == NULL ? NULL : strrchr(address, ':');
     size_t len = colon == NULL ? 0 : (size_t)(colon - address);
@@ -585,10 +579,16 @@ static int split_address(struct rmq_connection *connection, const char *address,
         return rmq_fail(err, RMQ_INVALID,
                         "address '%.100s'; host:port is expected, port 1 to 65535",
                         address == NULL ? "" : address);
-    memcpy(connection->host, host, len);
-    (void)snprintf(connection->port, sizeof(connection->port), "%d", (int)port);
-    (void)snprintf(connection->address, sizeof(connection->address), "%s", address);
+    memcpy(ret_host, host, len);
+    ret_host[len] = '\0';
+    (void)snprintf(ret_port, 8, "%d", (int)port);
     return 0;
+}
+
+int rmq_address_check(const char *address, struct rmq_err *err)
+{
+    char host[HOST_MAX], port[8];
+    return split_address(address, host, port, err);
 }
 
 static void take_options(struct rmq_connection *connection,
@@ -619,16 +619,18 @@ int rmq_connection_new(uv_loop_t *loop, const char *address,
     struct rmq_connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL)
         return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a connection");
-    int rc = split_address(connection, address, err);
+    int rc = split_address(address, connection->host, connection->port, err);
     if (rc != 0) {
         free(connection);
         return rc;
     }
+    (void)snprintf(connection->address, sizeof(connection->address), "%s", address);
     take_options(connection, options);
     connection->loop = loop;
-    list_init(&connection->waiting);
-    list_init(&connection->sent);
-    list_init(&connection->deadlines);
+    rmq_list_init(&connection->waiting);
+    rmq_list_init(&connection->sent);
+    rmq_list_init(&connection->deadlines);
+    rmq_list_init(&connection->dropped);
     rmq_buf_init(&connection->out, connection->options.max_waiting_bytes);
     (void)uv_timer_init(loop, &connection->phase); /* these three cannot fail */
     (void)uv_timer_init(loop, &connection->timer);
@@ -663,8 +665,8 @@ static int enqueue(struct rmq_connection *connection, struct rmq_command *reques
         connection->next_opaque == INT32_MAX ? 0 : connection->next_opaque + 1;
     call->opaque = request->opaque;
     call->code = request->code;
-    list_init(&call->deadline);
-    list_insert_after(connection->waiting.prev, &call->queue);
+    rmq_list_init(&call->deadline);
+    rmq_list_append(&connection->waiting, &call->queue);
     connection->waiting_count++;
     connection->waiting_bytes += call->frame.len;
     if (connection->state == STATE_IDLE)
@@ -685,11 +687,11 @@ int rmq_connection_call(struct rmq_connection *connection, struct rmq_command *r
     call->reply = reply;
     call->arg = arg;
     call->deadline_ms = uv_now(connection->loop) + (uint64_t)timeout_ms;
-    struct list *at = connection->deadlines.prev; /* mostly the last one is the right place */
+    struct rmq_list *at = connection->deadlines.prev; /* mostly the last one is the right place */
     while (at != &connection->deadlines &&
-           CONTAINER(at, struct call, deadline)->deadline_ms > call->deadline_ms)
+           RMQ_CONTAINER(at, struct call, deadline)->deadline_ms > call->deadline_ms)
         at = at->prev;
-    list_insert_after(at, &call->deadline);
+    rmq_list_insert_after(at, &call->deadline);
     if (connection->deadlines.next == &call->deadline)
         arm_deadline(connection);
     return 0;
@@ -701,6 +703,32 @@ int rmq_connection_post(struct rmq_connection *connection, struct rmq_command *r
     struct call *call;
     request->flag |= RMQ_FLAG_ONEWAY;
     return enqueue(connection, request, &call, err);
+}
+
+void rmq_connection_flush(struct rmq_connection *connection)
+{
+    if (connection->state == STATE_OPEN)
+        on_flush(&connection->flush);
+}
+
+void rmq_connection_reset(struct rmq_connection *connection)
+{
+    if (connection->state != STATE_OPEN)
+        return; /* nothing has been sent */
+    drop_link(connection, true);
+    while (!rmq_list_empty(&connection->sent)) {
+        struct call *call = RMQ_CONTAINER(connection->sent.next, struct call, queue);
+        detach(connection, call);
+        rmq_list_append(&connection->dropped, &call->queue);
+    }
+    begin_pause(connection, 0);
+    (void)uv_prepare_start(&connection->flush, on_flush); /* cannot fail */
+}
+
+bool rmq_connection_busy(const struct rmq_connection *connection)
+{
+    return connection->waiting_count > 0 || connection->sent_count > 0 ||
+           connection->state == STATE_CONNECTING || !rmq_list_empty(&connection->dropped);
 }
 
 bool rmq_connection_failing(const struct rmq_connection *connection)
@@ -724,7 +752,7 @@ void rmq_connection_close(struct rmq_connection *connection, void (*done)(void *
 {
     assert(connection->state != STATE_CLOSED);
     if (connection->link != NULL)
-        drop_link(connection);
+        drop_link(connection, false);
     connection->state = STATE_CLOSED;
     connection->done = done;
     connection->done_arg = arg;
