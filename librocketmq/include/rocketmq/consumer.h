@@ -46,6 +46,7 @@ struct rmq_puller_options {
     int max_in_flight;  /* 0: 16; 1: no guessing */
     size_t max_bytes;   /* pulled and not yet taken by next; 0: 8 MiB. Full: pulling waits. */
     int64_t suspend_ms; /* of a long poll; 0: 15000 */
+    bool check; /* verify the checksum of each body; RMQ_CORRUPT is told, and pulled again */
     /* There is something to take (after next had nothing), or something is to be told: look with
      * next. Never called inside a call. */
     void (*ready)(void *arg);
