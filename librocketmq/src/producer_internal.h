@@ -39,6 +39,7 @@ struct rmq_send_topic {
     struct rmq_send_topic *next;
     const struct rmq_route *route; /* counted; NULL: not known */
     struct rmq_route_watch *watch;
+    struct rmq_membership *membership; /* so that the group shows in the brokers' lists */
     struct rmq_route_question *asking; /* under way */
     bool from_default;                 /* the route is that of TBW102: nobody has the topic yet */
     uint64_t asked_ms;                 /* when a fresh route was last asked for */
@@ -74,7 +75,6 @@ struct rmq_producer {
     size_t topic_count;
     struct rmq_send_broker *brokers;
     struct rmq_send_line *lines[RMQ_SEND_LINES];
-    struct rmq_membership *membership; /* so that the group shows in the brokers' lists */
     uv_loop_t *loop;
 };
 

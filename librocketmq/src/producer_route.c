@@ -36,11 +36,14 @@ static void leave_route(struct rmq_send_topic *topic)
 {
     if (topic->watch != NULL)
         rmq_route_watch_remove(topic->watch);
+    if (topic->membership != NULL)
+        rmq_membership_close(topic->membership);
     if (topic->asking != NULL)
         topic->asking->topic = NULL;
     if (topic->route != NULL)
         rmq_route_unref(topic->route);
     topic->watch = NULL;
+    topic->membership = NULL;
     topic->asking = NULL;
     topic->route = NULL;
 }
@@ -199,6 +202,22 @@ static void place_waiting(struct rmq_send_topic *topic)
     }
 }
 
+/* Hear of changes, and be a member. Sending works without, so a failure only costs that. */
+static void attend(struct rmq_producer *producer, struct rmq_send_topic *topic)
+{
+    const char *name = topic->name;
+    struct rmq_membership_options options = {.struct_size = sizeof(options),
+                                             .group = producer->options.group,
+                                             .producer = true,
+                                             .topics = &name,
+                                             .topic_count = 1};
+    if (topic->watch == NULL)
+        (void)rmq_client_watch_route(producer->client, name, on_route_changed, topic, &topic->watch,
+                                     NULL);
+    if (topic->membership == NULL)
+        (void)rmq_membership_new(producer->client, &options, &topic->membership, NULL);
+}
+
 static void on_route(void *arg, int rc, const struct rmq_route *route, const struct rmq_err *err)
 {
     struct rmq_route_question question = *(struct rmq_route_question *)arg;
@@ -213,9 +232,8 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
             rmq_route_unref(topic->route);
         topic->route = rmq_route_ref(route);
         topic->from_default = question.of_default;
-        if (topic->watch == NULL && !question.of_default) /* without one: as fresh as asked for */
-            (void)rmq_client_watch_route(producer->client, topic->name, on_route_changed, topic,
-                                         &topic->watch, NULL);
+        if (!question.of_default)
+            attend(producer, topic);
         place_waiting(topic);
         return;
     }
