@@ -69,7 +69,7 @@ struct gt_cluster {
     void *closed_arg;
     size_t open; /* handles and the log */
 
-    struct gt_mail proposed_mail;
+    struct gt_mail proposed_mail, send_mail, last_mail;
     pthread_mutex_t lock; /* guards incoming */
     struct gt_commit *incoming, **incoming_tail;
 };
@@ -111,7 +111,8 @@ static void add_entries(struct gt_cluster *cluster, struct gantry_view entries, 
     }
     if (gt_buf_add_view(&last->entries, entries) != 0)
         fail(cluster, last->entries.error, "no memory for a message of the cluster");
-    send_next(cluster);
+    /* Not from here: the machine may be what asks. */
+    gt_mailbox_send(cluster->setup.control, &cluster->send_mail);
 }
 
 static void append(void *arg, struct gantry_view entries)
@@ -140,6 +141,16 @@ static void send_next(struct gt_cluster *cluster)
     /* Before it goes: the lease counts from here. */
     gt_cluster_sent(cluster->state, cluster->sent, now_ms());
     gt_cluster_log_send(cluster->log, &cluster->message);
+}
+
+static void on_last_mail(struct gt_mail *mail);
+
+static void on_send_mail(struct gt_mail *mail)
+{
+    struct gt_cluster *cluster =
+        (struct gt_cluster *)((char *)mail - offsetof(struct gt_cluster, send_mail));
+    send_next(cluster);
+    schedule(cluster);
 }
 
 static void drop_chunks(struct gt_cluster *cluster)
@@ -596,11 +607,12 @@ static void look_at_time(struct gt_cluster *cluster)
     uv_timer_start(&cluster->timer, on_timer, (uint64_t)wait, 0);
 }
 
-/* Something has happened: look when the machine wants to be asked again. */
+/* Something has happened: have the machine asked, from the loop, when it wants to be asked again.
+ */
 static void schedule(struct gt_cluster *cluster)
 {
-    if (cluster->phase != PHASE_FINDING)
-        look_at_time(cluster);
+    if (cluster->phase != PHASE_FINDING && !cluster->closing)
+        uv_timer_start(&cluster->timer, on_timer, 0, 0);
 }
 
 /* --- Opening and closing --- */
@@ -636,6 +648,8 @@ int gt_cluster_open(const struct gt_cluster_setup *setup, struct gt_cluster **re
     cluster->proposals_tail = &cluster->proposals;
     cluster->incoming_tail = &cluster->incoming;
     cluster->proposed_mail.run = on_proposed_mail;
+    cluster->send_mail.run = on_send_mail;
+    cluster->last_mail.run = on_last_mail;
     cluster->relay = (struct gt_store_relay){cluster, propose};
     gt_buf_init(&cluster->message, GT_CLUSTER_MESSAGE_MAX);
     pthread_mutex_init(&cluster->lock, NULL);
@@ -693,14 +707,21 @@ void gt_cluster_quit(struct gt_cluster *cluster, void (*left)(void *arg), void *
         schedule(cluster);
 }
 
-static void look_for_closed(struct gt_cluster *cluster)
+/* Behind every mail that is still on the way. */
+static void on_last_mail(struct gt_mail *mail)
 {
-    if (--cluster->open > 0)
-        return;
+    struct gt_cluster *cluster =
+        (struct gt_cluster *)((char *)mail - offsetof(struct gt_cluster, last_mail));
     void (*closed)(void *) = cluster->closed;
     void *arg = cluster->closed_arg;
     free_cluster(cluster);
     closed(arg);
+}
+
+static void look_for_closed(struct gt_cluster *cluster)
+{
+    if (--cluster->open == 0)
+        gt_mailbox_send(cluster->setup.control, &cluster->last_mail);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -521,9 +521,37 @@ static bool is_group_name(const char *text)
                '\0';
 }
 
+static bool is_server(struct gantry_view text)
+{
+    size_t colon = text.len;
+    while (colon > 0 && text.data[colon - 1] != ':')
+        colon--;
+    int64_t port;
+    return colon > 1 && gt_parse_int((struct gantry_view){text.data + colon, text.len - colon}, 1,
+                                     65535, &port) == 0;
+}
+
+static void check_name_servers(struct load *load)
+{
+    const char *at = load->settings->name_servers;
+    size_t count = 0;
+    for (size_t len; at != NULL && *at != '\0'; at += len + (at[len] == ';')) {
+        len = strcspn(at, ";");
+        struct gantry_view server = gt_view_trim((struct gantry_view){at, len});
+        count += server.len > 0;
+        if (server.len > 0 && !is_server(server))
+            report(load, "namesrvAddr", false,
+                   "'%.*s' is not a server's address; write HOST:PORT, several with ; between them",
+                   (int)(server.len < 100 ? server.len : 100), server.data);
+    }
+    if (load->settings->name_servers != NULL && count == 0)
+        report(load, "namesrvAddr", false, "names no server; write HOST:PORT, or leave it out");
+}
+
 static void check_broker(struct load *load)
 {
     struct gt_settings *settings = load->settings;
+    check_name_servers(load);
     static const char *const keys[] = {"connectClusterId", "rmqConsumerGroup", "rmqProducerGroup"};
     const char *const values[] = {settings->cluster, settings->consumer_group,
                                   settings->producer_group};

@@ -101,7 +101,7 @@ def test_all_wrong_values_are_told_at_once(tmp_path):
 @pytest.mark.parametrize("text, expected", [
     ("httpPort=65536\n", ("httpPort", "65536", "65535")),
     ("httpPort=8081 # comment\n", ("httpPort", "8081 # comment")),
-    ("namesrvAddr=127.0.0.1:9876\n", ("namesrvAddr", "127.0.0.1:9876", "not supported")),
+    ("namesrvAddr=127.0.0.1\n", ("namesrvAddr", "127.0.0.1", "HOST:PORT")),
     ("rest.address=0.0.0.0\n", ("rest.address", "0.0.0.0", "rest.token.file")),
     ("rest.address=localhost\n", ("rest.address", "localhost", "127.0.0.1")),
     ("rest.token.file=/nowhere/token\n", ("rest.token.file", "/nowhere/token")),

@@ -215,7 +215,8 @@ static void all_wrong_values_are_reported_at_once(void **state)
     assert_int_equal(
         load(f, "httpPort=99999\nlog.compression=zip\nlog.segment.bytes=1k\nrest.insecure=yes\n"
                 "sink.commit.ms=soon\nexecutor.threads=2x\nrest.address=localhost\n"
-                "task.restart.backoff.ms=2m\nnamesrvAddr=127.0.0.1:9876\n"),
+                "task.restart.backoff.ms=2m\nnamesrvAddr=127.0.0.1\nallocTaskStrategy=random\n"
+                "connectClusterId=a b\naclEnable=true\n"),
         GANTRY_INVALID);
     assert_finding(f, "httpPort", false, "'99999' is not a whole number from 0 to 65535");
     assert_finding(f, "log.compression", false, "'zip' is not one of: none,lz4,zstd");
@@ -225,8 +226,11 @@ static void all_wrong_values_are_reported_at_once(void **state)
     assert_finding(f, "executor.threads", false, "'2x'");
     assert_finding(f, "rest.address", false, "'localhost' is not an address");
     assert_finding(f, "task.restart.backoff.ms", false, "task.restart.backoff.max.ms");
-    assert_finding(f, "namesrvAddr", false, "broker is not supported");
-    assert_int_equal(gt_findings_errors(&f->findings), 9);
+    assert_finding(f, "namesrvAddr", false, "'127.0.0.1' is not a server's address");
+    assert_finding(f, "allocTaskStrategy", false, "no strategy 'random'");
+    assert_finding(f, "connectClusterId", false, "'a b' cannot be a group's name");
+    assert_finding(f, "aclEnable", false, "needs accessKey and secretKey");
+    assert_int_equal(gt_findings_errors(&f->findings), 12);
     assert_int_equal(f->err.code, GANTRY_INVALID);
     assert_non_null(strstr(f->err.text, "httpPort"));
 }

@@ -85,9 +85,11 @@ struct rmq_consumer_options {
     enum rmq_start start; /* of a queue for which the group has no offset */
     int64_t start_ms;     /* RMQ_START_TIMESTAMP */
     bool locked;          /* ordered consumption: read a queue only while its lock is held */
-    int64_t commit_ms;    /* 0: 5000. Offsets marked by rmq_consumer_done go to the broker. */
-    int max_in_flight;    /* pulls a queue; 0: 16 */
-    size_t max_bytes;     /* cached a queue; 0: 8 MiB */
+    bool retry_topic; /* read %RETRY%group, too: in a group with Java push members, which send there
+                         what they could not process, and share its queue with all members */
+    int64_t commit_ms; /* 0: 5000. Offsets marked by rmq_consumer_done go to the broker. */
+    int max_in_flight; /* pulls a queue; 0: 16 */
+    size_t max_bytes;  /* cached a queue; 0: 8 MiB */
     /* The queues of a topic that are this member's from now on. Before it, pullers of queues lost
      * are closed (their offsets committed, their locks given back). */
     void (*assigned)(void *arg, const char *topic, const struct rmq_queue *queues, size_t count);
