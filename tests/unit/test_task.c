@@ -52,11 +52,19 @@ struct number_task {
 
 static const struct gantry_view partition = {"p", 1};
 
+static void see_position(void *arg, struct gantry_view seen, struct gantry_view position)
+{
+    assert_true(gantry_view_equal(seen, partition));
+    assert_int_equal(position.len, 8);
+    *(long *)arg = (long)gt_load_le64(position.data);
+}
+
 static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
                         struct gantry_err *err)
 {
     (void)plugin;
     struct gantry_view position;
+    long seen = 0;
     if (atomic_load(&script.fail_start) > 0) {
         atomic_fetch_sub(&script.fail_start, 1);
         return gantry_err_set(err, GANTRY_IO, "scripted start failure");
@@ -66,6 +74,8 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     task->ctx = ctx;
     assert_int_equal(ctx->position(ctx, partition, &position, err), 0);
     task->next = position.len == 8 ? (long)gt_load_le64(position.data) : 0;
+    assert_int_equal(ctx->positions(ctx, see_position, &seen, err), 0);
+    assert_int_equal(seen, task->next);
     atomic_store(&script.started_at, task->next);
     atomic_fetch_add(&script.starts, 1);
     script.ctx = ctx;
