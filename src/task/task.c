@@ -223,6 +223,17 @@ void gt_task_went_well(struct gt_task *task)
     show(task, GT_TASK_RUNNING, "");
 }
 
+static void restart_after_pause(uv_timer_t *timer);
+
+/* At rest until the timer begins it anew. */
+static void rest_paused(struct gt_task *task, const char *reason)
+{
+    task->paused = true;
+    show(task, GT_TASK_PAUSED, reason);
+    uv_update_time(gt_executor_loop(task->executor));
+    uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+}
+
 static void begin(struct gt_task *task)
 {
     struct gantry_err err = {0};
@@ -230,6 +241,10 @@ static void begin(struct gt_task *task)
     int code = task->ops->begin(task, &err);
     if (code != 0) {
         task->ops->end(task);
+        if (code == GANTRY_NO_SPACE) {
+            rest_paused(task, err.text);
+            return;
+        }
         task->paused = false;
         show(task, GT_TASK_FAILED, err.text);
         return;
@@ -243,7 +258,7 @@ static void begin(struct gt_task *task)
 static void restart_after_pause(uv_timer_t *timer)
 {
     struct gt_task *task = timer->data;
-    if (!task->stopping)
+    if (!task->stopping && !task->live)
         begin(task);
 }
 
@@ -267,10 +282,7 @@ static void end_run(struct gt_task *task)
         task->paused = false;
         show(task, GT_TASK_FAILED, task->failure.text);
     } else {
-        task->paused = true;
-        show(task, GT_TASK_PAUSED, task->failure.text);
-        uv_update_time(gt_executor_loop(task->executor));
-        uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+        rest_paused(task, task->failure.text);
     }
 }
 
