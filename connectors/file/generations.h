@@ -40,6 +40,10 @@ void file_generation_deinit(struct file_generation *generation);
  * patterns. */
 bool file_generation_numbered(const char *name, const char *base);
 
+/** How much of the beginning of @p name all its generations, and whatever it is a generation of,
+ * have in common: files that differ there have nothing to do with each other. */
+size_t file_generation_family(const char *name);
+
 /** Whether some process has the open file open for writing: 1, 0, or -1 when the system does not
  * tell us. */
 int file_has_writer(int fd);

@@ -36,10 +36,19 @@ struct file_sink_state {
 
 /* Room that file_position_format and file_sink_state_format need, less the path. */
 #define FILE_POSITION_ROOM 400
+#define FILE_LEFT_ROOM     64
 
 /** {"filename":"PATH"} into @p ret, which must have room for 6 * strlen(path) + 20 bytes. Returns
  * the length. */
 size_t file_partition_format(const char *path, char *ret);
+
+/** The path of a partition, to be freed by the caller; NULL: it is of another kind, or no memory.
+ */
+char *file_partition_parse(struct gantry_view partition);
+
+/** {"device":D,"inode":I}: where the end of a file stands that a name has moved on from. Returns
+ * the length. */
+size_t file_left_partition_format(const struct file_identity *id, char ret[FILE_LEFT_ROOM]);
 
 /** Returns the length. */
 size_t file_position_format(const struct file_position *position, char ret[FILE_POSITION_ROOM]);

@@ -138,6 +138,38 @@ static int ctx_position(struct gantry_task_context *ctx, struct gantry_view part
     return code;
 }
 
+struct each_position {
+    void (*fn)(void *arg, struct gantry_view partition, struct gantry_view position);
+    void *arg;
+};
+
+static int give_position(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    const struct each_position *each = arg;
+    struct gantry_view partition, position;
+    (void)key;
+    if (gt_position_record_read(value, &partition, &position) != 0)
+        return GANTRY_CORRUPT;
+    each->fn(each->arg, partition, position);
+    return 0;
+}
+
+static int ctx_positions(struct gantry_task_context *ctx,
+                         void (*fn)(void *arg, struct gantry_view partition,
+                                    struct gantry_view position),
+                         void *arg, struct gantry_err *err)
+{
+    struct gt_task *task = of_context(ctx);
+    struct each_position each = {fn, arg};
+    struct gt_key prefix;
+    gt_key_prefix(&prefix, task->connector);
+    int code = gt_store_scan(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&prefix),
+                             give_position, &each, err);
+    if (code == GANTRY_CORRUPT)
+        gantry_err_set(err, code, "a stored position of connector %s is damaged", task->connector);
+    return code;
+}
+
 static void ctx_report_lag(struct gantry_task_context *ctx, int64_t bytes)
 {
     atomic_store(&of_context(ctx)->lag, bytes);
@@ -191,6 +223,17 @@ void gt_task_went_well(struct gt_task *task)
     show(task, GT_TASK_RUNNING, "");
 }
 
+static void restart_after_pause(uv_timer_t *timer);
+
+/* At rest until the timer begins it anew. */
+static void rest_paused(struct gt_task *task, const char *reason)
+{
+    task->paused = true;
+    show(task, GT_TASK_PAUSED, reason);
+    uv_update_time(gt_executor_loop(task->executor));
+    uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+}
+
 static void begin(struct gt_task *task)
 {
     struct gantry_err err = {0};
@@ -198,6 +241,10 @@ static void begin(struct gt_task *task)
     int code = task->ops->begin(task, &err);
     if (code != 0) {
         task->ops->end(task);
+        if (code == GANTRY_NO_SPACE) {
+            rest_paused(task, err.text);
+            return;
+        }
         task->paused = false;
         show(task, GT_TASK_FAILED, err.text);
         return;
@@ -211,7 +258,7 @@ static void begin(struct gt_task *task)
 static void restart_after_pause(uv_timer_t *timer)
 {
     struct gt_task *task = timer->data;
-    if (!task->stopping)
+    if (!task->stopping && !task->live)
         begin(task);
 }
 
@@ -235,10 +282,7 @@ static void end_run(struct gt_task *task)
         task->paused = false;
         show(task, GT_TASK_FAILED, task->failure.text);
     } else {
-        task->paused = true;
-        show(task, GT_TASK_PAUSED, task->failure.text);
-        uv_update_time(gt_executor_loop(task->executor));
-        uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+        rest_paused(task, task->failure.text);
     }
 }
 
@@ -385,6 +429,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
         .wake = ctx_wake,
         .wake_after = ctx_wake_after,
         .position = ctx_position,
+        .positions = ctx_positions,
         .report_lag = ctx_report_lag,
         .log = ctx_log,
     };
