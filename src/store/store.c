@@ -410,18 +410,11 @@ static void *run_committer(void *arg)
                      ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
                      : pthread_cond_wait(&store->changed, &store->lock);
         }
-<<<<<<< HEAD
-        struct gt_commit *group = store->head, *settled = store->settled_head;
+        struct gt_commit *settled = store->settled_head, *group = take_group(store);
         if (group == NULL && settled == NULL && store->stopping)
             break;
-        store->head = store->settled_head = NULL;
-        store->tail = &store->head;
+        store->settled_head = NULL;
         store->settled_tail = &store->settled_head;
-=======
-        struct gt_commit *group = take_group(store);
-        if (group == NULL && store->stopping)
-            break;
->>>>>>> rot
         pthread_mutex_unlock(&store->lock);
         if (settled != NULL)
             settle_group(store, settled);
@@ -457,19 +450,12 @@ void gt_store_stop(struct gt_store *store)
     pthread_mutex_unlock(&store->lock);
     if (atomic_load(&store->started))
         pthread_join(store->thread, NULL);
-<<<<<<< HEAD
-    else if (store->head != NULL) /* never started: what was submitted still gets its done */
-        commit_group(store, store->head);
-    store->head = NULL;
-    store->tail = &store->head;
-    end_group(store->settled_head); /* none, unless it was never started */
-    store->settled_head = NULL;
-    store->settled_tail = &store->settled_head;
-=======
     /* Never started: what was submitted still gets its done. */
     for (struct gt_commit *group; (group = take_group(store)) != NULL;)
         commit_group(store, group);
->>>>>>> rot
+    end_group(store->settled_head);
+    store->settled_head = NULL;
+    store->settled_tail = &store->settled_head;
     atomic_store(&store->started, false);
 }
 
