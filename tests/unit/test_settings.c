@@ -115,6 +115,9 @@ static void defaults_hold_without_a_file(void **state)
     assert_int_equal(f->settings.restart_backoff_max_ms, 60000);
     assert_int_equal(f->settings.restart_max, -1);
     assert_int_equal(f->settings.given.count, 0);
+    assert_null(f->settings.name_servers);
+    assert_string_equal(f->settings.cluster, "DefaultConnectCluster");
+    assert_int_equal(f->settings.lease_ms, 6000);
     gt_settings_deinit(&f->settings);
 }
 
@@ -140,8 +143,8 @@ static void a_file_of_2019_is_taken_as_it_stands(void **state)
     (void)snprintf(store, sizeof store, "%s/store2019", getenv("HOME"));
     assert_string_equal(f->settings.store, store);
     assert_finding(f, "offsetPersistInterval", true, "sink.commit.ms");
-    assert_finding(f, "rmqProducerGroup", true, "no effect");
-    assert_int_equal(f->findings.count, 2);
+    assert_string_equal(f->settings.producer_group, "connector-producer-group");
+    assert_int_equal(f->findings.count, 1);
     gt_settings_deinit(&f->settings);
 }
 
@@ -170,7 +173,11 @@ static void each_key_of_2019_is_known(void **state)
                                        "workerId"};
     struct fixture *f = *state;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        option(f, keys[i], "1");
+        option(f, keys[i],
+               strcmp(keys[i], "allocTaskStrategy") == 0
+                   ? "org.apache.rocketmq.connect.runtime.service.strategy."
+                     "DefaultAllocateConnAndTaskStrategy"
+                   : "1");
     assert_int_equal(load(f, NULL), 0);
     for (size_t i = 0; i < f->findings.count; i++) {
         assert_true(f->findings.items[i].warning);
