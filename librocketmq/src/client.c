@@ -57,6 +57,58 @@ void rmq_client_tell(struct rmq_client *client, struct rmq_event *event)
     (void)uv_timer_start(&client->soon, on_soon, 0, 0); /* cannot fail on an open timer */
 }
 
+static void end_client(struct rmq_client *client);
+
+/* --- delays --- */
+
+struct delay {
+    struct rmq_list item; /* in client->delays */
+    struct rmq_client *client;
+    uv_timer_t timer;
+    void (*run)(void *arg, int rc);
+    void *arg;
+};
+
+static void on_delay_closed(uv_handle_t *handle)
+{
+    struct delay *delay = handle->data;
+    struct rmq_client *client = delay->client;
+    free(delay);
+    client->alive--;
+    end_client(client);
+}
+
+static void end_delay(struct delay *delay, int rc)
+{
+    rmq_list_remove(&delay->item);
+    uv_close((uv_handle_t *)&delay->timer, on_delay_closed);
+    delay->run(delay->arg, rc);
+}
+
+static void on_delay(uv_timer_t *timer)
+{
+    end_delay(timer->data, 0);
+}
+
+int rmq_client_delay(struct rmq_client *client, int64_t ms, void (*run)(void *arg, int rc),
+                     void *arg, struct rmq_err *err)
+{
+    if (client->closed)
+        return rmq_fail(err, RMQ_CLOSED, "the client is closed");
+    struct delay *delay = calloc(1, sizeof(*delay));
+    if (delay == NULL)
+        return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a timer");
+    delay->client = client;
+    delay->run = run;
+    delay->arg = arg;
+    delay->timer.data = delay;
+    client->alive++;
+    rmq_list_append(&client->delays, &delay->item);
+    (void)uv_timer_init(client->loop, &delay->timer); /* these two cannot fail */
+    (void)uv_timer_start(&delay->timer, on_delay, (uint64_t)ms, 0);
+    return 0;
+}
+
 /* --- servers --- */
 
 static const char *kind_of(const struct rmq_server *server)
@@ -162,8 +214,6 @@ fail:
         free_server(server);
     return NULL;
 }
-
-static void end_client(struct rmq_client *client);
 
 static void on_server_closed(void *arg)
 {
@@ -354,6 +404,7 @@ int rmq_client_new(uv_loop_t *loop, const struct rmq_client_options *options,
     client->loop = loop;
     take_options(client, options);
     rmq_list_init(&client->events);
+    rmq_list_init(&client->delays);
     rmq_list_init(&client->answers);
     rmq_list_init(&client->memberships);
     client->id = client->options.client_id == NULL ? make_id() : strdup(client->options.client_id);
@@ -403,6 +454,8 @@ void rmq_client_close(struct rmq_client *client, void (*done)(void *arg), void *
     uv_close((uv_handle_t *)&client->refresh, on_timer_closed);
     uv_close((uv_handle_t *)&client->heartbeat, on_timer_closed);
     rmq_routes_close(client);
+    while (!rmq_list_empty(&client->delays))
+        end_delay(RMQ_CONTAINER(client->delays.next, struct delay, item), RMQ_CLOSED);
     for (struct rmq_entry *entry; (entry = rmq_table_next(&client->servers, NULL)) != NULL;)
         close_server(RMQ_CONTAINER(entry, struct rmq_server, entry));
     client->alive--; /* the timers' closes are still to come */

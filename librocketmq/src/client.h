@@ -66,6 +66,7 @@ struct rmq_client {
     void *done_arg;
     uv_timer_t soon; /* runs events */
     struct rmq_list events;
+    struct rmq_list delays;
     struct rmq_table servers;
     struct rmq_table brokers;
     struct rmq_table topics;
@@ -90,6 +91,10 @@ struct rmq_client {
 
 void rmq_client_log(struct rmq_client *client, enum rmq_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Call run after a while, with rc 0, or with RMQ_CLOSED when the client is closed before. 0: run
+ * runs exactly once | RMQ_NO_MEMORY, RMQ_CLOSED. */
+int rmq_client_delay(struct rmq_client *client, int64_t ms, void (*run)(void *arg, int rc),
+                     void *arg, struct rmq_err *err);
 /* Run it from the loop; once, however often it is asked for before. */
 void rmq_client_tell(struct rmq_client *client, struct rmq_event *event);
 /* The server at an address, made when it is new. NULL: err says why. */

@@ -12,12 +12,13 @@
 #include "connection.h"
 #include "internal.h"
 #include "list.h"
+#include "tls.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 512, HOST_MAX = 256 };
+enum { BUCKETS = 512, CIPHER_SPACE = 64 << 10 };
 
 struct call {
     struct rmq_list queue;    /* waiting or sent */
@@ -40,6 +41,11 @@ struct link {
     struct rmq_connection *owner; /* NULL once given up */
     bool resolving, closed;
     size_t unwritten; /* bytes handed to libuv */
+    /* With TLS, which stands between the socket and the frames. */
+    struct rmq_tls_session *tls; /* owned; NULL: plain */
+    bool shaken;                 /* the handshake is done */
+    char *cipher;                /* owned; where the socket is read into */
+    struct rmq_buf sealed;       /* to be written */
     struct rmq_frame_reader reader;
     struct rmq_command incoming;
 };
@@ -50,8 +56,8 @@ struct rmq_connection {
     uv_loop_t *loop;
     enum state state;
     struct rmq_connection_options options;
-    char address[HOST_MAX + 8];
-    char host[HOST_MAX];
+    char address[RMQ_HOST_MAX + 8];
+    char host[RMQ_HOST_MAX];
     char port[8];
     struct link *link; /* owned while CONNECTING or OPEN */
     size_t links;      /* alive, those given up included */
@@ -225,6 +231,9 @@ static void free_link(struct link *link, struct rmq_connection *counted_by)
 {
     rmq_frame_reader_deinit(&link->reader);
     rmq_command_deinit(&link->incoming);
+    rmq_tls_close(link->tls);
+    rmq_buf_deinit(&link->sealed);
+    free(link->cipher);
     free(link);
     counted_by->links--;
     end_connection(counted_by);
@@ -288,42 +297,71 @@ static void on_written(uv_write_t *request, int status)
     free(write);
 }
 
-/* Hand over what has gathered in this turn of the loop, at one go. */
-static void write_out(struct rmq_connection *connection)
+/* Hand over all of bytes, which is empty then. False: the link is lost. */
+static bool write_bytes(struct rmq_connection *connection, struct rmq_buf *bytes)
 {
     struct link *link = connection->link;
-    uv_buf_t bytes = uv_buf_init(connection->out.data, (unsigned)connection->out.len);
-    int done = link->unwritten == 0 ? uv_try_write((uv_stream_t *)&link->tcp, &bytes, 1) : 0;
+    uv_buf_t buf = uv_buf_init(bytes->data, (unsigned)bytes->len);
+    int done = link->unwritten == 0 ? uv_try_write((uv_stream_t *)&link->tcp, &buf, 1) : 0;
     if (done < 0 && done != UV_EAGAIN) {
         lose_link(connection, "cannot write", uv_strerror(done));
-        return;
+        return false;
     }
     size_t at = done > 0 ? (size_t)done : 0;
-    if (at == connection->out.len) {
-        connection->out.len = 0;
-        return;
+    if (at == bytes->len) {
+        bytes->len = 0;
+        return true;
     }
     struct write *write = calloc(1, sizeof(*write));
     if (write == NULL) {
         lose_link(connection, "out of memory", NULL);
-        return;
+        return false;
     }
     write->link = link;
-    write->bytes = connection->out;
+    write->bytes = *bytes;
     write->request.data = write;
-    rmq_buf_init(&connection->out, connection->out.max);
+    rmq_buf_init(bytes, bytes->max);
     memmove(write->bytes.data, write->bytes.data + at, write->bytes.len - at);
     write->bytes.len -= at;
-    bytes = uv_buf_init(write->bytes.data, (unsigned)write->bytes.len);
-    int rc = uv_write(&write->request, (uv_stream_t *)&link->tcp, &bytes, 1, on_written);
+    buf = uv_buf_init(write->bytes.data, (unsigned)write->bytes.len);
+    int rc = uv_write(&write->request, (uv_stream_t *)&link->tcp, &buf, 1, on_written);
     if (rc != 0) {
         rmq_buf_deinit(&write->bytes);
         free(write);
         lose_link(connection, "cannot write", uv_strerror(rc));
-        return;
+        return false;
     }
     link->unwritten += write->bytes.len;
     connection->waiting_bytes += write->bytes.len;
+    return true;
+}
+
+/* Write what TLS has to say. False: the link is lost. */
+static bool write_sealed(struct rmq_connection *connection)
+{
+    struct link *link = connection->link;
+    if (rmq_tls_take(link->tls, &link->sealed) != 0) {
+        lose_link(connection, "out of memory", NULL);
+        return false;
+    }
+    return link->sealed.len == 0 || write_bytes(connection, &link->sealed);
+}
+
+/* Hand over what has gathered in this turn of the loop, at one go. */
+static void write_out(struct rmq_connection *connection)
+{
+    struct link *link = connection->link;
+    struct rmq_err err;
+    if (link->tls == NULL) {
+        (void)write_bytes(connection, &connection->out);
+        return;
+    }
+    int rc = rmq_tls_write(link->tls, connection->out.data, connection->out.len, &err);
+    connection->out.len = 0;
+    if (rc != 0)
+        lose_link(connection, err.text, NULL);
+    else
+        (void)write_sealed(connection);
 }
 
 /* Move what the window allows from waiting to sent. False when memory has run out. */
@@ -422,28 +460,34 @@ static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct link *link = handle->data;
     (void)suggested;
-    char *data = NULL;
-    size_t len = 0;
-    if (rmq_frame_reader_space(&link->reader, &data, &len) != 0)
+    char *data = link->cipher;
+    size_t len = CIPHER_SPACE;
+    if (link->tls == NULL && rmq_frame_reader_space(&link->reader, &data, &len) != 0)
         len = 0; /* on_read gets UV_ENOBUFS */
     *ret = uv_buf_init(data, (unsigned)len);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
+/* Why the server may have ended the connection. */
+static void lose_read(struct rmq_connection *connection, int status)
 {
-    struct link *link = stream->data;
+    bool mute = connection->received_ms == 0 && (status == UV_EOF || status == UV_ECONNRESET);
+    const char *why = status == UV_EOF ? NULL : uv_strerror(status);
+    if (connection->state == STATE_CONNECTING)
+        lose_link(connection, "closed by the server during the TLS handshake",
+                  mute ? "it probably does not speak TLS on this port"
+                       : "it may want another certificate of this client");
+    else if (mute && connection->link->tls == NULL && connection->sent_count > 0)
+        lose_link(connection, "closed by the server without an answer",
+                  "it may want TLS, or not be a RocketMQ server");
+    else
+        lose_link(connection, status == UV_EOF ? "closed by the server" : "cannot read", why);
+}
+
+/* Deal with the whole frames that have arrived. False: the link is lost. */
+static bool take_frames(struct link *link)
+{
     struct rmq_err err;
     struct rmq_view frame;
-    (void)buf;
-    if (link->owner == NULL || count == 0)
-        return;
-    if (count < 0) {
-        lose_link(link->owner, count == UV_EOF ? "closed by the server" : "cannot read",
-                  count == UV_EOF ? NULL : uv_strerror((int)count));
-        return;
-    }
-    link->owner->received_ms = uv_now(link->owner->loop);
-    rmq_frame_reader_filled(&link->reader, (size_t)count);
     int rc = 0;
     while (link->owner != NULL && (rc = rmq_frame_reader_next(&link->reader, &frame, &err)) == 1) {
         rc = rmq_command_decode(&link->incoming, frame, &err);
@@ -451,11 +495,87 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
             break;
         take_frame(link->owner, &link->incoming);
     }
-    if (link->owner == NULL)
-        return;
-    if (rc < 0)
+    if (link->owner != NULL && rc < 0)
         lose_link(link->owner, "not the RocketMQ protocol", err.text);
-    else
+    return link->owner != NULL;
+}
+
+static void be_open(struct rmq_connection *connection)
+{
+    (void)uv_timer_stop(&connection->phase);
+    connection->state = STATE_OPEN;
+    connection->received_ms = 0;
+    want_flush(connection);
+    if (connection->options.opened != NULL)
+        connection->options.opened(connection->options.arg);
+}
+
+/* One step of the handshake. False: the link is lost. */
+static bool shake_hands(struct link *link)
+{
+    struct rmq_connection *connection = link->owner;
+    struct rmq_err err;
+    int rc = rmq_tls_handshake(link->tls, &err);
+    if (!write_sealed(connection)) /* after a failure it says why */
+        return false;
+    if (rc < 0) {
+        lose_link(connection, err.text, NULL);
+        return false;
+    }
+    link->shaken = rc == 1;
+    if (link->shaken)
+        be_open(connection);
+    return link->owner != NULL;
+}
+
+/* Bytes of the network, through TLS, to frames. */
+static void unseal(struct link *link, const char *data, size_t count)
+{
+    struct rmq_err err;
+    if (rmq_tls_feed(link->tls, data, count) != 0) {
+        lose_link(link->owner, "out of memory", NULL);
+        return;
+    }
+    if (!link->shaken && (!shake_hands(link) || !link->shaken))
+        return;
+    for (;;) {
+        char *space;
+        size_t len;
+        if (rmq_frame_reader_space(&link->reader, &space, &len) != 0) {
+            lose_link(link->owner, "out of memory", NULL);
+            return;
+        }
+        ssize_t got = rmq_tls_read(link->tls, space, len, &err);
+        if (got < 0) {
+            lose_link(link->owner, err.text, NULL);
+            return;
+        }
+        if (got == 0)
+            break;
+        rmq_frame_reader_filled(&link->reader, (size_t)got);
+        if (!take_frames(link))
+            return;
+    }
+    if (write_sealed(link->owner)) /* an answer to a change of keys */
+        arm_deadline(link->owner);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
+{
+    struct link *link = stream->data;
+    if (link->owner == NULL || count == 0)
+        return;
+    if (count < 0) {
+        lose_read(link->owner, (int)count);
+        return;
+    }
+    link->owner->received_ms = uv_now(link->owner->loop);
+    if (link->tls != NULL) {
+        unseal(link, buf->base, (size_t)count);
+        return;
+    }
+    rmq_frame_reader_filled(&link->reader, (size_t)count);
+    if (take_frames(link))
         arm_deadline(link->owner);
 }
 
@@ -472,12 +592,11 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     (void)uv_tcp_nodelay(&link->tcp, 1); /* slower without, but no less right */
-    (void)uv_timer_stop(&connection->phase);
-    connection->state = STATE_OPEN;
     connection->received_ms = 0;
-    want_flush(connection);
-    if (connection->options.opened != NULL)
-        connection->options.opened(connection->options.arg);
+    if (link->tls == NULL)
+        be_open(connection);
+    else
+        (void)shake_hands(link);
 }
 
 static void connect_to(struct rmq_connection *connection, const struct sockaddr *address)
@@ -505,14 +624,27 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 
 static void on_connect_timeout(uv_timer_t *timer)
 {
-    lose_link(timer->data, "cannot connect", "no answer in time");
+    struct rmq_connection *connection = timer->data;
+    bool shaking =
+        connection->link->tls != NULL && uv_is_readable((uv_stream_t *)&connection->link->tcp);
+    lose_link(connection, shaking ? "TLS handshake" : "cannot connect", "no answer in time");
 }
 
 static void open_link(struct rmq_connection *connection)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct link *link = calloc(1, sizeof(*link));
-    if (link == NULL || uv_tcp_init(connection->loop, &link->tcp) != 0) {
+    bool ready = link != NULL;
+    if (ready && connection->options.tls != NULL) {
+        link->tls = rmq_tls_open(connection->options.tls, connection->host);
+        link->cipher = malloc(CIPHER_SPACE);
+        ready = link->tls != NULL && link->cipher != NULL;
+    }
+    if (!ready || uv_tcp_init(connection->loop, &link->tcp) != 0) {
+        if (link != NULL) {
+            rmq_tls_close(link->tls);
+            free(link->cipher);
+        }
         free(link);
         begin_pause(connection, connection->options.backoff_max_ms);
         end_all(connection, RMQ_NO_MEMORY, RMQ_NO_MEMORY, "out of memory");
@@ -520,6 +652,7 @@ static void open_link(struct rmq_connection *connection)
     }
     rmq_frame_reader_init(&link->reader, connection->options.max_frame);
     rmq_command_init(&link->incoming, 0);
+    rmq_buf_init(&link->sealed, 2 * connection->options.max_waiting_bytes + CIPHER_SPACE);
     link->tcp.data = link;
     link->owner = connection;
     link->resolve.data = connection; /* who counts it, owner or not */
@@ -563,34 +696,6 @@ static void begin_pause(struct rmq_connection *connection, int64_t pause_ms)
 
 /* --- public --- */
 
-/* host and port must have room for HOST_MAX and 8 bytes. */
-static int split_address(const char *address, char *ret_host, char *ret_port, struct rmq_err *err)
-{
-    const char *colon = address == NULL ? NULL : strrchr(address, ':');
-    size_t len = colon == NULL ? 0 : (size_t)(colon - address);
-    int64_t port;
-    const char *host = address;
-    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
-        host++;
-        len -= 2;
-    }
-    if (len == 0 || len >= HOST_MAX || !rmq_parse_i64(rmq_view_str(colon + 1), &port) || port < 1 ||
-        port > 65535)
-        return rmq_fail(err, RMQ_INVALID,
-                        "address '%.100s'; host:port is expected, port 1 to 65535",
-                        address == NULL ? "" : address);
-    memcpy(ret_host, host, len);
-    ret_host[len] = '\0';
-    (void)snprintf(ret_port, 8, "%d", (int)port);
-    return 0;
-}
-
-int rmq_address_check(const char *address, struct rmq_err *err)
-{
-    char host[HOST_MAX], port[8];
-    return split_address(address, host, port, err);
-}
-
 static void take_options(struct rmq_connection *connection,
                          const struct rmq_connection_options *options)
 {
@@ -619,7 +724,7 @@ int rmq_connection_new(uv_loop_t *loop, const char *address,
     struct rmq_connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL)
         return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a connection");
-    int rc = split_address(address, connection->host, connection->port, err);
+    int rc = rmq_address_split(address, connection->host, connection->port, err);
     if (rc != 0) {
         free(connection);
         return rc;

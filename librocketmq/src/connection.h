@@ -5,6 +5,11 @@
 
 #include <rocketmq/connection.h>
 
+enum { RMQ_HOST_MAX = 256 };
+
+/* host:port, [ipv6]:port or ipv6:port into its parts, of at most RMQ_HOST_MAX and 8 bytes with
+ * their NUL. RMQ_INVALID. Thread: any. */
+int rmq_address_split(const char *address, char *ret_host, char *ret_port, struct rmq_err *err);
 /* RMQ_INVALID: not an address that rmq_connection_new takes. Thread: any. */
 int rmq_address_check(const char *address, struct rmq_err *err);
 /* Write what may be written now, not at the end of this turn of the loop: for the last words before

@@ -12,6 +12,7 @@ Linux kills a server when the *thread* that started it ends: start servers from 
 import atexit
 import base64
 import ctypes
+import functools
 import hashlib
 import hmac
 import json
@@ -58,6 +59,8 @@ BROKER_SETTINGS = {
     "fileReservedTime": 240,
 }
 
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
 LOGBACK = """<configuration>
   <appender name="file" class="{prefix}ch.qos.logback.core.FileAppender">
     <file>{path}</file>
@@ -86,6 +89,7 @@ def java():
     return found
 
 
+@functools.lru_cache(None)
 def jars(version=VERSION):
     """The folder of a version's jars; fetched when it is not there."""
     done = subprocess.run([sys.executable, os.path.join(TOP, "scripts", "rocketmq"), "fetch", version],
@@ -141,6 +145,11 @@ def _release(ports):
             mark.close()
 
 
+def release_port(port, before=0, after=0):
+    """Give back what free_port() found."""
+    _release(range(port - before, port + after + 1))
+
+
 def _bindable(port):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -186,6 +195,15 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
+def spawn(words, folder, **streams):
+    """A process that cannot outlive the thread that starts it, without settings of the user's for Java or RocketMQ."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("NAMESRV_ADDR", "ROCKETMQ_HOME", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
+                                   "JDK_JAVA_OPTIONS", "CLASSPATH")}
+    return subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True, preexec_fn=_die_with_parent,
+                            **streams)
+
+
 def _kill_all():
     for server in list(_servers):
         server.kill()
@@ -201,7 +219,7 @@ def show_logs(lines=40):
 
 class Server:
     """A JVM with a folder and ports of its own. `options` are further words for the JVM, `settings` lines of the server's
-    configuration file."""
+    configuration file. `quick` makes a JVM that starts soon and never runs at full speed: say False for a benchmark."""
 
     main_class = None
     logback_names = ()
@@ -209,13 +227,15 @@ class Server:
     sockets = (0, 0)  # ports that it needs below and above its own
 
     def __init__(self, folder, version=VERSION, host="127.0.0.1", port=None, tls=None, settings=None, options=(),
-                 log_level="INFO"):
+                 log_level="INFO", quick=True, heap=None):
         self.folder = os.path.abspath(str(folder))
         self.version = version
         self.host = host
         self.tls = tls
         self.options = list(options)
         self.log_level = log_level
+        self.quick = quick
+        self.heap = heap or self.heap
         self.chosen_port = port is None
         self.port = port or free_port(*self.sockets)
         self.settings = dict(settings or {})
@@ -258,7 +278,7 @@ class Server:
         config = os.path.join(self.folder, "server.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.writelines(f"{name}={value}\n" for name, value in self.configuration().items())
-        words = [java(), "-server", *self.heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+        words = [java(), "-server", *self.heap, *(QUICK if self.quick else ()), "-XX:-UsePerfData",
                  "-XX:MaxDirectMemorySize=256m", f"-XX:ErrorFile={self.folder}/hs_err.log",
                  "-Djava.net.preferIPv4Stack=true",
                  f"-Duser.home={self.folder}/home", f"-Djava.io.tmpdir={self.folder}/tmp",
@@ -276,14 +296,10 @@ class Server:
         """Start the process and wait for nothing."""
         assert not self.alive(), f"{self.name} runs already"
         words = self.command()
-        environment = {name: value for name, value in os.environ.items()
-                       if name not in ("NAMESRV_ADDR", "ROCKETMQ_HOME", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")}
         self._started_at = time.monotonic()
         with open(self.out_path, "ab") as out:
             self._log_from = out.tell()
-            self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder,
-                env=environment, start_new_session=True, preexec_fn=_die_with_parent)
+            self.process = spawn(words, self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         self._frozen = False
         if self not in _servers:
             _servers.append(self)
@@ -375,7 +391,7 @@ class Server:
         if self in _servers:
             _servers.remove(self)
         if self.chosen_port:
-            _release(range(self.port - self.sockets[0], self.port + self.sockets[1] + 1))
+            release_port(self.port, *self.sockets)
 
     def __enter__(self):
         return self.start()
