@@ -66,7 +66,7 @@ def test_the_properties_file_of_2019(new_worker, tmp_path):
     start_with_text(worker, FILE_OF_2019.format(store=worker.store))
     assert "The worker [DEFAULT_WORKER_1] boot success." in worker.log()
     assert "unknown key" not in worker.log()
-    for key in ("offsetPersistInterval", "configPersistInterval", "maxMessageSize", "allocTaskStrategy"):
+    for key in ("offsetPersistInterval", "configPersistInterval", "maxMessageSize", "clusterStoreTopic"):
         assert f"{key}: has no effect: " in worker.log()
     source, sink = write(tmp_path / "in", lines(10)), tmp_path / "out"
     worker.pair(source, sink)
