@@ -310,6 +310,9 @@ static void a_missing_topic_is_not_found_and_asked_for_again(void **state)
 
 static void replies_that_are_no_route_are_errors(void **state)
 {
+    static const char too_many_queues[] =
+        "{\"brokerDatas\":[{\"brokerAddrs\":{0:\"h:1\"},\"brokerName\":\"a\"}],\"queueDatas\":[{"
+        "\"brokerName\":\"a\",\"perm\":6,\"readQueueNums\":2147483647,\"writeQueueNums\":1}]}";
     static const char *const wrong[] = {
         "",
         "[]",
@@ -327,8 +330,7 @@ static void replies_that_are_no_route_are_errors(void **state)
         "{\"queueDatas\":[{\"brokerName\":\"a\",\"perm\":\"6\"}]}",
         "{\"queueDatas\":[{\"brokerName\":\"a\",\"readQueueNums\":-1}]}",
         "{\"queueDatas\":[{\"brokerName\":\"a\",\"writeQueueNums\":99999999999999999999}]}",
-        "{\"brokerDatas\":[{\"brokerAddrs\":{0:\"h:1\"},\"brokerName\":\"a\"}],\"queueDatas\":[{"
-        "\"brokerName\":\"a\",\"perm\":6,\"readQueueNums\":2147483647,\"writeQueueNums\":1}]}",
+        too_many_queues,
         "{\"brokerDatas\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
     };
     (void)state;
