@@ -18,6 +18,11 @@ static int64_t renew_every(const struct gt_cluster_state *state)
     return state->settings.lease_ms / 3;
 }
 
+static int64_t longest_gap(const struct gt_cluster_state *state)
+{
+    return state->settings.lease_ms / 8;
+}
+
 void gt_cluster_append_scratch(struct gt_cluster_state *state)
 {
     if (state->scratch.error == 0)
@@ -58,9 +63,10 @@ void gt_cluster_advance(struct gt_cluster_state *state, int64_t now_ms)
     }
     if (now_ms > state->now) {
         /* Whoever slept has heard nothing meanwhile, and a clock that jumps proves nothing: of a
-         * longer gap between two calls only a part counts as silence of the others. */
+         * longer gap between two calls only this much counts as silence of the others. It is less
+         * than the margin of their leases. */
         int64_t elapsed = now_ms - state->now;
-        int64_t most = state->settings.lease_ms / 2;
+        int64_t most = longest_gap(state);
         if (state->reach == GT_REACH_OK)
             state->heard += elapsed < most ? elapsed : most;
         state->now = now_ms;
@@ -180,6 +186,8 @@ int64_t gt_cluster_tick(struct gt_cluster_state *state, int64_t now_ms)
         else
             earlier(&next, state->last_sent_ms + renew_every(state));
         earlier(&next, state->lease_until);
+        if (state->member_count > 1)
+            earlier(&next, state->now + longest_gap(state));
         gt_cluster_watch(state, &next);
     }
     gt_cluster_want_join(state);
