@@ -482,8 +482,7 @@ class Broker(Server):
         if sync_flush:
             self.settings.setdefault("flushDiskType", "SYNC_FLUSH")
         if master:
-            self.settings = {"brokerId": 1, "brokerRole": "SLAVE",
-                             "haMasterAddress": f"{master.host}:{master.port + 1}", **self.settings}
+            self.settings = {"brokerId": 1, "brokerRole": "SLAVE", **self.settings}
 
     @property
     def advertised(self):
