@@ -191,13 +191,52 @@ void gt_task_went_well(struct gt_task *task)
     show(task, GT_TASK_RUNNING, "");
 }
 
+void gt_task_hold(struct gt_task *task, const char *reason)
+{
+    if (task->failing || task->pausing)
+        return;
+    task->paused = true;
+    show(task, GT_TASK_PAUSED, reason);
+}
+
+static void begin(struct gt_task *task);
+
+static void restart_after_pause(uv_timer_t *timer)
+{
+    struct gt_task *task = timer->data;
+    if (!task->stopping)
+        begin(task);
+}
+
+/* Show PAUSED and start again in a while. */
+static void begin_later(struct gt_task *task, const char *reason)
+{
+    task->paused = true;
+    show(task, GT_TASK_PAUSED, reason);
+    uv_update_time(gt_executor_loop(task->executor));
+    uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+}
+
+/* What the connector needs, then the connector. What is not there yet wakes us when it is. */
 static void begin(struct gt_task *task)
 {
     struct gantry_err err = {0};
-    task->failing = task->pausing = false;
-    int code = task->ops->begin(task, &err);
+    task->failing = task->pausing = task->preparing = false;
+    int code = task->ops->prepare(task, &err);
+    if (code == 0) {
+        task->preparing = true;
+        if (err.text[0] != '\0')
+            gt_task_hold(task, err.text);
+        return;
+    }
+    if (code > 0)
+        code = task->ops->begin(task, &err);
     if (code != 0) {
         task->ops->end(task);
+        if (code == GANTRY_AGAIN || code == GANTRY_NO_SPACE) {
+            begin_later(task, err.text);
+            return;
+        }
         task->paused = false;
         show(task, GT_TASK_FAILED, err.text);
         return;
@@ -206,13 +245,6 @@ static void begin(struct gt_task *task)
     if (!task->paused)
         show(task, GT_TASK_RUNNING, "");
     gt_task_ready(task);
-}
-
-static void restart_after_pause(uv_timer_t *timer)
-{
-    struct gt_task *task = timer->data;
-    if (!task->stopping)
-        begin(task);
 }
 
 /* Everything is at rest: let the connector go and show where the task stands now. */
@@ -235,10 +267,7 @@ static void end_run(struct gt_task *task)
         task->paused = false;
         show(task, GT_TASK_FAILED, task->failure.text);
     } else {
-        task->paused = true;
-        show(task, GT_TASK_PAUSED, task->failure.text);
-        uv_update_time(gt_executor_loop(task->executor));
-        uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
+        begin_later(task, task->failure.text);
     }
 }
 
@@ -258,7 +287,7 @@ static void step(struct gt_runnable *runnable)
 static void on_start(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, start_mail));
-    if (task->stopping || task->live)
+    if (task->stopping || task->live || task->preparing)
         return;
     if (!task->timer_open) {
         uv_timer_init(gt_executor_loop(task->executor), &task->timer);
@@ -274,6 +303,10 @@ static void on_stop(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stop_mail));
     task->stopping = true;
+    if (task->preparing) {
+        task->preparing = false;
+        task->ops->end(task);
+    }
     if (task->live)
         gt_task_ready(task);
     else if (task->timer_open)
@@ -287,6 +320,8 @@ static void on_wake(struct gt_mail *mail)
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, wake_mail));
     if (task->live)
         gt_task_ready(task);
+    else if (task->preparing)
+        begin(task);
 }
 
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of

@@ -58,7 +58,7 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
     for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
         const struct gt_queue_offset *at = &record.offsets[i];
         if (at->queue != lowest->queue->index ||
-            !gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->name)))
+            !gantry_view_equal(at->topic, gantry_view_of(lowest->queue->topic->api.name)))
             continue;
         code = note_progress(lowest, connector, at->offset);
     }
@@ -84,7 +84,7 @@ static int see_connector(void *arg, struct gantry_view key, struct gantry_view v
     static const char *const keys[] = {"topicNames", "connect.topicnames",
                                        "topics"}; /* as plugin/common_defs.c has them */
     struct lowest *lowest = arg;
-    const char *topic = lowest->queue->topic->name;
+    const char *topic = lowest->queue->topic->api.name;
     if (memmem(value.data, value.len, topic, strlen(topic)) == NULL ||
         gt_map_get(&lowest->readers, key) != NULL)
         return 0;
@@ -100,7 +100,7 @@ static int see_connector(void *arg, struct gantry_view key, struct gantry_view v
     return code;
 }
 
-static int lowest_offset(struct gt_topics *topics, const struct gt_queue *queue, int64_t *ret)
+static int lowest_offset(struct gt_embedded *topics, const struct gt_queue *queue, int64_t *ret)
 {
     struct lowest lowest = {.queue = queue, .offset = INT64_MAX};
     struct gantry_view all = {NULL, 0};
@@ -150,7 +150,7 @@ static size_t count_expired(struct gt_queue *queue, const struct gt_topics_setti
 
 /* Only this thread takes segments out of the list, so the first @p count stay what they are without
  * the lock; the array that holds them may move. */
-static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, size_t count)
+static void delete_segments(struct gt_embedded *topics, struct gt_queue *queue, size_t count)
 {
     static const struct gt_commit_ops no_ops = {0};
     struct gt_commit commit;
@@ -159,7 +159,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
     gt_commit_init(&commit, &no_ops);
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < count; i++) {
-        gt_key_segment(&key, queue->topic->name, queue->index, queue->segments[i]->base);
+        gt_key_segment(&key, queue->topic->api.name, queue->index, queue->segments[i]->base);
         gt_commit_delete(&commit, GT_TABLE_SEGMENTS, gt_key_view(&key));
     }
     pthread_mutex_unlock(&queue->lock);
@@ -167,7 +167,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
     gt_commit_deinit(&commit);
     (void)gt_fault("retention.committed");
     if (code != 0) {
-        gt_warn("topic", "retention failed topic=%s: %s", queue->topic->name, err.text);
+        gt_warn("topic", "retention failed topic=%s: %s", queue->topic->api.name, err.text);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -178,13 +178,13 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
                 queue->segment_count * sizeof(*queue->segments));
         pthread_mutex_unlock(&queue->lock);
         gt_info("topic", "retention deleted a segment topic=%s queue=%u offset=%lld",
-                queue->topic->name, queue->index, (long long)segment->base);
+                queue->topic->api.name, queue->index, (long long)segment->base);
         (void)unlink(segment->path); /* failing leaves an orphan that the next start removes */
         gt_segment_unref(segment);
     }
 }
 
-static void retain_queue(struct gt_topics *topics, struct gt_queue *queue)
+static void retain_queue(struct gt_embedded *topics, struct gt_queue *queue)
 {
     size_t expired = count_expired(queue, &topics->settings);
     if (expired == 0)
@@ -204,7 +204,7 @@ static void retain_queue(struct gt_topics *topics, struct gt_queue *queue)
         delete_segments(topics, queue, expired);
 }
 
-void gt_topics_retain(struct gt_topics *topics)
+void gt_topics_retain(struct gt_embedded *topics)
 {
     int64_t now = gt_clock_mono_ns();
     if (now - topics->retention_ns < EVERY_MS * 1000000LL)
@@ -216,7 +216,7 @@ void gt_topics_retain(struct gt_topics *topics)
     struct gantry_view name;
     void *value;
     pthread_mutex_lock(&topics->lock);
-    struct gt_topic **all = malloc((topics->map.count + 1) * sizeof(*all));
+    struct gt_embedded_topic **all = malloc((topics->map.count + 1) * sizeof(*all));
     while (all != NULL && gt_map_next(&topics->map, &cursor, &name, &value))
         all[count++] = value;
     pthread_mutex_unlock(&topics->lock);
