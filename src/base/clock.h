@@ -9,5 +9,7 @@
 int64_t gt_clock_wall_ms(void);
 /** Nanoseconds of a clock that never goes back. */
 int64_t gt_clock_mono_ns(void);
+/** Milliseconds of a clock that never goes back and goes on while the machine sleeps. */
+int64_t gt_clock_boot_ms(void);
 
 #endif

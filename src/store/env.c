@@ -186,6 +186,23 @@ void gt_env_close(struct gt_env *env)
     memset(env, 0, sizeof *env);
 }
 
+int gt_env_make_cache(struct gt_env *env, struct gantry_err *err)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(env->env, NULL, 0, &txn);
+    for (int i = 0; rc == 0 && i < GT_TABLE_COUNT; i++) {
+        if (i != GT_TABLE_META)
+            rc = mdb_drop(txn, env->tables[i], 0);
+    }
+    if (rc == 0)
+        rc = mdb_txn_commit(txn);
+    else if (txn != NULL)
+        mdb_txn_abort(txn);
+    if (rc == 0)
+        rc = mdb_env_set_flags(env->env, MDB_NOSYNC, 1);
+    return rc == 0 ? 0 : fail(err, rc, "empty", env->path);
+}
+
 int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key,
                struct gt_buf *value, struct gantry_err *err)
 {
@@ -260,7 +277,7 @@ static int delete_prefix(struct gt_env *env, MDB_txn *txn, enum gt_table table,
 
 /* Changes in a commit's buffer: table(1) kind(1) key length(varint) value length(varint) key value.
  */
-enum { CHANGE_PUT = 1, CHANGE_DELETE = 2, CHANGE_DELETE_PREFIX = 3 };
+enum { CHANGE_PUT = 1, CHANGE_DELETE = 2, CHANGE_DELETE_PREFIX = 3, CHANGE_VALUE_MAX = 16 << 20 };
 
 static void add_change(struct gt_commit *commit, int kind, enum gt_table table,
                        struct gantry_view key, struct gantry_view value)
@@ -304,6 +321,25 @@ void gt_commit_delete_prefix(struct gt_commit *commit, enum gt_table table,
                              struct gantry_view prefix)
 {
     add_change(commit, CHANGE_DELETE_PREFIX, table, prefix, (struct gantry_view){NULL, 0});
+}
+
+int gt_commit_add_changes(struct gt_commit *commit, struct gantry_view changes)
+{
+    struct gt_cursor cursor = gt_cursor_of(changes.data, changes.len);
+    while (gt_cursor_left(&cursor) > 0) {
+        int table = gt_cursor_u8(&cursor);
+        int kind = gt_cursor_u8(&cursor);
+        uint64_t key_len = gt_cursor_varint(&cursor), value_len = gt_cursor_varint(&cursor);
+        bool known = (table == GT_TABLE_POSITIONS || table == GT_TABLE_PROGRESS) &&
+                     kind >= CHANGE_PUT && kind <= CHANGE_DELETE_PREFIX;
+        if (!known || key_len == 0 || key_len > GT_KEY_MAX || value_len > CHANGE_VALUE_MAX)
+            return GANTRY_CORRUPT;
+        (void)gt_cursor_bytes(&cursor, (size_t)key_len);
+        (void)gt_cursor_bytes(&cursor, (size_t)value_len);
+        if (cursor.bad)
+            return GANTRY_CORRUPT;
+    }
+    return gt_buf_add(&commit->changes, changes.data, changes.len);
 }
 
 static int apply_commit(struct gt_env *env, MDB_txn *txn, const struct gt_commit *commit)

@@ -24,6 +24,8 @@ struct gt_env {
 /** GANTRY_NOT_FOUND (read-only and nothing there), GANTRY_VERSION, GANTRY_IO. */
 int gt_env_open(struct gt_env *env, const char *folder, size_t map_bytes, bool read_only,
                 struct gantry_err *err);
+/** Empty all tables, and sync nothing from now on. */
+int gt_env_make_cache(struct gt_env *env, struct gantry_err *err);
 void gt_env_close(struct gt_env *env);
 int gt_env_get(struct gt_env *env, enum gt_table table, struct gantry_view key,
                struct gt_buf *value, struct gantry_err *err);

@@ -31,6 +31,7 @@ struct gt_store {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t changed; /* something pending, or stopping */
     struct gt_commit *head, **tail;
+    struct gt_commit *settled_head, **settled_tail; /* the log has spoken of them */
     bool stopping;
 
     /* The committer's own. */
@@ -39,6 +40,7 @@ struct gt_store {
         broken; /* LMDB failed: nothing is taken any more; written once, before is_broken */
     atomic_bool is_broken;
 
+    const struct gt_store_relay *relay; /* NULL: commits count at once */
     void (*on_round)(void *arg);
     void *on_round_arg;
     int64_t every_ms;
@@ -131,7 +133,7 @@ static int refuse_half(const char *folder, struct gantry_err *err)
     return code;
 }
 
-static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes,
+static int open_inner(struct gt_store *store, const char *inner, size_t map_bytes, bool cache,
                       struct gantry_err *err)
 {
     int code = 0;
@@ -143,17 +145,20 @@ static int open_inner(struct gt_store *store, const char *inner, size_t map_byte
     /* Also when it was there: a run that was killed may have left the new name unsynced. */
     if (code == 0)
         code = gt_folder_sync(store->folder, "store.rename-sync", err);
-    return code != 0 ? code : gt_env_open(&store->env, inner, map_bytes, false, err);
+    if (code == 0)
+        code = gt_env_open(&store->env, inner, map_bytes, false, err);
+    return code != 0 || !cache ? code : gt_env_make_cache(&store->env, err);
 }
 
-int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret,
-                  struct gantry_err *err)
+static int open_store(const char *folder, size_t map_bytes, bool cache, struct gt_store **ret,
+                      struct gantry_err *err)
 {
     struct gt_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     store->lock_fd = -1;
     store->tail = &store->head;
+    store->settled_tail = &store->settled_head;
     pthread_mutex_init(&store->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -173,7 +178,7 @@ int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret,
     }
     code = take_lock(store, err);
     if (code == 0)
-        code = open_inner(store, inner, map_bytes, err);
+        code = open_inner(store, inner, map_bytes, cache, err);
 out:
     free(inner);
     if (code != 0)
@@ -181,6 +186,17 @@ out:
     else
         *ret = store;
     return code;
+}
+
+int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret,
+                  struct gantry_err *err)
+{
+    return open_store(folder, map_bytes, false, ret, err);
+}
+
+int gt_store_open_cache(const char *folder, struct gt_store **ret, struct gantry_err *err)
+{
+    return open_store(folder, 0, true, ret, err);
 }
 
 void gt_store_close(struct gt_store *store)
@@ -296,6 +312,45 @@ static bool any_wanted(const struct gt_commit *group)
     return false;
 }
 
+static void end_group(struct gt_commit *group)
+{
+    for (struct gt_commit *next; group != NULL; group = next) {
+        next = group->next; /* done() may free the commit */
+        group->ops->done(group);
+    }
+}
+
+/* What is to count for all goes to the log that all read; the rest of the group, and what has
+ * failed, stays. */
+static struct gt_commit *propose(struct gt_store *store, struct gt_commit *group)
+{
+    struct gt_commit *rest = NULL, **rest_tail = &rest;
+    struct gt_commit *proposed = NULL, **proposed_tail = &proposed;
+    for (struct gt_commit *next; group != NULL; group = next) {
+        next = group->next;
+        bool ours = group->claim == NULL || group->err.code != 0;
+        struct gt_commit ***tail = ours ? &rest_tail : &proposed_tail;
+        group->next = NULL;
+        **tail = group;
+        *tail = &group->next;
+    }
+    if (proposed != NULL)
+        store->relay->propose(store->relay->arg, proposed);
+    return rest;
+}
+
+/* Commits that the log has spoken of, in its order. */
+static void settle_group(struct gt_store *store, struct gt_commit *group)
+{
+    for (struct gt_commit *commit = group; commit != NULL; commit = commit->next) {
+        if (commit->err.code != 0 && commit->ops->abort != NULL)
+            commit->ops->abort(commit);
+    }
+    if (any_wanted(group))
+        apply_group(store, group);
+    end_group(group);
+}
+
 static void commit_group(struct gt_store *store, struct gt_commit *group)
 {
     store->round++;
@@ -304,12 +359,11 @@ static void commit_group(struct gt_store *store, struct gt_commit *group)
     sync_group(store, group);
     (void)gt_fault("commit.synced");
     check_group(group);
+    if (store->relay != NULL)
+        group = propose(store, group);
     if (any_wanted(group))
         apply_group(store, group);
-    for (struct gt_commit *next; group != NULL; group = next) {
-        next = group->next; /* done() may free the commit */
-        group->ops->done(group);
-    }
+    end_group(group);
 }
 
 static struct timespec deadline_after(int64_t ms)
@@ -326,17 +380,20 @@ static void *run_committer(void *arg)
     for (;;) {
         struct timespec deadline = deadline_after(store->every_ms);
         int rc = 0;
-        while (store->head == NULL && !store->stopping && rc == 0) {
+        while (store->head == NULL && store->settled_head == NULL && !store->stopping && rc == 0) {
             rc = store->every_ms > 0
                      ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
                      : pthread_cond_wait(&store->changed, &store->lock);
         }
-        struct gt_commit *group = store->head;
-        if (group == NULL && store->stopping)
+        struct gt_commit *group = store->head, *settled = store->settled_head;
+        if (group == NULL && settled == NULL && store->stopping)
             break;
-        store->head = NULL;
+        store->head = store->settled_head = NULL;
         store->tail = &store->head;
+        store->settled_tail = &store->settled_head;
         pthread_mutex_unlock(&store->lock);
+        if (settled != NULL)
+            settle_group(store, settled);
         if (group != NULL)
             commit_group(store, group);
         if (store->on_round != NULL)
@@ -373,6 +430,9 @@ void gt_store_stop(struct gt_store *store)
         commit_group(store, store->head);
     store->head = NULL;
     store->tail = &store->head;
+    end_group(store->settled_head); /* none, unless it was never started */
+    store->settled_head = NULL;
+    store->settled_tail = &store->settled_head;
     atomic_store(&store->started, false);
 }
 
@@ -409,13 +469,29 @@ int gt_store_submit(struct gt_store *store, struct gt_commit *commit, struct gan
     if (store->stopping) {
         code = gantry_err_set(err, GANTRY_CLOSED, "the store is closed");
     } else {
-        if (store->head == NULL)
+        if (store->head == NULL && store->settled_head == NULL)
             pthread_cond_signal(&store->changed);
         *store->tail = commit;
         store->tail = &commit->next;
     }
     pthread_mutex_unlock(&store->lock);
     return code;
+}
+
+void gt_store_set_relay(struct gt_store *store, const struct gt_store_relay *relay)
+{
+    store->relay = relay;
+}
+
+void gt_store_settle(struct gt_store *store, struct gt_commit *commit)
+{
+    commit->next = NULL;
+    pthread_mutex_lock(&store->lock);
+    if (store->head == NULL && store->settled_head == NULL)
+        pthread_cond_signal(&store->changed);
+    *store->settled_tail = commit;
+    store->settled_tail = &commit->next;
+    pthread_mutex_unlock(&store->lock);
 }
 
 /* A commit of gt_store_commit_now on its way through the committer, with the caller's changes. */

@@ -72,6 +72,8 @@ struct gt_commit {
  * (both numbers). Thread: one; may block. */
 int gt_store_open(const char *folder, size_t map_bytes, struct gt_store **ret,
                   struct gantry_err *err);
+/** The same for a store whose content others keep as well: it is emptied, and nothing is synced. */
+int gt_store_open_cache(const char *folder, struct gt_store **ret, struct gantry_err *err);
 /** Start the committer thread. */
 int gt_store_start(struct gt_store *store, struct gantry_err *err);
 /** Finish the commits that wait, end the committer. Submits afterwards fail. */
@@ -81,6 +83,22 @@ void gt_store_close(struct gt_store *store);
 int gt_store_check(struct gt_store *store, struct gantry_err *err);
 /** The folder given to open. */
 const char *gt_store_folder(const struct gt_store *store);
+
+/** In a cluster a commit with a claim counts only once the log that all workers read has it in its
+ * order: the relay takes it there. */
+struct gt_store_relay {
+    void *arg;
+    /** Take a group of commits (linked by next) that are checked and whose files are synced. Each
+     * comes back through gt_store_settle() exactly once, before gt_store_stop(). Thread: the
+     * committer. */
+    void (*propose)(void *arg, struct gt_commit *group);
+};
+
+/** Before start. @p relay is borrowed until the store is closed. */
+void gt_store_set_relay(struct gt_store *store, const struct gt_store_relay *relay);
+/** The log has spoken of this commit: it is applied, after all that were settled before it, or,
+ * with an error set in it, it fails. Also for the changes of other workers. Thread: any. */
+void gt_store_settle(struct gt_store *store, struct gt_commit *commit);
 
 /** Called on the committer thread after each group and @p every_ms after the last call:
  * housekeeping that belongs beside commits (retention). Set before start. @p every_ms 0: only after
@@ -96,6 +114,9 @@ void gt_commit_delete(struct gt_commit *commit, enum gt_table table, struct gant
 /** Delete all keys that begin with @p prefix. */
 void gt_commit_delete_prefix(struct gt_commit *commit, enum gt_table table,
                              struct gantry_view prefix);
+/** Take over the changes of another commit, as bytes. GANTRY_CORRUPT: they are no changes of
+ * positions and progress; nothing was added. */
+int gt_commit_add_changes(struct gt_commit *commit, struct gantry_view changes);
 /** 0: done will run. GANTRY_NO_MEMORY, GANTRY_TOO_LARGE: a change was not taken; GANTRY_CLOSED:
  * stopped. Never blocks but for a short lock. Thread: any. */
 int gt_store_submit(struct gt_store *store, struct gt_commit *commit, struct gantry_err *err);
