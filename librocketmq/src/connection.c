@@ -9,23 +9,22 @@
  * `deadlines`, sorted, for one timer. A request that runs out while nothing at all has been
  * received since it was sent takes its link with it: a peer that does not speak is given up. */
 #include <rocketmq/connection.h>
+#include "connection.h"
 #include "internal.h"
+#include "list.h"
+#include "tls.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 512, HOST_MAX = 256 };
-
-struct list {
-    struct list *next, *prev;
-};
+enum { BUCKETS = 512, CIPHER_SPACE = 64 << 10 };
 
 struct call {
-    struct list queue;    /* waiting or sent */
-    struct list deadline; /* of a call that wants a reply */
-    struct call *chain;   /* of its bucket, once sent */
-    rmq_reply_fn reply;   /* NULL: one-way */
+    struct rmq_list queue;    /* waiting or sent */
+    struct rmq_list deadline; /* of a call that wants a reply */
+    struct call *chain;       /* of its bucket, once sent */
+    rmq_reply_fn reply;       /* NULL: one-way */
     void *arg;
     uint64_t deadline_ms;
     uint64_t sent_ms;
@@ -42,6 +41,11 @@ struct link {
     struct rmq_connection *owner; /* NULL once given up */
     bool resolving, closed;
     size_t unwritten; /* bytes handed to libuv */
+    /* With TLS, which stands between the socket and the frames. */
+    struct rmq_tls_session *tls; /* owned; NULL: plain */
+    bool shaken;                 /* the handshake is done */
+    char *cipher;                /* owned; where the socket is read into */
+    struct rmq_buf sealed;       /* to be written */
     struct rmq_frame_reader reader;
     struct rmq_command incoming;
 };
@@ -52,8 +56,8 @@ struct rmq_connection {
     uv_loop_t *loop;
     enum state state;
     struct rmq_connection_options options;
-    char address[HOST_MAX + 8];
-    char host[HOST_MAX];
+    char address[RMQ_HOST_MAX + 8];
+    char host[RMQ_HOST_MAX];
     char port[8];
     struct link *link; /* owned while CONNECTING or OPEN */
     size_t links;      /* alive, those given up included */
@@ -65,7 +69,8 @@ struct rmq_connection {
     bool failing;
     uint64_t received_ms; /* when the link last brought bytes */
     int32_t next_opaque;
-    struct list waiting, sent, deadlines;
+    struct rmq_list waiting, sent, deadlines;
+    struct rmq_list dropped; /* sent, and lost with a reset; reported from the loop */
     size_t waiting_count, waiting_bytes, sent_count;
     struct call *buckets[BUCKETS];
     struct rmq_buf out; /* to be written at the end of this turn of the loop */
@@ -79,28 +84,6 @@ struct write {
     struct link *link;
     struct rmq_buf bytes;
 };
-
-#define CONTAINER(item, type, member) ((type *)(void *)((char *)(item)-offsetof(type, member)))
-
-static void list_init(struct list *list)
-{
-    list->next = list->prev = list;
-}
-
-static void list_insert_after(struct list *at, struct list *item)
-{
-    item->prev = at;
-    item->next = at->next;
-    at->next->prev = item;
-    at->next = item;
-}
-
-static void list_remove(struct list *item)
-{
-    item->prev->next = item->next;
-    item->next->prev = item->prev;
-    list_init(item);
-}
 
 static void begin_pause(struct rmq_connection *connection, int64_t pause_ms);
 static void want_flush(struct rmq_connection *connection);
@@ -124,8 +107,8 @@ static struct call *find_sent(struct rmq_connection *connection, int32_t opaque)
 /* Out of every list; the caller ends it. */
 static void detach(struct rmq_connection *connection, struct call *call)
 {
-    list_remove(&call->queue);
-    list_remove(&call->deadline);
+    rmq_list_remove(&call->queue);
+    rmq_list_remove(&call->deadline);
     if (!call->sent) {
         connection->waiting_count--;
         connection->waiting_bytes -= call->frame.len;
@@ -155,30 +138,38 @@ static void end_call(struct call *call, int rc, const struct rmq_command *reply,
         done(arg, rc, reply, err);
 }
 
+/* End those in the list, which are detached. */
+static void report(struct rmq_connection *connection, struct rmq_list *ended, int rc_waiting,
+                   int rc_sent, const char *text)
+{
+    while (!rmq_list_empty(ended)) {
+        struct call *call = RMQ_CONTAINER(ended->next, struct call, queue);
+        struct rmq_err err;
+        int rc = call->sent ? rc_sent : rc_waiting;
+        rmq_list_remove(&call->queue);
+        rmq_fail(&err, rc, "request %d to %s: %s", (int)call->code, connection->address, text);
+        end_call(call, rc, NULL, &err);
+    }
+}
+
 /* End those that are open now; what their callbacks ask for anew is not touched. */
 static void end_all(struct rmq_connection *connection, int rc_waiting, int rc_sent,
                     const char *text)
 {
-    struct list ended;
-    list_init(&ended);
-    while (connection->sent.next != &connection->sent) {
-        struct call *call = CONTAINER(connection->sent.next, struct call, queue);
+    struct rmq_list ended;
+    rmq_list_init(&ended);
+    rmq_list_move_all(&connection->dropped, &ended);
+    while (!rmq_list_empty(&connection->sent)) {
+        struct call *call = RMQ_CONTAINER(connection->sent.next, struct call, queue);
         detach(connection, call);
-        list_insert_after(ended.prev, &call->queue);
+        rmq_list_append(&ended, &call->queue);
     }
-    while (connection->waiting.next != &connection->waiting) {
-        struct call *call = CONTAINER(connection->waiting.next, struct call, queue);
+    while (!rmq_list_empty(&connection->waiting)) {
+        struct call *call = RMQ_CONTAINER(connection->waiting.next, struct call, queue);
         detach(connection, call);
-        list_insert_after(ended.prev, &call->queue);
+        rmq_list_append(&ended, &call->queue);
     }
-    while (ended.next != &ended) {
-        struct call *call = CONTAINER(ended.next, struct call, queue);
-        struct rmq_err err;
-        int rc = call->sent ? rc_sent : rc_waiting;
-        list_remove(&call->queue);
-        rmq_fail(&err, rc, "request %d to %s: %s", (int)call->code, connection->address, text);
-        end_call(call, rc, NULL, &err);
-    }
+    report(connection, &ended, rc_waiting, rc_sent, text);
 }
 
 static void on_deadline(uv_timer_t *timer);
@@ -187,11 +178,11 @@ static void arm_deadline(struct rmq_connection *connection)
 {
     if (connection->state == STATE_CLOSED)
         return;
-    if (connection->deadlines.next == &connection->deadlines) {
+    if (rmq_list_empty(&connection->deadlines)) {
         (void)uv_timer_stop(&connection->timer); /* cannot fail on an initialized timer */
         return;
     }
-    struct call *first = CONTAINER(connection->deadlines.next, struct call, deadline);
+    struct call *first = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
     uint64_t now = uv_now(connection->loop);
     (void)uv_timer_start(&connection->timer, on_deadline,
                          first->deadline_ms > now ? first->deadline_ms - now : 0, 0);
@@ -202,8 +193,8 @@ static void on_deadline(uv_timer_t *timer)
     struct rmq_connection *connection = timer->data;
     uint64_t now = uv_now(connection->loop);
     bool silent = false;
-    while (connection->deadlines.next != &connection->deadlines) {
-        struct call *call = CONTAINER(connection->deadlines.next, struct call, deadline);
+    while (!rmq_list_empty(&connection->deadlines)) {
+        struct call *call = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
         struct rmq_err err;
         if (call->deadline_ms > now)
             break;
@@ -240,6 +231,9 @@ static void free_link(struct link *link, struct rmq_connection *counted_by)
 {
     rmq_frame_reader_deinit(&link->reader);
     rmq_command_deinit(&link->incoming);
+    rmq_tls_close(link->tls);
+    rmq_buf_deinit(&link->sealed);
+    free(link->cipher);
     free(link);
     counted_by->links--;
     end_connection(counted_by);
@@ -253,8 +247,8 @@ static void on_link_closed(uv_handle_t *handle)
         free_link(link, link->resolve.data);
 }
 
-/* Give the link up; it frees itself later. */
-static void drop_link(struct rmq_connection *connection)
+/* Give the link up; it frees itself later. reset: the system forgets what it has not sent yet. */
+static void drop_link(struct rmq_connection *connection, bool reset)
 {
     struct link *link = connection->link;
     connection->link = NULL;
@@ -263,7 +257,8 @@ static void drop_link(struct rmq_connection *connection)
     link->owner = NULL;
     if (link->resolving)
         (void)uv_cancel((uv_req_t *)&link->resolve); /* too late for a running one: it ends */
-    uv_close((uv_handle_t *)&link->tcp, on_link_closed);
+    if (!reset || uv_tcp_close_reset(&link->tcp, on_link_closed) != 0)
+        uv_close((uv_handle_t *)&link->tcp, on_link_closed);
 }
 
 static void lose_link(struct rmq_connection *connection, const char *what, const char *why)
@@ -271,7 +266,7 @@ static void lose_link(struct rmq_connection *connection, const char *what, const
     bool open = connection->state == STATE_OPEN;
     (void)snprintf(connection->problem, sizeof(connection->problem), "%s%s%s", what,
                    why == NULL ? "" : ": ", why == NULL ? "" : why);
-    drop_link(connection);
+    drop_link(connection, false);
     connection->failing = true;
     begin_pause(connection, connection->pause_ms);
     connection->pause_ms *= 2;
@@ -281,6 +276,8 @@ static void lose_link(struct rmq_connection *connection, const char *what, const
     memcpy(text, connection->problem, sizeof(text)); /* a callback may change it */
     end_all(connection, RMQ_UNREACHABLE, open ? RMQ_LOST : RMQ_UNREACHABLE, text);
     arm_deadline(connection);
+    if (connection->state != STATE_CLOSED && connection->options.lost != NULL)
+        connection->options.lost(connection->options.arg, text);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -300,54 +297,83 @@ static void on_written(uv_write_t *request, int status)
     free(write);
 }
 
-/* Hand over what has gathered in this turn of the loop, at one go. */
-static void write_out(struct rmq_connection *connection)
+/* Hand over all of bytes, which is empty then. False: the link is lost. */
+static bool write_bytes(struct rmq_connection *connection, struct rmq_buf *bytes)
 {
     struct link *link = connection->link;
-    uv_buf_t bytes = uv_buf_init(connection->out.data, (unsigned)connection->out.len);
-    int done = link->unwritten == 0 ? uv_try_write((uv_stream_t *)&link->tcp, &bytes, 1) : 0;
+    uv_buf_t buf = uv_buf_init(bytes->data, (unsigned)bytes->len);
+    int done = link->unwritten == 0 ? uv_try_write((uv_stream_t *)&link->tcp, &buf, 1) : 0;
     if (done < 0 && done != UV_EAGAIN) {
         lose_link(connection, "cannot write", uv_strerror(done));
-        return;
+        return false;
     }
     size_t at = done > 0 ? (size_t)done : 0;
-    if (at == connection->out.len) {
-        connection->out.len = 0;
-        return;
+    if (at == bytes->len) {
+        bytes->len = 0;
+        return true;
     }
     struct write *write = calloc(1, sizeof(*write));
     if (write == NULL) {
         lose_link(connection, "out of memory", NULL);
-        return;
+        return false;
     }
     write->link = link;
-    write->bytes = connection->out;
+    write->bytes = *bytes;
     write->request.data = write;
-    rmq_buf_init(&connection->out, connection->out.max);
+    rmq_buf_init(bytes, bytes->max);
     memmove(write->bytes.data, write->bytes.data + at, write->bytes.len - at);
     write->bytes.len -= at;
-    bytes = uv_buf_init(write->bytes.data, (unsigned)write->bytes.len);
-    int rc = uv_write(&write->request, (uv_stream_t *)&link->tcp, &bytes, 1, on_written);
+    buf = uv_buf_init(write->bytes.data, (unsigned)write->bytes.len);
+    int rc = uv_write(&write->request, (uv_stream_t *)&link->tcp, &buf, 1, on_written);
     if (rc != 0) {
         rmq_buf_deinit(&write->bytes);
         free(write);
         lose_link(connection, "cannot write", uv_strerror(rc));
-        return;
+        return false;
     }
     link->unwritten += write->bytes.len;
     connection->waiting_bytes += write->bytes.len;
+    return true;
+}
+
+/* Write what TLS has to say. False: the link is lost. */
+static bool write_sealed(struct rmq_connection *connection)
+{
+    struct link *link = connection->link;
+    if (rmq_tls_take(link->tls, &link->sealed) != 0) {
+        lose_link(connection, "out of memory", NULL);
+        return false;
+    }
+    return link->sealed.len == 0 || write_bytes(connection, &link->sealed);
+}
+
+/* Hand over what has gathered in this turn of the loop, at one go. */
+static void write_out(struct rmq_connection *connection)
+{
+    struct link *link = connection->link;
+    struct rmq_err err;
+    if (link->tls == NULL) {
+        (void)write_bytes(connection, &connection->out);
+        return;
+    }
+    int rc = rmq_tls_write(link->tls, connection->out.data, connection->out.len, &err);
+    connection->out.len = 0;
+    if (rc != 0)
+        lose_link(connection, err.text, NULL);
+    else
+        (void)write_sealed(connection);
 }
 
 /* Move what the window allows from waiting to sent. False when memory has run out. */
 static bool send_waiting(struct rmq_connection *connection)
 {
-    while (connection->waiting.next != &connection->waiting) {
-        struct call *call = CONTAINER(connection->waiting.next, struct call, queue);
+    while (!rmq_list_empty(&connection->waiting)) {
+        struct call *call = RMQ_CONTAINER(connection->waiting.next, struct call, queue);
         if (call->reply != NULL && connection->sent_count >= connection->options.max_in_flight)
             break;
         if (rmq_buf_append(&connection->out, call->frame.data, call->frame.len) != 0)
             return connection->out.len > 0; /* full: the rest follows in the next turn */
-        list_remove(&call->queue);
+        rmq_list_remove(&call->queue);
         connection->waiting_count--;
         connection->waiting_bytes -= call->frame.len;
         rmq_buf_deinit(&call->frame);
@@ -360,7 +386,7 @@ static bool send_waiting(struct rmq_connection *connection)
         *bucket = call;
         call->sent = true;
         call->sent_ms = uv_now(connection->loop);
-        list_insert_after(connection->sent.prev, &call->queue);
+        rmq_list_append(&connection->sent, &call->queue);
         connection->sent_count++;
     }
     return true;
@@ -370,6 +396,12 @@ static void on_flush(uv_prepare_t *flush)
 {
     struct rmq_connection *connection = flush->data;
     (void)uv_prepare_stop(flush); /* cannot fail */
+    if (!rmq_list_empty(&connection->dropped)) {
+        struct rmq_list ended;
+        rmq_list_init(&ended);
+        rmq_list_move_all(&connection->dropped, &ended);
+        report(connection, &ended, RMQ_LOST, RMQ_LOST, "the connection was reset by this side");
+    }
     if (connection->state != STATE_OPEN || connection->link->unwritten > 0)
         return; /* on_written comes here again */
     do {
@@ -428,28 +460,34 @@ static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct link *link = handle->data;
     (void)suggested;
-    char *data = NULL;
-    size_t len = 0;
-    if (rmq_frame_reader_space(&link->reader, &data, &len) != 0)
+    char *data = link->cipher;
+    size_t len = CIPHER_SPACE;
+    if (link->tls == NULL && rmq_frame_reader_space(&link->reader, &data, &len) != 0)
         len = 0; /* on_read gets UV_ENOBUFS */
     *ret = uv_buf_init(data, (unsigned)len);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
+/* Why the server may have ended the connection. */
+static void lose_read(struct rmq_connection *connection, int status)
 {
-    struct link *link = stream->data;
+    bool mute = connection->received_ms == 0 && (status == UV_EOF || status == UV_ECONNRESET);
+    const char *why = status == UV_EOF ? NULL : uv_strerror(status);
+    if (connection->state == STATE_CONNECTING)
+        lose_link(connection, "closed by the server during the TLS handshake",
+                  mute ? "it probably does not speak TLS on this port"
+                       : "it may want another certificate of this client");
+    else if (mute && connection->link->tls == NULL && connection->sent_count > 0)
+        lose_link(connection, "closed by the server without an answer",
+                  "it may want TLS, or not be a RocketMQ server");
+    else
+        lose_link(connection, status == UV_EOF ? "closed by the server" : "cannot read", why);
+}
+
+/* Deal with the whole frames that have arrived. False: the link is lost. */
+static bool take_frames(struct link *link)
+{
     struct rmq_err err;
     struct rmq_view frame;
-    (void)buf;
-    if (link->owner == NULL || count == 0)
-        return;
-    if (count < 0) {
-        lose_link(link->owner, count == UV_EOF ? "closed by the server" : "cannot read",
-                  count == UV_EOF ? NULL : uv_strerror((int)count));
-        return;
-    }
-    link->owner->received_ms = uv_now(link->owner->loop);
-    rmq_frame_reader_filled(&link->reader, (size_t)count);
     int rc = 0;
     while (link->owner != NULL && (rc = rmq_frame_reader_next(&link->reader, &frame, &err)) == 1) {
         rc = rmq_command_decode(&link->incoming, frame, &err);
@@ -457,11 +495,87 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
             break;
         take_frame(link->owner, &link->incoming);
     }
-    if (link->owner == NULL)
-        return;
-    if (rc < 0)
+    if (link->owner != NULL && rc < 0)
         lose_link(link->owner, "not the RocketMQ protocol", err.text);
-    else
+    return link->owner != NULL;
+}
+
+static void be_open(struct rmq_connection *connection)
+{
+    (void)uv_timer_stop(&connection->phase);
+    connection->state = STATE_OPEN;
+    connection->received_ms = 0;
+    want_flush(connection);
+    if (connection->options.opened != NULL)
+        connection->options.opened(connection->options.arg);
+}
+
+/* One step of the handshake. False: the link is lost. */
+static bool shake_hands(struct link *link)
+{
+    struct rmq_connection *connection = link->owner;
+    struct rmq_err err;
+    int rc = rmq_tls_handshake(link->tls, &err);
+    if (!write_sealed(connection)) /* after a failure it says why */
+        return false;
+    if (rc < 0) {
+        lose_link(connection, err.text, NULL);
+        return false;
+    }
+    link->shaken = rc == 1;
+    if (link->shaken)
+        be_open(connection);
+    return link->owner != NULL;
+}
+
+/* Bytes of the network, through TLS, to frames. */
+static void unseal(struct link *link, const char *data, size_t count)
+{
+    struct rmq_err err;
+    if (rmq_tls_feed(link->tls, data, count) != 0) {
+        lose_link(link->owner, "out of memory", NULL);
+        return;
+    }
+    if (!link->shaken && (!shake_hands(link) || !link->shaken))
+        return;
+    for (;;) {
+        char *space;
+        size_t len;
+        if (rmq_frame_reader_space(&link->reader, &space, &len) != 0) {
+            lose_link(link->owner, "out of memory", NULL);
+            return;
+        }
+        ssize_t got = rmq_tls_read(link->tls, space, len, &err);
+        if (got < 0) {
+            lose_link(link->owner, err.text, NULL);
+            return;
+        }
+        if (got == 0)
+            break;
+        rmq_frame_reader_filled(&link->reader, (size_t)got);
+        if (!take_frames(link))
+            return;
+    }
+    if (write_sealed(link->owner)) /* an answer to a change of keys */
+        arm_deadline(link->owner);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
+{
+    struct link *link = stream->data;
+    if (link->owner == NULL || count == 0)
+        return;
+    if (count < 0) {
+        lose_read(link->owner, (int)count);
+        return;
+    }
+    link->owner->received_ms = uv_now(link->owner->loop);
+    if (link->tls != NULL) {
+        unseal(link, buf->base, (size_t)count);
+        return;
+    }
+    rmq_frame_reader_filled(&link->reader, (size_t)count);
+    if (take_frames(link))
         arm_deadline(link->owner);
 }
 
@@ -478,12 +592,11 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     (void)uv_tcp_nodelay(&link->tcp, 1); /* slower without, but no less right */
-    (void)uv_timer_stop(&connection->phase);
-    connection->state = STATE_OPEN;
     connection->received_ms = 0;
-    want_flush(connection);
-    if (connection->options.opened != NULL)
-        connection->options.opened(connection->options.arg);
+    if (link->tls == NULL)
+        be_open(connection);
+    else
+        (void)shake_hands(link);
 }
 
 static void connect_to(struct rmq_connection *connection, const struct sockaddr *address)
@@ -496,7 +609,7 @@ static void connect_to(struct rmq_connection *connection, const struct sockaddr 
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
-    struct link *link = CONTAINER(request, struct link, resolve);
+    struct link *link = RMQ_CONTAINER(request, struct link, resolve);
     link->resolving = false;
     if (link->owner == NULL) {
         if (link->closed)
@@ -511,14 +624,27 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 
 static void on_connect_timeout(uv_timer_t *timer)
 {
-    lose_link(timer->data, "cannot connect", "no answer in time");
+    struct rmq_connection *connection = timer->data;
+    bool shaking =
+        connection->link->tls != NULL && uv_is_readable((uv_stream_t *)&connection->link->tcp);
+    lose_link(connection, shaking ? "TLS handshake" : "cannot connect", "no answer in time");
 }
 
 static void open_link(struct rmq_connection *connection)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct link *link = calloc(1, sizeof(*link));
-    if (link == NULL || uv_tcp_init(connection->loop, &link->tcp) != 0) {
+    bool ready = link != NULL;
+    if (ready && connection->options.tls != NULL) {
+        link->tls = rmq_tls_open(connection->options.tls, connection->host);
+        link->cipher = malloc(CIPHER_SPACE);
+        ready = link->tls != NULL && link->cipher != NULL;
+    }
+    if (!ready || uv_tcp_init(connection->loop, &link->tcp) != 0) {
+        if (link != NULL) {
+            rmq_tls_close(link->tls);
+            free(link->cipher);
+        }
         free(link);
         begin_pause(connection, connection->options.backoff_max_ms);
         end_all(connection, RMQ_NO_MEMORY, RMQ_NO_MEMORY, "out of memory");
@@ -526,6 +652,7 @@ static void open_link(struct rmq_connection *connection)
     }
     rmq_frame_reader_init(&link->reader, connection->options.max_frame);
     rmq_command_init(&link->incoming, 0);
+    rmq_buf_init(&link->sealed, 2 * connection->options.max_waiting_bytes + CIPHER_SPACE);
     link->tcp.data = link;
     link->owner = connection;
     link->resolve.data = connection; /* who counts it, owner or not */
@@ -569,28 +696,6 @@ static void begin_pause(struct rmq_connection *connection, int64_t pause_ms)
 
 /* --- public --- */
 
-static int split_address(struct rmq_connection *connection, const char *address,
-                         struct rmq_err *err)
-{
-    const char *colon = address == NULL ? NULL : strrchr(address, ':');
-    size_t len = colon == NULL ? 0 : (size_t)(colon - address);
-    int64_t port;
-    const char *host = address;
-    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
-        host++;
-        len -= 2;
-    }
-    if (len == 0 || len >= HOST_MAX || !rmq_parse_i64(rmq_view_str(colon + 1), &port) || port < 1 ||
-        port > 65535)
-        return rmq_fail(err, RMQ_INVALID,
-                        "address '%.100s'; host:port is expected, port 1 to 65535",
-                        address == NULL ? "" : address);
-    memcpy(connection->host, host, len);
-    (void)snprintf(connection->port, sizeof(connection->port), "%d", (int)port);
-    (void)snprintf(connection->address, sizeof(connection->address), "%s", address);
-    return 0;
-}
-
 static void take_options(struct rmq_connection *connection,
                          const struct rmq_connection_options *options)
 {
@@ -619,16 +724,18 @@ int rmq_connection_new(uv_loop_t *loop, const char *address,
     struct rmq_connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL)
         return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a connection");
-    int rc = split_address(connection, address, err);
+    int rc = rmq_address_split(address, connection->host, connection->port, err);
     if (rc != 0) {
         free(connection);
         return rc;
     }
+    (void)snprintf(connection->address, sizeof(connection->address), "%s", address);
     take_options(connection, options);
     connection->loop = loop;
-    list_init(&connection->waiting);
-    list_init(&connection->sent);
-    list_init(&connection->deadlines);
+    rmq_list_init(&connection->waiting);
+    rmq_list_init(&connection->sent);
+    rmq_list_init(&connection->deadlines);
+    rmq_list_init(&connection->dropped);
     rmq_buf_init(&connection->out, connection->options.max_waiting_bytes);
     (void)uv_timer_init(loop, &connection->phase); /* these three cannot fail */
     (void)uv_timer_init(loop, &connection->timer);
@@ -663,8 +770,8 @@ static int enqueue(struct rmq_connection *connection, struct rmq_command *reques
         connection->next_opaque == INT32_MAX ? 0 : connection->next_opaque + 1;
     call->opaque = request->opaque;
     call->code = request->code;
-    list_init(&call->deadline);
-    list_insert_after(connection->waiting.prev, &call->queue);
+    rmq_list_init(&call->deadline);
+    rmq_list_append(&connection->waiting, &call->queue);
     connection->waiting_count++;
     connection->waiting_bytes += call->frame.len;
     if (connection->state == STATE_IDLE)
@@ -685,11 +792,11 @@ int rmq_connection_call(struct rmq_connection *connection, struct rmq_command *r
     call->reply = reply;
     call->arg = arg;
     call->deadline_ms = uv_now(connection->loop) + (uint64_t)timeout_ms;
-    struct list *at = connection->deadlines.prev; /* mostly the last one is the right place */
+    struct rmq_list *at = connection->deadlines.prev; /* mostly the last one is the right place */
     while (at != &connection->deadlines &&
-           CONTAINER(at, struct call, deadline)->deadline_ms > call->deadline_ms)
+           RMQ_CONTAINER(at, struct call, deadline)->deadline_ms > call->deadline_ms)
         at = at->prev;
-    list_insert_after(at, &call->deadline);
+    rmq_list_insert_after(at, &call->deadline);
     if (connection->deadlines.next == &call->deadline)
         arm_deadline(connection);
     return 0;
@@ -701,6 +808,32 @@ int rmq_connection_post(struct rmq_connection *connection, struct rmq_command *r
     struct call *call;
     request->flag |= RMQ_FLAG_ONEWAY;
     return enqueue(connection, request, &call, err);
+}
+
+void rmq_connection_flush(struct rmq_connection *connection)
+{
+    if (connection->state == STATE_OPEN)
+        on_flush(&connection->flush);
+}
+
+void rmq_connection_reset(struct rmq_connection *connection)
+{
+    if (connection->state != STATE_OPEN)
+        return; /* nothing has been sent */
+    drop_link(connection, true);
+    while (!rmq_list_empty(&connection->sent)) {
+        struct call *call = RMQ_CONTAINER(connection->sent.next, struct call, queue);
+        detach(connection, call);
+        rmq_list_append(&connection->dropped, &call->queue);
+    }
+    begin_pause(connection, 0);
+    (void)uv_prepare_start(&connection->flush, on_flush); /* cannot fail */
+}
+
+bool rmq_connection_busy(const struct rmq_connection *connection)
+{
+    return connection->waiting_count > 0 || connection->sent_count > 0 ||
+           connection->state == STATE_CONNECTING || !rmq_list_empty(&connection->dropped);
 }
 
 bool rmq_connection_failing(const struct rmq_connection *connection)
@@ -724,7 +857,7 @@ void rmq_connection_close(struct rmq_connection *connection, void (*done)(void *
 {
     assert(connection->state != STATE_CLOSED);
     if (connection->link != NULL)
-        drop_link(connection);
+        drop_link(connection, false);
     connection->state = STATE_CLOSED;
     connection->done = done;
     connection->done_arg = arg;

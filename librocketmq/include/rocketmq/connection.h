@@ -16,6 +16,7 @@ extern "C" {
 #endif
 
 struct rmq_connection;
+struct rmq_tls; /* of rmq_tls_new in tls.h */
 
 /* rc: 0 and the reply, whatever its code (views valid during the call) | RMQ_UNREACHABLE surely not
  * sent | RMQ_LOST, RMQ_TIMEOUT, RMQ_CLOSED (by this side) maybe carried out. err says more when rc
@@ -37,6 +38,10 @@ struct rmq_connection_options {
     void (*opened)(void *arg);  /* after each connect */
     /* A request of the server. One that wants a reply has been answered "not supported". */
     void (*requested)(void *arg, const struct rmq_command *request);
+    /* A connect failed, or the connection is gone; not after rmq_connection_close or a reset. The
+     * requests that it took along have ended before. why: one line, valid during the call. */
+    void (*lost)(void *arg, const char *why);
+    struct rmq_tls *tls; /* borrowed until close is done; NULL: plain */
 };
 
 /* address: host:port, [ipv6]:port or ipv6:port. Does not connect yet. */
