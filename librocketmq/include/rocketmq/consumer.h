@@ -46,6 +46,7 @@ struct rmq_puller_options {
     int max_in_flight;  /* 0: 16; 1: no guessing */
     size_t max_bytes;   /* pulled and not yet taken by next; 0: 8 MiB. Full: pulling waits. */
     int64_t suspend_ms; /* of a long poll; 0: 15000 */
+    bool check; /* verify the checksum of each body; RMQ_CORRUPT is told, and pulled again */
     /* There is something to take (after next had nothing), or something is to be told: look with
      * next. Never called inside a call. */
     void (*ready)(void *arg);
@@ -84,9 +85,11 @@ struct rmq_consumer_options {
     enum rmq_start start; /* of a queue for which the group has no offset */
     int64_t start_ms;     /* RMQ_START_TIMESTAMP */
     bool locked;          /* ordered consumption: read a queue only while its lock is held */
-    int64_t commit_ms;    /* 0: 5000. Offsets marked by rmq_consumer_done go to the broker. */
-    int max_in_flight;    /* pulls a queue; 0: 16 */
-    size_t max_bytes;     /* cached a queue; 0: 8 MiB */
+    bool retry_topic; /* read %RETRY%group, too: in a group with Java push members, which send there
+                         what they could not process, and share its queue with all members */
+    int64_t commit_ms; /* 0: 5000. Offsets marked by rmq_consumer_done go to the broker. */
+    int max_in_flight; /* pulls a queue; 0: 16 */
+    size_t max_bytes;  /* cached a queue; 0: 8 MiB */
     /* The queues of a topic that are this member's from now on. Before it, pullers of queues lost
      * are closed (their offsets committed, their locks given back). */
     void (*assigned)(void *arg, const char *topic, const struct rmq_queue *queues, size_t count);
