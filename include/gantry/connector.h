@@ -36,6 +36,9 @@ enum gantry_connector_flag {
     GANTRY_CONNECTOR_BLOCKS = 1u << 0, /* callbacks may wait: give each task its own thread */
     GANTRY_CONNECTOR_CONCURRENT_FLUSH =
         1u << 1, /* flush() may run while put() runs on the task's thread */
+    GANTRY_CONNECTOR_NO_REPLAY =
+        1u << 2, /* a source that, started again at a position, may poll other records than before
+                  */
 };
 
 enum gantry_log_level { GANTRY_LOG_DEBUG, GANTRY_LOG_INFO, GANTRY_LOG_WARN, GANTRY_LOG_ERROR };

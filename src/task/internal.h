@@ -17,13 +17,17 @@ struct gt_task_ops {
     int (*setup)(struct gt_task *task, struct gantry_err *err);
     /** Free what setup made. */
     void (*teardown)(struct gt_task *task);
-    /** Call task_start, so that task->instance is set. */
+    /** Have what begin needs: 1 it is there | 0 not yet: gt_task_wake() will be called, err->text
+     * says what is waited for ("" while that is nothing unusual) | a negative error. After 0 or 1
+     * end() is owed, after an error it is called too. */
+    int (*prepare)(struct gt_task *task, struct gantry_err *err);
+    /** Call task_start, so that task->instance is set. Prepared. */
     int (*begin)(struct gt_task *task, struct gantry_err *err);
     /** One step of work. */
     void (*step)(struct gt_task *task);
     /** Stop was asked for: bring what is under way to its end. True when there is nothing left. */
     bool (*drain)(struct gt_task *task);
-    /** Let go of what begin() took, the instance apart. */
+    /** Let go of what prepare() and begin() took, the instance apart. */
     void (*end)(struct gt_task *task);
 };
 
@@ -50,7 +54,8 @@ struct gt_task {
 
     /* The executor's. */
     bool timer_open, live, stopping, failing, pausing;
-    bool paused; /* to be started again by the timer; shown as PAUSED until something goes well */
+    bool preparing; /* prepare() has said 0: on_wake tries again */
+    bool paused;    /* shown as PAUSED until something goes well */
     struct gantry_err failure;
 
     struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
@@ -68,6 +73,9 @@ void gt_task_fail(struct gt_task *task, int code, const char *format, ...)
 /** It cannot go on now, but by itself later: drains, stops its connector, is PAUSED and started
  * again after a while. */
 void gt_task_pause(struct gt_task *task, const char *reason);
+/** It does not get on now, for a reason that passes by itself, and goes on as it is: shown as
+ * PAUSED until something goes well. */
+void gt_task_hold(struct gt_task *task, const char *reason);
 /** Something went well: a paused task is RUNNING again. */
 void gt_task_went_well(struct gt_task *task);
 /** Have the executor call step(). Thread: the executor. */

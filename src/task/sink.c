@@ -156,7 +156,9 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
             task->connector, gt_topic_name(topic), (long long)finding.offset,
             (long long)input->end_at_start, task->connector);
     if (code == 0)
-        code = gt_reader_open(topic, queue, finding.offset, &input->reader, err);
+        code = gt_reader_open(topic,
+                              &(struct gt_reader_spec){.queue = queue, .offset = finding.offset},
+                              &input->reader, err);
     if (code == 0)
         sink->input_count++;
     return code;
@@ -185,6 +187,13 @@ static int open_inputs(struct sink *sink, struct gantry_err *err)
         }
     }
     return 0;
+}
+
+static int prepare(struct gt_task *task, struct gantry_err *err)
+{
+    (void)task;
+    (void)err;
+    return 1;
 }
 
 static int load_state(struct sink *sink, struct gantry_err *err)
@@ -588,6 +597,7 @@ const struct gt_task_ops gt_sink_ops = {
     .size = sizeof(struct sink),
     .setup = setup,
     .teardown = teardown,
+    .prepare = prepare,
     .begin = begin,
     .step = step,
     .drain = drain,

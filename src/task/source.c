@@ -24,11 +24,11 @@ struct in_flight {
 struct source {
     struct gt_task task;    /* first */
     struct gt_topic *topic; /* of records that name none; NULL: they must */
-    struct gt_append_chain
-        chain; /* a position covers all batches before its own, whichever topic they went to */
 
     /* The executor's. */
-    size_t pending; /* batches under way */
+    struct gt_writer *writer; /* from prepare to end */
+    struct gt_waiter waiter;  /* for the topic */
+    size_t pending;           /* batches under way */
     int64_t pending_bytes;
 
     pthread_mutex_t lock; /* guards done */
@@ -55,10 +55,37 @@ static void teardown(struct gt_task *task)
     pthread_mutex_destroy(&source->lock);
 }
 
-static int begin(struct gt_task *task, struct gantry_err *err)
+static void wake_task(void *arg)
+{
+    gt_task_wake(arg);
+}
+
+/* A writer, with what an earlier one left behind settled, and the topic. */
+static int prepare(struct gt_task *task, struct gantry_err *err)
 {
     struct source *source = (struct source *)task;
-    atomic_store(&source->chain.broken, false); /* drain() has waited for all batches */
+    int code = 1;
+    if (source->topic != NULL) {
+        source->waiter.wake = wake_task;
+        source->waiter.arg = task;
+        code = gt_topic_ready(source->topic, &source->waiter, err);
+    }
+    if (code > 0 && source->writer == NULL) {
+        const struct gt_writer_spec spec = {
+            .claim = &task->claim,
+            .replayable = (gt_task_connector(task)->flags & GANTRY_CONNECTOR_NO_REPLAY) == 0,
+            .wake = wake_task,
+            .arg = task,
+        };
+        int rc = gt_writer_open(task->env->topics, &spec, &source->writer, err);
+        if (rc != 0)
+            return rc;
+    }
+    return code > 0 ? gt_writer_ready(source->writer, err) : code;
+}
+
+static int begin(struct gt_task *task, struct gantry_err *err)
+{
     return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
                                                &task->instance, err);
 }
@@ -97,7 +124,7 @@ static void take_done(struct source *source)
         const struct gantry_err *err = &flight->append.commit.err;
         source->pending--;
         source->pending_bytes -= flight->bytes;
-        if (err->code == GANTRY_NO_SPACE) {
+        if (err->code == GANTRY_NO_SPACE || err->code == GANTRY_AGAIN) {
             gt_task_pause(task, err->text);
         } else if (err->code != 0) {
             gt_task_fail(task, err->code, "%s", err->text);
@@ -119,6 +146,7 @@ static void take_done(struct source *source)
 struct portion {
     const char *name;
     struct gantry_record *records;
+    uint32_t *ordinals; /* which of the batch; NULL: all */
     struct gt_message *messages;
     size_t count;
 };
@@ -153,9 +181,11 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
         if (portion->messages[i].timestamp_ms == 0)
             portion->messages[i].timestamp_ms = now;
     }
-    part->queue = task->ctx.task % gt_topic_queues(part->topic);
+    part->queue = gt_writer_queue(source->writer, part->topic);
     part->messages = portion->messages;
     part->count = portion->count;
+    part->ordinals = portion->ordinals;
+    part->records = portion->records;
     return 0;
 }
 
@@ -209,12 +239,15 @@ static int divide(const struct gantry_batch *batch, const char *name, struct gt_
     for (size_t i = 0; i < count; i++) {
         portions[i].records =
             gt_arena_alloc(arena, portions[i].count * sizeof *portions[i].records);
-        if (portions[i].records == NULL)
+        portions[i].ordinals =
+            gt_arena_alloc(arena, portions[i].count * sizeof *portions[i].ordinals);
+        if (portions[i].records == NULL || portions[i].ordinals == NULL)
             return GANTRY_NO_MEMORY;
         portions[i].count = 0;
     }
     for (size_t i = 0; i < batch->count; i++) {
         struct portion *portion = &portions[places[i]];
+        portion->ordinals[portion->count] = (uint32_t)i;
         portion->records[portion->count++] = batch->records[i];
     }
     return 0;
@@ -252,7 +285,9 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
                               batch->count);
     }
     gt_append_init(&flight->append, on_append_done);
-    flight->append.chain = &source->chain;
+    flight->append.writer = source->writer;
+    flight->append.marks = batch->marks;
+    flight->append.mark_count = batch->mark_count;
     flight->append.commit.claim = &task->claim;
     flight->source = source;
     flight->records = batch->count;
@@ -280,15 +315,31 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     return 0;
 }
 
+/* Whether appends get through. What hinders them is shown; the writer wakes us when that changes.
+ */
+static bool get_on(struct source *source)
+{
+    struct gt_task *task = &source->task;
+    struct gantry_err err = {0};
+    int code = gt_writer_ready(source->writer, &err);
+    if (code < 0)
+        gt_task_pause(task, err.text); /* another writer will find what got through */
+    else if (code == 0 && err.text[0] != '\0')
+        gt_task_hold(task, err.text);
+    return code > 0;
+}
+
 static void step(struct gt_task *task)
 {
     struct source *source = (struct source *)task;
+    struct gantry_err err = {0};
     take_done(source);
-    if (task->failing || task->pausing || source->pending_bytes >= task->env->commit_bytes)
+    if (task->failing || task->pausing || !get_on(source))
+        return;
+    if (source->pending_bytes >= task->env->commit_bytes)
         return; /* on_append_done wakes us */
 
     struct gt_scratch *scratch = gt_executor_scratch(task->executor);
-    struct gantry_err err = {0};
     gt_scratch_begin(scratch);
     int code = gt_task_connector(task)->poll(task->instance, &scratch->batch, &err);
     if (code != 0) {
@@ -300,7 +351,7 @@ static void step(struct gt_task *task)
         return; /* the connector wakes us */
     }
     code = append_batch(source, scratch, &err);
-    if (code == GANTRY_NO_SPACE)
+    if (code == GANTRY_NO_SPACE || code == GANTRY_AGAIN)
         gt_task_pause(task, err.text);
     else if (code != 0)
         gt_task_fail(task, code, "%s", err.text);
@@ -317,13 +368,18 @@ static bool drain(struct gt_task *task)
 
 static void end(struct gt_task *task)
 {
-    (void)task;
+    struct source *source = (struct source *)task;
+    if (source->topic != NULL)
+        gt_topic_disarm(source->topic, &source->waiter);
+    gt_writer_close(source->writer);
+    source->writer = NULL;
 }
 
 const struct gt_task_ops gt_source_ops = {
     .size = sizeof(struct source),
     .setup = setup,
     .teardown = teardown,
+    .prepare = prepare,
     .begin = begin,
     .step = step,
     .drain = drain,

@@ -223,10 +223,25 @@ void gt_task_went_well(struct gt_task *task)
     show(task, GT_TASK_RUNNING, "");
 }
 
-static void restart_after_pause(uv_timer_t *timer);
+void gt_task_hold(struct gt_task *task, const char *reason)
+{
+    if (task->failing || task->pausing)
+        return;
+    task->paused = true;
+    show(task, GT_TASK_PAUSED, reason);
+}
 
-/* At rest until the timer begins it anew. */
-static void rest_paused(struct gt_task *task, const char *reason)
+static void begin(struct gt_task *task);
+
+static void restart_after_pause(uv_timer_t *timer)
+{
+    struct gt_task *task = timer->data;
+    if (!task->stopping && !task->live)
+        begin(task);
+}
+
+/* Show PAUSED and start again in a while. */
+static void begin_later(struct gt_task *task, const char *reason)
 {
     task->paused = true;
     show(task, GT_TASK_PAUSED, reason);
@@ -234,15 +249,24 @@ static void rest_paused(struct gt_task *task, const char *reason)
     uv_timer_start(&task->timer, restart_after_pause, PAUSE_MS, 0);
 }
 
+/* What the connector needs, then the connector. What is not there yet wakes us when it is. */
 static void begin(struct gt_task *task)
 {
     struct gantry_err err = {0};
-    task->failing = task->pausing = false;
-    int code = task->ops->begin(task, &err);
+    task->failing = task->pausing = task->preparing = false;
+    int code = task->ops->prepare(task, &err);
+    if (code == 0) {
+        task->preparing = true;
+        if (err.text[0] != '\0')
+            gt_task_hold(task, err.text);
+        return;
+    }
+    if (code > 0)
+        code = task->ops->begin(task, &err);
     if (code != 0) {
         task->ops->end(task);
-        if (code == GANTRY_NO_SPACE) {
-            rest_paused(task, err.text);
+        if (code == GANTRY_AGAIN || code == GANTRY_NO_SPACE) {
+            begin_later(task, err.text);
             return;
         }
         task->paused = false;
@@ -253,13 +277,6 @@ static void begin(struct gt_task *task)
     if (!task->paused)
         show(task, GT_TASK_RUNNING, "");
     gt_task_ready(task);
-}
-
-static void restart_after_pause(uv_timer_t *timer)
-{
-    struct gt_task *task = timer->data;
-    if (!task->stopping && !task->live)
-        begin(task);
 }
 
 /* Everything is at rest: let the connector go and show where the task stands now. */
@@ -282,7 +299,7 @@ static void end_run(struct gt_task *task)
         task->paused = false;
         show(task, GT_TASK_FAILED, task->failure.text);
     } else {
-        rest_paused(task, task->failure.text);
+        begin_later(task, task->failure.text);
     }
 }
 
@@ -302,7 +319,7 @@ static void step(struct gt_runnable *runnable)
 static void on_start(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, start_mail));
-    if (task->stopping || task->live)
+    if (task->stopping || task->live || task->preparing)
         return;
     if (!task->timer_open) {
         uv_timer_init(gt_executor_loop(task->executor), &task->timer);
@@ -318,6 +335,10 @@ static void on_stop(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stop_mail));
     task->stopping = true;
+    if (task->preparing) {
+        task->preparing = false;
+        task->ops->end(task);
+    }
     if (task->live)
         gt_task_ready(task);
     else if (task->timer_open)
@@ -331,6 +352,8 @@ static void on_wake(struct gt_mail *mail)
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, wake_mail));
     if (task->live)
         gt_task_ready(task);
+    else if (task->preparing)
+        begin(task);
 }
 
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of

@@ -180,7 +180,7 @@ static int read_topic(struct gt_topic *topic, struct gantry_err *err)
     struct gt_arena arena;
     int64_t last = -1;
     gt_arena_init(&arena, 65536, 65536);
-    if (gt_reader_open(topic, 0, 0, &reader, err) != 0)
+    if (gt_reader_open(topic, &(struct gt_reader_spec){0}, &reader, err) != 0)
         abort();
     int code;
     for (;;) {
@@ -222,7 +222,7 @@ static int use_store(const char *store_path)
     struct gt_append append;
     struct gt_append_scratch scratch;
     struct gt_message message = {.body = gantry_view_of("appended")};
-    struct gt_append_part part = {topic, 0, &message, 1};
+    struct gt_append_part part = {.topic = topic, .messages = &message, .count = 1};
     int64_t before = gt_topic_end(topic, 0);
     gt_append_scratch_init(&scratch);
     gt_append_init(&append, done);

@@ -154,7 +154,7 @@ static void test_ticker(void **state)
 
     /* The second run went on counting where the first one stopped. */
     struct gt_reader *reader = NULL;
-    assert_int_equal(gt_reader_open(topic, 0, 0, &reader, &err), 0);
+    assert_int_equal(gt_reader_open(topic, &(struct gt_reader_spec){0}, &reader, &err), 0);
     int64_t expected = 0;
     while (expected < before + 5) {
         const struct gt_message *messages;

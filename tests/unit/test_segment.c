@@ -426,7 +426,7 @@ static void read_through_gaps(struct fixture *fx, int64_t from, bool ret[COMMITT
     int64_t last = from - 1;
     memset(ret, 0, (COMMITTED + 2) * sizeof *ret);
     gt_arena_init(&arena, 4096, 4096);
-    assert_int_equal(gt_reader_open(gt_topic_get(fx->topics, "hurt"), 0, from, &reader, &err), 0);
+    assert_int_equal(open_reader(gt_topic_get(fx->topics, "hurt"), 0, from, &reader, &err), 0);
     for (;;) {
         const struct gt_message *messages;
         size_t count;
@@ -705,7 +705,7 @@ static void test_batch_in_a_body(void **state)
     gt_batch_seal(forged.data, 1000000);
     open_all(fx);
     struct gt_message outer = {.body = gt_buf_view(&forged)};
-    struct gt_append_part part = {gt_topic_get(fx->topics, "hurt"), 0, &outer, 1};
+    struct gt_append_part part = one_part(gt_topic_get(fx->topics, "hurt"), &outer, 1);
     assert_int_equal(append_parts(fx, &part, 1, &err), 0);
     append(fx, "hurt", 1, 5, 0);
     close_all(fx);

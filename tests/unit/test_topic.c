@@ -119,10 +119,10 @@ static void test_arm_and_wake(void **state)
     gt_arena_init(&arena, 4096, 4096);
     open_all(fx);
     struct gt_topic *topic = gt_topic_get(fx->topics, "t");
-    assert_int_equal(gt_reader_open(topic, 1, 0, &reader, &err), GANTRY_INVALID);
-    assert_int_equal(gt_reader_open(topic, 0, -1, &reader, &err), GANTRY_INVALID);
-    assert_int_equal(gt_reader_open(topic, 0, 0, &reader, &err), 0);
-    assert_int_equal(gt_reader_open(topic, 0, 0, &idle, &err), 0);
+    assert_int_equal(open_reader(topic, 1, 0, &reader, &err), GANTRY_INVALID);
+    assert_int_equal(open_reader(topic, 0, -1, &reader, &err), GANTRY_INVALID);
+    assert_int_equal(open_reader(topic, 0, 0, &reader, &err), 0);
+    assert_int_equal(open_reader(topic, 0, 0, &idle, &err), 0);
     assert_true(gt_reader_arm(idle, count_wake, &wakes));
     gt_reader_close(idle); /* armed: must not be woken any more */
     assert_int_equal(gt_reader_next(reader, &arena, &messages, &count, &first, &err), 0);
@@ -164,7 +164,7 @@ static void test_reader_sleeps(void **state)
     fx->settings.segment_bytes = 64 << 20;
     gt_arena_init(&arena, 65536, 65536);
     open_all(fx);
-    assert_int_equal(gt_reader_open(gt_topic_get(fx->topics, "t"), 0, 0, &reader, &err), 0);
+    assert_int_equal(open_reader(gt_topic_get(fx->topics, "t"), 0, 0, &reader, &err), 0);
     int64_t next = 0, read = 0;
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 40; i++, next += 40)
@@ -204,7 +204,7 @@ static void test_append_to_many_topics(void **state)
             snprintf(name, sizeof name, "t%d",
                      (i + (int)round) % 6); /* in another order each time */
             messages[i] = make_message(&made[i], round, 0);
-            parts[i] = (struct gt_append_part){gt_topic_get(fx->topics, name), 0, &messages[i], 1};
+            parts[i] = one_part(gt_topic_get(fx->topics, name), &messages[i], 1);
         }
         assert_int_equal(append_parts(fx, parts, 6, &err), 0);
     }
@@ -241,7 +241,7 @@ static void test_append_carries_changes(void **state)
     /* A change that is not taken leaves the queue as it was. */
     struct made_message made;
     struct gt_message message = make_message(&made, 0, 0);
-    struct gt_append_part part = {gt_topic_get(fx->topics, "t"), 0, &message, 1};
+    struct gt_append_part part = one_part(gt_topic_get(fx->topics, "t"), &message, 1);
     gt_append_init(&waited.append, on_append);
     gt_commit_put(&waited.append.commit, GT_TABLE_POSITIONS, gantry_view_of(""),
                   gantry_view_of("v"));
@@ -426,7 +426,7 @@ static void test_retention_by_age(void **state)
     for (int i = 0; i < 4; i++) {
         struct gt_message message = make_message(&made, i, 2000);
         message.timestamp_ms = gt_clock_wall_ms();
-        struct gt_append_part part = {gt_topic_get(fx->topics, "young"), 0, &message, 1};
+        struct gt_append_part part = one_part(gt_topic_get(fx->topics, "young"), &message, 1);
         assert_int_equal(append_parts(fx, &part, 1, &err), 0);
     }
     assert_true(wait_begin(fx, "old", 2000, 180) == 180); /* never the last segment */
@@ -495,7 +495,7 @@ static void test_damage_wakes(void **state)
     open_all(fx);
     append(fx, "t", 0, 3, 0);
     struct gt_topic *topic = gt_topic_get(fx->topics, "t");
-    assert_int_equal(gt_reader_open(topic, 0, 3, &reader, &err), 0);
+    assert_int_equal(open_reader(topic, 0, 3, &reader, &err), 0);
     assert_true(gt_reader_arm(reader, count_wake, &wakes));
     segment_path_of(fx, "t", 0, path);
     assert_int_equal(truncate(path, 60), 0); /* under our hands: an error, no SIGBUS */
@@ -553,8 +553,8 @@ static void *write_many(void *arg)
                                               .timestamp_ms = gt_clock_wall_ms()};
         }
         struct gt_append_part parts[2] = {
-            {gt_topic_get(env->fx->topics, "shared"), 0, messages, 3},
-            {gt_topic_get(env->fx->topics, "second"), 0, messages, 1}};
+            one_part(gt_topic_get(env->fx->topics, "shared"), messages, 3),
+            one_part(gt_topic_get(env->fx->topics, "second"), messages, 1)};
         gt_append_init(&slot->append, on_append);
         if (gt_append_submit(env->fx->topics, &slot->append, parts, i % 2 == 0 ? 2 : 1, &scratch,
                              &err) != 0)
@@ -580,7 +580,7 @@ static void *read_many(void *arg)
     struct gantry_err err = {0};
     int next[WRITERS] = {0};
     gt_arena_init(&arena, 65536, 65536);
-    if (gt_reader_open(gt_topic_get(env->fx->topics, "shared"), 0, 0, &reader, &err) != 0)
+    if (open_reader(gt_topic_get(env->fx->topics, "shared"), 0, 0, &reader, &err) != 0)
         abort();
     while (gt_reader_offset(reader) < WRITERS * WRITES * 3) {
         const struct gt_message *messages;
@@ -660,16 +660,16 @@ static void test_threads_and_retention(void **state)
 #ifdef GT_FAULTS
 enum { PENDING = 8 };
 
-static void submit_one(struct fixture *fx, struct waited_append *waited,
-                       struct gt_append_chain *chain, const char *topic, int64_t number)
+static void submit_one(struct fixture *fx, struct waited_append *waited, struct gt_writer *chain,
+                       const char *topic, int64_t number)
 {
     struct gantry_err err = {0};
     struct made_message made;
     struct gt_message message = make_message(&made, number, 0);
-    struct gt_append_part part = {gt_topic_get(fx->topics, topic), 0, &message, 1};
+    struct gt_append_part part = one_part(gt_topic_get(fx->topics, topic), &message, 1);
     sem_init(&waited->done, 0, 0);
     gt_append_init(&waited->append, on_append);
-    waited->append.chain = chain;
+    waited->append.writer = chain;
     CHECK(gt_append_submit(fx->topics, &waited->append, &part, 1, &fx->scratch, &err) == 0);
 }
 
@@ -678,13 +678,13 @@ static void submit_one(struct fixture *fx, struct waited_append *waited,
 static int failed_sync(struct fixture *fx, int pipe)
 {
     struct waited_append waited[PENDING];
-    struct gt_append_chain chain = {false};
     struct gantry_err err = {0};
     (void)pipe;
     CHECK(try_open(fx, &err) == 0);
+    struct gt_writer *chain = open_writer(fx);
     CHECK(try_append(fx, "t", 0, 1, 0, &err) == 0 && try_append(fx, "t", 1, 1, 0, &err) == 0);
     for (int i = 0; i < PENDING; i++)
-        submit_one(fx, &waited[i], &chain, "t", 2 + i);
+        submit_one(fx, &waited[i], chain, "t", 2 + i);
     int named = 0;
     for (int i = 0; i < PENDING; i++) {
         sem_wait(&waited[i].done);
@@ -699,9 +699,10 @@ static int failed_sync(struct fixture *fx, int pipe)
     CHECK(named == 1);
     CHECK(gt_topic_end(gt_topic_get(fx->topics, "t"), 0) == 2);
     CHECK(try_read(fx, "t", 0, 0, NULL, &err) == 2);
-    atomic_store(&chain.broken, false);
+    gt_writer_close(chain);
+    chain = open_writer(fx);
     for (int i = 0; i < PENDING; i++)
-        submit_one(fx, &waited[i], &chain, "t", 2 + i);
+        submit_one(fx, &waited[i], chain, "t", 2 + i);
     for (int i = 0; i < PENDING; i++) {
         sem_wait(&waited[i].done);
         CHECK(waited[i].append.commit.err.code == 0);
@@ -709,6 +710,7 @@ static int failed_sync(struct fixture *fx, int pipe)
     }
     CHECK(try_read(fx, "t", 0, 0, NULL, &err) == 2 + PENDING);
     CHECK(count_segments(fx, "t") == 2); /* the file whose sync failed is not written any more */
+    gt_writer_close(chain);
     close_all(fx);
     return 0;
 }
@@ -745,14 +747,14 @@ static int failed_group(struct fixture *fx, int pipe)
 static int chained(struct fixture *fx, int pipe)
 {
     struct waited_append first, second, third;
-    struct gt_append_chain chain = {false};
     struct gantry_err err = {0};
     (void)pipe;
     CHECK(try_open(fx, &err) == 0);
-    submit_one(fx, &first, &chain, "a", 0);
+    struct gt_writer *chain = open_writer(fx);
+    submit_one(fx, &first, chain, "a", 0);
     sem_wait(&first.done);
     CHECK(first.append.commit.err.code == GANTRY_IO);
-    submit_one(fx, &second, &chain, "b",
+    submit_one(fx, &second, chain, "b",
                0); /* the outcome of the first has not reached the task yet */
     submit_one(fx, &third, NULL, "b", 0);
     sem_wait(&second.done);
@@ -762,12 +764,14 @@ static int chained(struct fixture *fx, int pipe)
     gt_append_deinit(&second.append);
     gt_append_deinit(&third.append);
     gt_append_deinit(&first.append);
-    atomic_store(&chain.broken, false);
-    submit_one(fx, &first, &chain, "a", 0);
+    gt_writer_close(chain);
+    chain = open_writer(fx);
+    submit_one(fx, &first, chain, "a", 0);
     sem_wait(&first.done);
     CHECK(first.append.commit.err.code == 0);
     gt_append_deinit(&first.append);
     CHECK(try_read(fx, "a", 0, 0, NULL, &err) == 1);
+    gt_writer_close(chain);
     close_all(fx);
     return 0;
 }
@@ -783,8 +787,8 @@ static int full_disk(struct fixture *fx, int pipe)
     CHECK(try_append(fx, "t", 0, 5, 0, &err) == 0); /* passage 1 */
     CHECK(try_append(fx, "u", 0, 1, 0, &err) == 0); /* 2 */
     struct gt_message five = make_message(&made[0], 5, 0), one = make_message(&made[1], 1, 0);
-    struct gt_append_part parts[] = {{gt_topic_get(fx->topics, "t"), 0, &five, 1},
-                                     {gt_topic_get(fx->topics, "u"), 0, &one, 1}};
+    struct gt_append_part parts[] = {one_part(gt_topic_get(fx->topics, "t"), &five, 1),
+                                     one_part(gt_topic_get(fx->topics, "u"), &one, 1)};
     CHECK(append_parts(fx, parts, 2, &err) == GANTRY_NO_SPACE); /* 3 is written, 4 fails */
     CHECK(strstr(err.text, "topics/") != NULL);
     CHECK(try_append(fx, "t", 5, 3, 0, &err) == GANTRY_NO_SPACE); /* 5 */

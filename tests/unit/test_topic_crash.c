@@ -49,7 +49,7 @@ static void load_position(struct fixture *fx, int64_t *ret_next, int64_t *ret_ap
     gt_buf_deinit(&value);
 }
 
-static void submit(struct fixture *fx, struct crash_append *crash, struct gt_append_chain *chain,
+static void submit(struct fixture *fx, struct crash_append *crash, struct gt_writer *chain,
                    int64_t *next, int64_t *appends)
 {
     struct made_message made[8];
@@ -59,8 +59,8 @@ static void submit(struct fixture *fx, struct crash_append *crash, struct gt_app
         messages[i] = make_message(&made[i], *next + (int64_t)i, PADDING);
     struct made_message side_made;
     struct gt_message side = make_message(&side_made, *appends, PADDING);
-    struct gt_append_part parts[] = {{gt_topic_get(fx->topics, "t"), 0, messages, count},
-                                     {gt_topic_get(fx->topics, "side"), 0, &side, 1}};
+    struct gt_append_part parts[] = {one_part(gt_topic_get(fx->topics, "t"), messages, count),
+                                     one_part(gt_topic_get(fx->topics, "side"), &side, 1)};
     *next += (int64_t)count;
     *appends += 1;
 
@@ -70,7 +70,7 @@ static void submit(struct fixture *fx, struct crash_append *crash, struct gt_app
     snprintf(position, sizeof position, "%" PRId64 " %" PRId64, *next, *appends);
     crash->next = *next;
     gt_append_init(&crash->waited.append, on_crash_append);
-    crash->waited.append.chain = chain;
+    crash->waited.append.writer = chain;
     gt_commit_put(&crash->waited.append.commit, GT_TABLE_POSITIONS, position_key(&key),
                   gantry_view_of(position));
     CHECK(gt_append_submit(fx->topics, &crash->waited.append, parts, 2, &fx->scratch, &err) == 0);
@@ -79,12 +79,12 @@ static void submit(struct fixture *fx, struct crash_append *crash, struct gt_app
 static int run_worker(struct fixture *fx, int pipe, int64_t retention)
 {
     struct crash_append slots[IN_FLIGHT];
-    struct gt_append_chain chain = {false};
     struct gantry_err err = {0};
     int64_t next, appends;
     fx->settings.segment_bytes = 16 << 10;
     fx->settings.retention_bytes = retention;
     CHECK(try_open(fx, &err) == 0);
+    struct gt_writer *chain = open_writer(fx);
     load_position(fx, &next, &appends);
     CHECK(gt_topic_end(gt_topic_get(fx->topics, "t"), 0) == next);
     for (int i = 0; i < IN_FLIGHT; i++) {
@@ -99,13 +99,14 @@ static int run_worker(struct fixture *fx, int pipe, int64_t retention)
             CHECK(slot->waited.append.commit.err.code == 0);
             gt_append_deinit(&slot->waited.append);
         }
-        submit(fx, slot, &chain, &next, &appends);
+        submit(fx, slot, chain, &next, &appends);
     }
     for (int i = 0; i < IN_FLIGHT; i++) {
         sem_wait(&slots[i].waited.done);
         gt_append_deinit(&slots[i].waited.append);
         sem_destroy(&slots[i].waited.done);
     }
+    gt_writer_close(chain);
     close_all(fx);
     return 0;
 }

@@ -233,6 +233,13 @@ SUPPORT void on_append(struct gt_append *append)
     sem_post(&((struct waited_append *)append)->done);
 }
 
+/** Messages for queue 0 of a topic. */
+SUPPORT struct gt_append_part one_part(struct gt_topic *topic, const struct gt_message *messages,
+                                       size_t count)
+{
+    return (struct gt_append_part){.topic = topic, .messages = messages, .count = count};
+}
+
 /** Append and wait for the outcome. */
 SUPPORT int append_parts(struct fixture *fx, const struct gt_append_part *parts, size_t count,
                          struct gantry_err *err)
@@ -262,7 +269,7 @@ SUPPORT int try_append(struct fixture *fx, const char *topic, int64_t first, siz
     assert(made != NULL && messages != NULL);
     for (size_t i = 0; i < count; i++)
         messages[i] = make_message(&made[i], first + (int64_t)i, padding);
-    struct gt_append_part part = {gt_topic_get(fx->topics, topic), 0, messages, count};
+    struct gt_append_part part = one_part(gt_topic_get(fx->topics, topic), messages, count);
     int code = append_parts(fx, &part, 1, err);
     free(messages);
     free(made);
@@ -277,6 +284,23 @@ SUPPORT void append(struct fixture *fx, const char *topic, int64_t first, size_t
         fail_msg("append to %s: %s", topic, err.text);
 }
 
+SUPPORT int open_reader(struct gt_topic *topic, uint32_t queue, int64_t offset,
+                        struct gt_reader **ret, struct gantry_err *err)
+{
+    return gt_reader_open(topic, &(struct gt_reader_spec){.queue = queue, .offset = offset}, ret,
+                          err);
+}
+
+SUPPORT struct gt_writer *open_writer(struct fixture *fx)
+{
+    static const struct gt_claim claim = {"test", 0, 0};
+    struct gt_writer *writer = NULL;
+    struct gantry_err err = {0};
+    if (gt_writer_open(fx->topics, &(struct gt_writer_spec){.claim = &claim}, &writer, &err) != 0)
+        abort();
+    return writer;
+}
+
 /** Read from @p from to the end; each message must be the one its offset says. The number read, or
  * an error. */
 SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, size_t padding,
@@ -284,7 +308,7 @@ SUPPORT int64_t try_read(struct fixture *fx, const char *topic, int64_t from, si
 {
     struct gt_reader *reader;
     struct gt_arena arena;
-    int code = gt_reader_open(gt_topic_get(fx->topics, topic), 0, from, &reader, err);
+    int code = open_reader(gt_topic_get(fx->topics, topic), 0, from, &reader, err);
     int64_t total = 0;
     if (code != 0)
         return code;

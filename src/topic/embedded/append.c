@@ -23,12 +23,17 @@
 #include <unistd.h>
 
 enum {
-    BATCHES_MAX = GT_BATCH_MAX + (64 << 20),
     SCRATCH_KEEP = 4 << 20, /* a larger scratch is given back after use */
 };
 
+struct embedded_writer {
+    struct gt_writer api; /* first */
+    uint32_t task;
+    atomic_bool broken; /* an append has failed */
+};
+
 /* Where one batch of an append went. */
-struct gt_append_place {
+struct place {
     struct gt_queue *queue;
     struct gt_segment *segment; /* writer reference */
     unsigned epoch;
@@ -37,19 +42,11 @@ struct gt_append_place {
     struct gt_segment_record written; /* and with it */
 };
 
-void gt_append_scratch_init(struct gt_append_scratch *scratch)
-{
-    gt_buf_init(&scratch->batches, BATCHES_MAX);
-    gt_buf_init(&scratch->raw, BATCHES_MAX);
-    gt_buf_init(&scratch->locked, 1 << 20);
-}
-
-void gt_append_scratch_deinit(struct gt_append_scratch *scratch)
-{
-    gt_buf_deinit(&scratch->batches);
-    gt_buf_deinit(&scratch->raw);
-    gt_buf_deinit(&scratch->locked);
-}
+/* What an append has of the engine. */
+struct places {
+    size_t count;
+    struct place items[];
+};
 
 static void trim_scratch(struct gt_append_scratch *scratch)
 {
@@ -64,24 +61,26 @@ static void trim_scratch(struct gt_append_scratch *scratch)
 static int check_append(struct gt_commit *commit, struct gantry_err *err)
 {
     const struct gt_append *append = (const struct gt_append *)commit;
-    if (append->chain != NULL && atomic_load(&append->chain->broken))
+    const struct places *places = append->own;
+    const struct embedded_writer *writer = (const struct embedded_writer *)append->writer;
+    if (writer != NULL && atomic_load(&writer->broken))
         return gantry_err_set(
             err, GANTRY_IO,
             "an earlier write of the same task failed; what came after it is sent "
             "again");
-    for (size_t i = 0; i < append->place_count; i++) {
-        const struct gt_append_place *place = &append->places[i];
+    for (size_t i = 0; i < places->count; i++) {
+        const struct place *place = &places->items[i];
         if (atomic_load(&place->queue->epoch) != place->epoch)
             return gantry_err_set(
                 err, GANTRY_IO,
                 "an earlier write to topic %s failed; what came after it is sent again",
-                place->queue->topic->name);
+                place->queue->topic->api.name);
     }
     return 0;
 }
 
 /* The file's bytes, then each folder entry on the way to it that is not known to be durable. */
-static int sync_place(struct gt_append_place *place, uint64_t round, struct gantry_err *err)
+static int sync_place(struct place *place, uint64_t round, struct gantry_err *err)
 {
     struct gt_segment *segment = place->segment;
     struct gt_queue *queue = place->queue;
@@ -103,18 +102,18 @@ static int sync_place(struct gt_append_place *place, uint64_t round, struct gant
 
 static int sync_append(struct gt_commit *commit, uint64_t round, struct gantry_err *err)
 {
-    struct gt_append *append = (struct gt_append *)commit;
+    struct places *places = ((struct gt_append *)commit)->own;
     int code = 0;
-    for (size_t i = 0; i < append->place_count && code == 0; i++)
-        code = sync_place(&append->places[i], round, err);
+    for (size_t i = 0; i < places->count && code == 0; i++)
+        code = sync_place(&places->items[i], round, err);
     return code;
 }
 
 static void publish_append(struct gt_commit *commit)
 {
-    struct gt_append *append = (struct gt_append *)commit;
-    for (size_t i = 0; i < append->place_count; i++) {
-        struct gt_append_place *place = &append->places[i];
+    struct places *places = ((struct gt_append *)commit)->own;
+    for (size_t i = 0; i < places->count; i++) {
+        struct place *place = &places->items[i];
         struct gt_queue *queue = place->queue;
         atomic_store(&queue->topic->recorded, true);
         pthread_mutex_lock(&queue->lock);
@@ -134,12 +133,14 @@ static void publish_append(struct gt_commit *commit)
 static void abort_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
+    struct places *places = append->own;
     /* Checks run on this thread too: no append behind this one gets past them, however late it is
      * submitted. */
-    if (append->chain != NULL)
-        atomic_store(&append->chain->broken, true);
-    for (size_t i = 0; i < append->place_count; i++) {
-        struct gt_append_place *place = &append->places[i];
+    struct embedded_writer *writer = (struct embedded_writer *)append->writer;
+    if (writer != NULL)
+        atomic_store(&writer->broken, true);
+    for (size_t i = 0; i < places->count; i++) {
+        struct place *place = &places->items[i];
         struct gt_queue *queue = place->queue;
         pthread_mutex_lock(&queue->append);
         if (atomic_load(&queue->epoch) == place->epoch) {
@@ -161,9 +162,10 @@ static void abort_append(struct gt_commit *commit)
 static void done_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
-    for (size_t i = 0; i < append->place_count; i++) {
-        gt_segment_writer_unref(append->places[i].segment);
-        append->places[i].segment = NULL;
+    struct places *places = append->own;
+    for (size_t i = 0; i < places->count; i++) {
+        gt_segment_writer_unref(places->items[i].segment);
+        places->items[i].segment = NULL;
     }
     append->done(append);
 }
@@ -178,22 +180,9 @@ static const struct gt_commit_ops append_ops = {
 
 /* --- The appender's side --- */
 
-void gt_append_init(struct gt_append *append, void (*done)(struct gt_append *append))
-{
-    memset(append, 0, sizeof *append);
-    gt_commit_init(&append->commit, &append_ops);
-    append->done = done;
-}
-
-void gt_append_deinit(struct gt_append *append)
-{
-    free(append->places);
-    gt_commit_deinit(&append->commit);
-}
-
 /* Looking at the free space costs a system call: once in 50 ms is soon enough for a reserve of many
  * megabytes. */
-static int check_space(struct gt_topics *topics, struct gantry_err *err)
+static int check_space(struct gt_embedded *topics, struct gantry_err *err)
 {
     int64_t now = gt_clock_mono_ns();
     if (now - atomic_load(&topics->free_checked_ns) > 50000000) {
@@ -221,7 +210,7 @@ static int create_segment(struct gt_queue *queue, struct gt_segment **ret, struc
     struct gt_segment *segment = gt_segment_new(queue, queue->next_offset);
     if (segment == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s",
-                              queue->topic->name);
+                              queue->topic->api.name);
     if (!queue->folder_made) {
         /* Not synced here: the committer does it before the first commit that needs it. */
         if ((mkdir(queue->topic->folder, 0755) != 0 && errno != EEXIST) ||
@@ -269,7 +258,7 @@ static int make_room(struct gt_queue *queue, struct gantry_err *err)
         struct gt_segment **grown = realloc(queue->segments, need * 2 * sizeof(*grown));
         if (grown == NULL) {
             code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a segment of topic %s",
-                                  queue->topic->name);
+                                  queue->topic->api.name);
         } else {
             queue->segments = grown;
             queue->segment_cap = need * 2;
@@ -326,7 +315,7 @@ static int make_active(struct gt_queue *queue, size_t len, struct gantry_err *er
 }
 
 /* Write one batch behind the queue's last one. Thread: holds queue->append. */
-static int write_place(struct gt_append_place *place, struct gt_append_scratch *scratch,
+static int write_place(struct place *place, struct gt_append_scratch *scratch,
                        struct gantry_err *err)
 {
     struct gt_queue *queue = place->queue;
@@ -368,7 +357,7 @@ static int write_place(struct gt_append_place *place, struct gt_append_scratch *
 
 /* Take back what write_place did; the bytes in the file are overwritten by the next batch. Thread:
  * holds queue->append. */
-static void unwrite_place(struct gt_append_place *place)
+static void unwrite_place(struct place *place)
 {
     if (place->segment == NULL)
         return;
@@ -380,23 +369,24 @@ static void unwrite_place(struct gt_append_place *place)
 
 static void add_changes(struct gt_append *append)
 {
+    const struct places *places = append->own;
     struct gt_buf value;
     struct gt_key key;
     gt_buf_init(&value, 1024);
-    for (size_t i = 0; i < append->place_count; i++) {
-        const struct gt_append_place *place = &append->places[i];
-        const struct gt_topic *topic = place->queue->topic;
+    for (size_t i = 0; i < places->count; i++) {
+        const struct place *place = &places->items[i];
+        const struct gt_embedded_topic *topic = place->queue->topic;
         if (!atomic_load(&topic->recorded)) {
             struct gt_topic_record record = {.queues = topic->queue_count,
                                              .created_ms = gt_clock_wall_ms()};
             gt_buf_clear(&value);
             gt_topic_record_write(&value, &record);
-            gt_commit_put(&append->commit, GT_TABLE_TOPICS, gantry_view_of(topic->name),
+            gt_commit_put(&append->commit, GT_TABLE_TOPICS, gantry_view_of(topic->api.name),
                           gt_buf_view(&value));
         }
         gt_buf_clear(&value);
         gt_segment_record_write(&value, &place->written);
-        gt_key_segment(&key, topic->name, place->queue->index, place->segment->base);
+        gt_key_segment(&key, topic->api.name, place->queue->index, place->segment->base);
         gt_commit_put(&append->commit, GT_TABLE_SEGMENTS, gt_key_view(&key), gt_buf_view(&value));
     }
     if (value.error != 0 && append->commit.changes.error == 0)
@@ -406,47 +396,49 @@ static void add_changes(struct gt_append *append)
 
 static int by_queue(const void *a, const void *b)
 {
-    uintptr_t left = (uintptr_t)((const struct gt_append_place *)a)->queue;
-    uintptr_t right = (uintptr_t)((const struct gt_append_place *)b)->queue;
+    uintptr_t left = (uintptr_t)((const struct place *)a)->queue;
+    uintptr_t right = (uintptr_t)((const struct place *)b)->queue;
     return left < right ? -1 : left > right;
 }
 
-static int encode(struct gt_topics *topics, struct gt_append *append,
+static int encode(struct gt_embedded *topics, struct gt_append *append,
                   const struct gt_append_part *parts, size_t part_count,
                   struct gt_append_scratch *scratch, struct gantry_err *err)
 {
-    append->places = calloc(part_count != 0 ? part_count : 1, sizeof *append->places);
-    if (append->places == NULL)
+    struct places *places = calloc(1, sizeof *places + part_count * sizeof *places->items);
+    if (places == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for an append");
-    append->place_count = part_count;
+    places->count = part_count;
+    append->own = places;
     gt_buf_clear(&scratch->batches);
     for (size_t i = 0; i < part_count; i++) {
-        struct gt_append_place *place = &append->places[i];
-        place->queue = &parts[i].topic->queues[parts[i].queue];
+        struct place *place = &places->items[i];
+        const struct gt_embedded_topic *topic = (const struct gt_embedded_topic *)parts[i].topic;
+        place->queue = &topic->queues[parts[i].queue];
         place->from = scratch->batches.len;
         int code = gt_batch_write(&scratch->batches, parts[i].messages, parts[i].count,
                                   topics->compression, &scratch->raw);
         if (code != 0)
             return gantry_err_set(err, code, "cannot encode %zu messages for topic %s: %s",
-                                  parts[i].count, parts[i].topic->name, gantry_error_text(code));
+                                  parts[i].count, topic->api.name, gantry_error_text(code));
         place->len = scratch->batches.len - place->from;
         append->bytes += place->len;
     }
-    qsort(append->places, part_count, sizeof *append->places, by_queue);
+    qsort(places->items, part_count, sizeof *places->items, by_queue);
     return 0;
 }
 
 /* Lock the queues of all places, in the order of their addresses, and note them in the scratch. */
-static int lock_queues(struct gt_append *append, struct gt_append_scratch *scratch,
+static int lock_queues(struct places *places, struct gt_append_scratch *scratch,
                        struct gantry_err *err)
 {
     gt_buf_clear(&scratch->locked);
-    for (size_t i = 0; i < append->place_count; i++)
-        gt_buf_add(&scratch->locked, &append->places[i].queue, sizeof(struct gt_queue *));
+    for (size_t i = 0; i < places->count; i++)
+        gt_buf_add(&scratch->locked, &places->items[i].queue, sizeof(struct gt_queue *));
     if (scratch->locked.error != 0)
         return gantry_err_set(err, scratch->locked.error, "no memory for an append");
-    for (size_t i = 0; i < append->place_count; i++)
-        pthread_mutex_lock(&append->places[i].queue->append);
+    for (size_t i = 0; i < places->count; i++)
+        pthread_mutex_lock(&places->items[i].queue->append);
     return 0;
 }
 
@@ -459,22 +451,31 @@ static void unlock_queues(struct gt_append_scratch *scratch)
     }
 }
 
-int gt_append_submit(struct gt_topics *topics, struct gt_append *append,
-                     const struct gt_append_part *parts, size_t part_count,
-                     struct gt_append_scratch *scratch, struct gantry_err *err)
+static void release(struct gt_append *append)
 {
+    free(append->own);
+}
+
+int gt_embedded_submit(struct gt_topics *api, struct gt_append *append,
+                       const struct gt_append_part *parts, size_t part_count,
+                       struct gt_append_scratch *scratch, struct gantry_err *err)
+{
+    struct gt_embedded *topics = (struct gt_embedded *)api;
+    append->commit.ops = &append_ops;
+    append->release = release;
     int code = part_count > 0 ? check_space(topics, err) : 0;
     if (code == 0)
         code = encode(topics, append, parts, part_count, scratch, err);
     if (code != 0)
         return code;
 
-    code = lock_queues(append, scratch, err);
+    struct places *places = append->own;
+    code = lock_queues(places, scratch, err);
     if (code != 0)
         return code;
     size_t written = 0;
     while (code == 0 && written < part_count)
-        code = write_place(&append->places[written++], scratch, err);
+        code = write_place(&places->items[written++], scratch, err);
     if (code == 0) {
         add_changes(append);
         (void)gt_fault("append.written");
@@ -484,9 +485,27 @@ int gt_append_submit(struct gt_topics *topics, struct gt_append *append,
     }
     if (code != 0) {
         while (written > 0)
-            unwrite_place(&append->places[--written]);
+            unwrite_place(&places->items[--written]);
     }
     unlock_queues(scratch);
     trim_scratch(scratch);
     return code;
+}
+
+int gt_embedded_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
+                            struct gt_writer **ret, struct gantry_err *err)
+{
+    struct embedded_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the writer of connector %s",
+                              spec->claim->connector);
+    writer->api.engine = topics->engine;
+    writer->task = spec->claim->task;
+    *ret = &writer->api;
+    return 0;
+}
+
+uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic)
+{
+    return ((struct embedded_writer *)writer)->task % gt_topic_queues(topic);
 }

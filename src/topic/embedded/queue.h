@@ -11,7 +11,7 @@
 #include "base/map.h"
 #include "store/tables.h"
 #include "topic/embedded/segment.h"
-#include "topic/topic.h"
+#include "topic/engine.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -31,15 +31,8 @@ struct gt_segment {
     bool folder_synced;
 };
 
-struct gt_waiter {
-    struct gt_waiter *next;
-    void (*wake)(void *arg);
-    void *arg;
-    bool armed;
-};
-
 struct gt_queue {
-    struct gt_topic *topic;
+    struct gt_embedded_topic *topic;
     uint32_t index;
     char *folder; /* owned */
 
@@ -63,9 +56,9 @@ struct gt_queue {
     bool folder_synced; /* the committer's: the entry of `folder` is durable */
 };
 
-struct gt_topic {
-    struct gt_topics *topics;
-    char *name; /* owned */
+struct gt_embedded_topic {
+    struct gt_topic api; /* first; its name is owned */
+    struct gt_embedded *topics;
     char *folder;
     uint32_t queue_count;
     struct gt_queue *queues; /* owned */
@@ -73,13 +66,14 @@ struct gt_topic {
     bool folder_synced;      /* the committer's */
 };
 
-struct gt_topics {
+struct gt_embedded {
+    struct gt_topics api; /* first */
     struct gt_store *store;
     struct gt_topics_settings settings;
     enum gt_compression compression;
     char *folder; /* owned: STORE/topics */
     pthread_mutex_t lock;
-    struct gt_map map;            /* guarded by lock: name to struct gt_topic */
+    struct gt_map map;            /* guarded by lock: name to struct gt_embedded_topic */
     atomic_llong free_checked_ns; /* when the free space was looked at last */
     atomic_bool low_space;
     int64_t retention_ns; /* the committer's: when retention looked last */
@@ -106,10 +100,30 @@ int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const
 int gt_queue_check(struct gt_queue *queue, struct gantry_err *err);
 
 /** Recovery: read what the store says about topics and look at the files (recover.c). */
-int gt_topics_recover(struct gt_topics *topics, struct gantry_err *err);
-struct gt_topic *gt_topic_new(struct gt_topics *topics, const char *name, uint32_t queues);
-void gt_topic_free(struct gt_topic *topic);
+int gt_topics_recover(struct gt_embedded *topics, struct gantry_err *err);
+struct gt_embedded_topic *gt_embedded_topic_new(struct gt_embedded *topics, const char *name,
+                                                uint32_t queues);
+void gt_embedded_topic_free(struct gt_embedded_topic *topic);
+/* What append.c and reader.c have in the engine's table; as topic.h says. */
+int gt_embedded_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
+                            struct gt_writer **ret, struct gantry_err *err);
+uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic);
+int gt_embedded_submit(struct gt_topics *topics, struct gt_append *append,
+                       const struct gt_append_part *parts, size_t part_count,
+                       struct gt_append_scratch *scratch, struct gantry_err *err);
+int gt_embedded_reader_open(struct gt_topic *topic, const struct gt_reader_spec *spec,
+                            struct gt_reader **ret, struct gantry_err *err);
+void gt_embedded_reader_close(struct gt_reader *reader);
+int64_t gt_embedded_reader_offset(const struct gt_reader *reader);
+void gt_embedded_reader_state(const struct gt_reader *reader, struct gt_buf *buf);
+int gt_embedded_reader_next(struct gt_reader *reader, struct gt_arena *arena,
+                            const struct gt_message **ret, size_t *ret_count, int64_t *ret_first,
+                            struct gantry_err *err);
+void gt_embedded_reader_took(struct gt_reader *reader, size_t count);
+void gt_embedded_reader_committed(struct gt_reader *reader, int64_t offset);
+bool gt_embedded_reader_arm(struct gt_reader *reader, void (*wake)(void *arg), void *arg);
+
 /** Delete old segments (retention.c). Thread: the committer. */
-void gt_topics_retain(struct gt_topics *topics);
+void gt_topics_retain(struct gt_embedded *topics);
 
 #endif

@@ -16,7 +16,8 @@
 
 enum { IDLE_KEEP = 4 << 20 }; /* an idle reader that has touched more gives its mapping back */
 
-struct gt_reader {
+struct gt_embedded_reader {
+    struct gt_reader api; /* first */
     struct gt_queue *queue;
     int64_t offset; /* next wanted */
 
@@ -32,25 +33,27 @@ struct gt_reader {
     struct gt_waiter waiter;
 };
 
-int gt_reader_open(struct gt_topic *topic, uint32_t index, int64_t offset, struct gt_reader **ret,
-                   struct gantry_err *err)
+int gt_embedded_reader_open(struct gt_topic *api, const struct gt_reader_spec *spec,
+                            struct gt_reader **ret, struct gantry_err *err)
 {
-    if (index >= topic->queue_count || offset < 0)
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "topic %s has %u queues; there is no queue %u, offset %lld",
-                              topic->name, topic->queue_count, index, (long long)offset);
-    struct gt_reader *reader = calloc(1, sizeof *reader);
+    struct gt_embedded_topic *topic = (struct gt_embedded_topic *)api;
+    if (spec->queue >= topic->queue_count || spec->offset < 0)
+        return gantry_err_set(
+            err, GANTRY_INVALID, "topic %s has %u queues; there is no queue %u, offset %lld",
+            topic->api.name, topic->queue_count, spec->queue, (long long)spec->offset);
+    struct gt_embedded_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a reader of topic %s",
-                              topic->name);
-    reader->queue = &topic->queues[index];
-    reader->offset = offset;
+                              topic->api.name);
+    reader->api.engine = topic->api.engine;
+    reader->queue = &topic->queues[spec->queue];
+    reader->offset = spec->offset;
     reader->fd = -1;
-    *ret = reader;
+    *ret = &reader->api;
     return 0;
 }
 
-static void unmap(struct gt_reader *reader)
+static void unmap(struct gt_embedded_reader *reader)
 {
     if (reader->map != NULL)
         munmap(reader->map, reader->map_len);
@@ -61,7 +64,7 @@ static void unmap(struct gt_reader *reader)
     reader->touched = 0;
 }
 
-static void leave_segment(struct gt_reader *reader)
+static void leave_segment(struct gt_embedded_reader *reader)
 {
     unmap(reader);
     gt_segment_unref(reader->segment);
@@ -69,7 +72,7 @@ static void leave_segment(struct gt_reader *reader)
     reader->batch.length = 0;
 }
 
-static void disarm(struct gt_reader *reader)
+static void disarm(struct gt_embedded_reader *reader)
 {
     struct gt_queue *queue = reader->queue;
     pthread_mutex_lock(&queue->lock);
@@ -83,22 +86,22 @@ static void disarm(struct gt_reader *reader)
     pthread_mutex_unlock(&queue->lock);
 }
 
-void gt_reader_close(struct gt_reader *reader)
+void gt_embedded_reader_close(struct gt_reader *api)
 {
-    if (reader == NULL)
-        return;
+    struct gt_embedded_reader *reader = (struct gt_embedded_reader *)api;
     disarm(reader);
     leave_segment(reader);
     free(reader);
 }
 
-int64_t gt_reader_offset(const struct gt_reader *reader)
+int64_t gt_embedded_reader_offset(const struct gt_reader *api)
 {
-    return reader->offset;
+    return ((const struct gt_embedded_reader *)api)->offset;
 }
 
-bool gt_reader_arm(struct gt_reader *reader, void (*wake)(void *arg), void *arg)
+bool gt_embedded_reader_arm(struct gt_reader *api, void (*wake)(void *arg), void *arg)
 {
+    struct gt_embedded_reader *reader = (struct gt_embedded_reader *)api;
     struct gt_queue *queue = reader->queue;
     pthread_mutex_lock(&queue->lock);
     bool wait = reader->offset >= queue->end_offset && queue->damage == NULL;
@@ -129,7 +132,7 @@ static struct gt_segment *find_segment(const struct gt_queue *queue, int64_t off
 }
 
 /* Find out where to read. *ret_some false: nothing there yet. */
-static int locate(struct gt_reader *reader, bool *ret_some, struct gantry_err *err)
+static int locate(struct gt_embedded_reader *reader, bool *ret_some, struct gantry_err *err)
 {
     struct gt_queue *queue = reader->queue;
     struct gt_segment *found = NULL;
@@ -158,7 +161,7 @@ static int locate(struct gt_reader *reader, bool *ret_some, struct gantry_err *e
     if (missed > 0)
         gt_warn("topic",
                 "retention deleted messages before they were read topic=%s queue=%u count=%lld",
-                queue->topic->name, queue->index, (long long)missed);
+                queue->topic->api.name, queue->index, (long long)missed);
     if (found != NULL && found != reader->segment) {
         leave_segment(reader);
         reader->segment = found;
@@ -178,7 +181,7 @@ static bool is_listed(struct gt_queue *queue, const struct gt_segment *segment)
 }
 
 /* GANTRY_AGAIN: the segment is no more, find another. */
-static int map_segment(struct gt_reader *reader, struct gantry_err *err)
+static int map_segment(struct gt_embedded_reader *reader, struct gantry_err *err)
 {
     struct gt_segment *segment = reader->segment;
     if (reader->map != NULL && reader->map_len < (size_t)reader->committed)
@@ -219,7 +222,7 @@ static int map_segment(struct gt_reader *reader, struct gantry_err *err)
 }
 
 /* Pass over a stretch that `gantry topic repair --settle` gave up. False: there is none here. */
-static bool skip_gap(struct gt_reader *reader)
+static bool skip_gap(struct gt_embedded_reader *reader)
 {
     const struct gt_queue *queue = reader->queue;
     const struct gt_gap_record *gap =
@@ -228,7 +231,8 @@ static bool skip_gap(struct gt_reader *reader)
         return false;
     if (gap->end_offset > reader->offset) {
         gt_warn("topic", "passing over damaged messages topic=%s queue=%u count=%lld",
-                queue->topic->name, queue->index, (long long)(gap->end_offset - reader->offset));
+                queue->topic->api.name, queue->index,
+                (long long)(gap->end_offset - reader->offset));
         reader->offset = gap->end_offset;
     }
     reader->at = gap->to;
@@ -237,7 +241,7 @@ static bool skip_gap(struct gt_reader *reader)
 
 /* Go to the batch that holds reader->offset: at once in the common case, else from header to
  * header. *ret_found is false when this segment ends before. */
-static int find_batch(struct gt_reader *reader, bool *ret_found, struct gantry_err *err)
+static int find_batch(struct gt_embedded_reader *reader, bool *ret_found, struct gantry_err *err)
 {
     *ret_found = false;
     for (;;) {
@@ -264,9 +268,11 @@ static int find_batch(struct gt_reader *reader, bool *ret_found, struct gantry_e
     }
 }
 
-int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struct gt_message **ret,
-                   size_t *ret_count, int64_t *ret_first, struct gantry_err *err)
+int gt_embedded_reader_next(struct gt_reader *api, struct gt_arena *arena,
+                            const struct gt_message **ret, size_t *ret_count, int64_t *ret_first,
+                            struct gantry_err *err)
 {
+    struct gt_embedded_reader *reader = (struct gt_embedded_reader *)api;
     *ret_count = 0;
     reader->batch.length = 0;
     bool found = false;
@@ -304,12 +310,25 @@ int gt_reader_next(struct gt_reader *reader, struct gt_arena *arena, const struc
     return 0;
 }
 
-void gt_reader_took(struct gt_reader *reader, size_t count)
+void gt_embedded_reader_took(struct gt_reader *api, size_t count)
 {
+    struct gt_embedded_reader *reader = (struct gt_embedded_reader *)api;
     reader->offset += (int64_t)count;
     if (reader->batch.length != 0 &&
         reader->offset >= reader->batch.base_offset + reader->batch.count) {
         reader->at += reader->batch.length;
         reader->batch.length = 0;
     }
+}
+
+void gt_embedded_reader_state(const struct gt_reader *api, struct gt_buf *buf)
+{
+    (void)api;
+    (void)buf; /* an offset says all */
+}
+
+void gt_embedded_reader_committed(struct gt_reader *api, int64_t offset)
+{
+    (void)api;
+    (void)offset; /* retention looks into the store */
 }

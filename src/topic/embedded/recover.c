@@ -25,7 +25,7 @@ enum { CHECK_WHOLE = 4 << 20 };
 /* --- What the store says --- */
 
 struct loading {
-    struct gt_topics *topics;
+    struct gt_embedded *topics;
     struct gantry_err *err;
 };
 
@@ -43,19 +43,19 @@ static int load_topic(void *arg, struct gantry_view key, struct gantry_view valu
                               "the store's record of topic %.*s is damaged", GT_VIEW_ARGS(key));
     char name[GT_KEY_MAX + 1];
     snprintf(name, sizeof name, "%.*s", GT_VIEW_ARGS(key));
-    struct gt_topic *topic = gt_topic_new(loading->topics, name, record.queues);
+    struct gt_embedded_topic *topic = gt_embedded_topic_new(loading->topics, name, record.queues);
     if (topic == NULL || gt_map_put(&loading->topics->map, key, topic, NULL) != 0) {
-        gt_topic_free(topic);
+        gt_embedded_topic_free(topic);
         return no_memory(loading);
     }
     atomic_store(&topic->recorded, true);
     return 0;
 }
 
-static struct gt_queue *find_queue(struct gt_topics *topics, struct gantry_view name,
+static struct gt_queue *find_queue(struct gt_embedded *topics, struct gantry_view name,
                                    uint32_t index)
 {
-    struct gt_topic *topic = gt_map_get(&topics->map, name);
+    struct gt_embedded_topic *topic = gt_map_get(&topics->map, name);
     return topic != NULL && index < topic->queue_count ? &topic->queues[index] : NULL;
 }
 
@@ -239,7 +239,7 @@ static void remove_orphans(const struct gt_queue *queue, const char *folder)
 }
 
 /* Each folder STORE/topics/NAME/QUEUE, known to the store or not. */
-static void sweep_topic(struct gt_topics *topics, const char *name)
+static void sweep_topic(struct gt_embedded *topics, const char *name)
 {
     char folder[8192];
     snprintf(folder, sizeof folder, "%s/%s", topics->folder, name);
@@ -259,7 +259,7 @@ static void sweep_topic(struct gt_topics *topics, const char *name)
     closedir(dir);
 }
 
-static int sweep(struct gt_topics *topics, struct gantry_err *err)
+static int sweep(struct gt_embedded *topics, struct gantry_err *err)
 {
     DIR *dir = opendir(topics->folder);
     if (dir == NULL)
@@ -280,7 +280,7 @@ static int check_queue(struct gt_queue *queue, struct gantry_err *err)
     return code;
 }
 
-int gt_topics_recover(struct gt_topics *topics, struct gantry_err *err)
+int gt_topics_recover(struct gt_embedded *topics, struct gantry_err *err)
 {
     struct loading loading = {topics, err};
     struct gantry_view all = {NULL, 0};
@@ -294,7 +294,7 @@ int gt_topics_recover(struct gt_topics *topics, struct gantry_err *err)
     struct gantry_view name;
     void *value;
     while (code == 0 && gt_map_next(&topics->map, &cursor, &name, &value)) {
-        struct gt_topic *topic = value;
+        struct gt_embedded_topic *topic = value;
         for (uint32_t i = 0; i < topic->queue_count && code == 0; i++)
             code = check_queue(&topic->queues[i], err);
     }

@@ -21,7 +21,7 @@ enum {
 
 /* One round: the sinks' progress is read once, by the first queue that has something to delete. */
 struct round {
-    struct gt_topics *topics;
+    struct gt_embedded *topics;
     struct gt_unread unread;
     bool read;
     int code; /* of reading it */
@@ -39,7 +39,7 @@ static int lowest_offset(struct round *round, const struct gt_queue *queue, int6
     }
     return round->code != 0
                ? round->code
-               : gt_unread_lowest(&round->unread, queue->topic->name, queue->index, ret);
+               : gt_unread_lowest(&round->unread, queue->topic->api.name, queue->index, ret);
 }
 
 /* How many of the oldest segments are too old or too much. */
@@ -65,7 +65,7 @@ static size_t count_expired(struct gt_queue *queue, const struct gt_topics_setti
 
 /* Only this thread takes segments out of the list, so the first @p count stay what they are without
  * the lock; the array that holds them may move. */
-static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, size_t count)
+static void delete_segments(struct gt_embedded *topics, struct gt_queue *queue, size_t count)
 {
     static const struct gt_commit_ops no_ops = {0};
     struct gt_commit commit;
@@ -74,7 +74,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
     gt_commit_init(&commit, &no_ops);
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < count; i++) {
-        gt_key_segment(&key, queue->topic->name, queue->index, queue->segments[i]->base);
+        gt_key_segment(&key, queue->topic->api.name, queue->index, queue->segments[i]->base);
         gt_commit_delete(&commit, GT_TABLE_SEGMENTS, gt_key_view(&key));
     }
     pthread_mutex_unlock(&queue->lock);
@@ -82,7 +82,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
     gt_commit_deinit(&commit);
     (void)gt_fault("retention.committed");
     if (code != 0) {
-        gt_warn("topic", "retention failed topic=%s: %s", queue->topic->name, err.text);
+        gt_warn("topic", "retention failed topic=%s: %s", queue->topic->api.name, err.text);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -93,7 +93,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
                 queue->segment_count * sizeof(*queue->segments));
         pthread_mutex_unlock(&queue->lock);
         gt_info("topic", "retention deleted a segment topic=%s queue=%u offset=%lld",
-                queue->topic->name, queue->index, (long long)segment->base);
+                queue->topic->api.name, queue->index, (long long)segment->base);
         (void)unlink(segment->path); /* failing leaves an orphan that the next start removes */
         gt_segment_unref(segment);
     }
@@ -101,7 +101,7 @@ static void delete_segments(struct gt_topics *topics, struct gt_queue *queue, si
 
 static void retain_queue(struct round *round, struct gt_queue *queue)
 {
-    struct gt_topics *topics = round->topics;
+    struct gt_embedded *topics = round->topics;
     size_t expired = count_expired(queue, &topics->settings);
     if (expired == 0)
         return;
@@ -120,7 +120,7 @@ static void retain_queue(struct round *round, struct gt_queue *queue)
         delete_segments(topics, queue, expired);
 }
 
-void gt_topics_retain(struct gt_topics *topics)
+void gt_topics_retain(struct gt_embedded *topics)
 {
     int64_t now = gt_clock_mono_ns();
     if (now - topics->retention_ns < EVERY_MS * 1000000LL)
@@ -132,7 +132,7 @@ void gt_topics_retain(struct gt_topics *topics)
     struct gantry_view name;
     void *value;
     pthread_mutex_lock(&topics->lock);
-    struct gt_topic **all = malloc((topics->map.count + 1) * sizeof(*all));
+    struct gt_embedded_topic **all = malloc((topics->map.count + 1) * sizeof(*all));
     while (all != NULL && gt_map_next(&topics->map, &cursor, &name, &value))
         all[count++] = value;
     pthread_mutex_unlock(&topics->lock);

@@ -96,7 +96,7 @@ int gt_queue_damaged(struct gt_queue *queue, const char *path, int64_t at, const
 {
     char *text = NULL;
     if (asprintf(&text, "topic %s is damaged: %s at byte %lld: %s; see `gantry topic repair %s`",
-                 queue->topic->name, path, (long long)at, reason, queue->topic->name) < 0)
+                 queue->topic->api.name, path, (long long)at, reason, queue->topic->api.name) < 0)
         text = NULL;
     gantry_err_set(err, GANTRY_CORRUPT, "%s", text != NULL ? text : "a topic is damaged");
     pthread_mutex_lock(&queue->lock);
@@ -121,7 +121,7 @@ int gt_queue_check(struct gt_queue *queue, struct gantry_err *err)
     return code;
 }
 
-static int init_queue(struct gt_topic *topic, uint32_t index)
+static int init_queue(struct gt_embedded_topic *topic, uint32_t index)
 {
     struct gt_queue *queue = &topic->queues[index];
     queue->topic = topic;
@@ -135,16 +135,18 @@ static int init_queue(struct gt_topic *topic, uint32_t index)
     return 0;
 }
 
-struct gt_topic *gt_topic_new(struct gt_topics *topics, const char *name, uint32_t queues)
+struct gt_embedded_topic *gt_embedded_topic_new(struct gt_embedded *topics, const char *name,
+                                                uint32_t queues)
 {
-    struct gt_topic *topic = calloc(1, sizeof *topic);
+    struct gt_embedded_topic *topic = calloc(1, sizeof *topic);
     if (topic == NULL)
         return NULL;
+    topic->api.engine = topics->api.engine;
     topic->topics = topics;
     topic->queue_count = queues;
-    topic->name = strdup(name);
+    topic->api.name = strdup(name);
     topic->queues = calloc(queues, sizeof *topic->queues);
-    bool made = topic->name != NULL && topic->queues != NULL;
+    bool made = topic->api.name != NULL && topic->queues != NULL;
     if (asprintf(&topic->folder, "%s/%s", topics->folder, name) < 0) {
         topic->folder = NULL;
         made = false;
@@ -152,7 +154,7 @@ struct gt_topic *gt_topic_new(struct gt_topics *topics, const char *name, uint32
     for (uint32_t i = 0; made && i < queues; i++)
         made = init_queue(topic, i) == 0;
     if (!made) {
-        gt_topic_free(topic);
+        gt_embedded_topic_free(topic);
         return NULL;
     }
     return topic;
@@ -171,7 +173,7 @@ static void free_queue(struct gt_queue *queue)
     pthread_mutex_destroy(&queue->lock);
 }
 
-void gt_topic_free(struct gt_topic *topic)
+void gt_embedded_topic_free(struct gt_embedded_topic *topic)
 {
     if (topic == NULL)
         return;
@@ -181,9 +183,124 @@ void gt_topic_free(struct gt_topic *topic)
     }
     free(topic->queues);
     free(topic->folder);
-    free(topic->name);
+    free(topic->api.name);
     free(topic);
 }
+
+static void close_topics(struct gt_topics *api)
+{
+    struct gt_embedded *topics = (struct gt_embedded *)api;
+    size_t cursor = 0;
+    struct gantry_view name;
+    void *topic;
+    while (gt_map_next(&topics->map, &cursor, &name, &topic))
+        gt_embedded_topic_free(topic);
+    gt_map_deinit(&topics->map);
+    pthread_mutex_destroy(&topics->lock);
+    free(topics->folder);
+    free(topics);
+}
+
+static struct gt_topic *get_topic(struct gt_topics *api, const char *name)
+{
+    struct gt_embedded *topics = (struct gt_embedded *)api;
+    pthread_mutex_lock(&topics->lock);
+    struct gt_embedded_topic *topic = gt_map_get(&topics->map, gantry_view_of(name));
+    if (topic == NULL) {
+        topic = gt_embedded_topic_new(topics, name, 1);
+        if (topic != NULL && gt_map_put(&topics->map, gantry_view_of(name), topic, NULL) != 0) {
+            gt_embedded_topic_free(topic);
+            topic = NULL;
+        }
+    }
+    pthread_mutex_unlock(&topics->lock);
+    return topic != NULL ? &topic->api : NULL;
+}
+
+/* Topics and writers are ready at once, and a topic's queues never change. */
+static int topic_ready(struct gt_topic *topic, struct gt_waiter *waiter, struct gantry_err *err)
+{
+    (void)topic;
+    (void)waiter;
+    (void)err;
+    return 1;
+}
+
+static int writer_ready(struct gt_writer *writer, struct gantry_err *err)
+{
+    (void)writer;
+    (void)err;
+    return 1;
+}
+
+static uint32_t count_queues(const struct gt_topic *api)
+{
+    return ((const struct gt_embedded_topic *)api)->queue_count;
+}
+
+static void close_writer(struct gt_writer *writer)
+{
+    free(writer);
+}
+
+static bool arm_topic(struct gt_topic *api, uint32_t known, struct gt_waiter *waiter)
+{
+    (void)waiter;
+    return known >= count_queues(api);
+}
+
+static void disarm_topic(struct gt_topic *api, struct gt_waiter *waiter)
+{
+    (void)api;
+    (void)waiter;
+}
+
+static void queue_id(const struct gt_topic *api, uint32_t index, struct gt_queue_id *ret)
+{
+    (void)api;
+    *ret = (struct gt_queue_id){.broker = "", .id = index, .number = index};
+}
+
+static uint32_t find_queue(const struct gt_topic *api, struct gantry_view broker, uint32_t id)
+{
+    uint32_t count = count_queues(api);
+    return broker.len == 0 && id < count ? id : count;
+}
+
+static int64_t queue_end(struct gt_topic *api, uint32_t index)
+{
+    struct gt_queue *queue = &((struct gt_embedded_topic *)api)->queues[index];
+    pthread_mutex_lock(&queue->lock);
+    int64_t end = queue->end_offset;
+    pthread_mutex_unlock(&queue->lock);
+    return end;
+}
+
+static const struct gt_engine embedded_engine = {
+    .local = true,
+    .close = close_topics,
+    .get = get_topic,
+    .ready = topic_ready,
+    .queues = count_queues,
+    .arm = arm_topic,
+    .disarm = disarm_topic,
+    .queue = queue_id,
+    .find = find_queue,
+    .end = queue_end,
+    .writer_open = gt_embedded_writer_open,
+    .writer_ready = writer_ready,
+    .writer_queue = gt_embedded_writer_queue,
+    .writer_close = close_writer,
+    .submit = gt_embedded_submit,
+    .reader_open = gt_embedded_reader_open,
+    .reader_close = gt_embedded_reader_close,
+    .reader_offset = gt_embedded_reader_offset,
+    .reader_state = gt_embedded_reader_state,
+    .reader_next = gt_embedded_reader_next,
+    .reader_took = gt_embedded_reader_took,
+    .reader_committed = gt_embedded_reader_committed,
+    .reader_arm = gt_embedded_reader_arm,
+};
 
 static void on_round(void *arg)
 {
@@ -193,9 +310,10 @@ static void on_round(void *arg)
 int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *settings,
                    struct gt_topics **ret, struct gantry_err *err)
 {
-    struct gt_topics *topics = calloc(1, sizeof *topics);
+    struct gt_embedded *topics = calloc(1, sizeof *topics);
     if (topics == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    topics->api.engine = &embedded_engine;
     topics->store = store;
     topics->settings = *settings;
     pthread_mutex_init(&topics->lock, NULL);
@@ -214,61 +332,12 @@ int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *sett
     if (code == 0)
         code = gt_topics_recover(topics, err);
     if (code != 0) {
-        gt_topics_close(topics);
+        close_topics(&topics->api);
         return code;
     }
     bool limited = settings->retention_ms > 0 || settings->retention_bytes > 0;
     if (limited)
         gt_store_on_round(store, on_round, topics, 1000);
-    *ret = topics;
+    *ret = &topics->api;
     return 0;
-}
-
-void gt_topics_close(struct gt_topics *topics)
-{
-    if (topics == NULL)
-        return;
-    size_t cursor = 0;
-    struct gantry_view name;
-    void *topic;
-    while (gt_map_next(&topics->map, &cursor, &name, &topic))
-        gt_topic_free(topic);
-    gt_map_deinit(&topics->map);
-    pthread_mutex_destroy(&topics->lock);
-    free(topics->folder);
-    free(topics);
-}
-
-struct gt_topic *gt_topic_get(struct gt_topics *topics, const char *name)
-{
-    pthread_mutex_lock(&topics->lock);
-    struct gt_topic *topic = gt_map_get(&topics->map, gantry_view_of(name));
-    if (topic == NULL) {
-        topic = gt_topic_new(topics, name, 1);
-        if (topic != NULL && gt_map_put(&topics->map, gantry_view_of(name), topic, NULL) != 0) {
-            gt_topic_free(topic);
-            topic = NULL;
-        }
-    }
-    pthread_mutex_unlock(&topics->lock);
-    return topic;
-}
-
-const char *gt_topic_name(const struct gt_topic *topic)
-{
-    return topic->name;
-}
-
-uint32_t gt_topic_queues(const struct gt_topic *topic)
-{
-    return topic->queue_count;
-}
-
-int64_t gt_topic_end(struct gt_topic *topic, uint32_t index)
-{
-    struct gt_queue *queue = &topic->queues[index];
-    pthread_mutex_lock(&queue->lock);
-    int64_t end = queue->end_offset;
-    pthread_mutex_unlock(&queue->lock);
-    return end;
 }
