@@ -876,6 +876,10 @@ static void thaw(struct worker *worker)
         set_timer(worker, T_TICK, world->now);
     /* Whatever is due first, which may be nothing that tells the machine the time. Who runs the
      * tasks looks at gt_cluster_lease_until and touches nothing before the tick. */
+    for (int i = 0; i < RUNS; i++) {
+        if (worker->runs[i].state == R_DYING)
+            worker->runs[i].state = R_NONE;
+    }
     worker_event(worker);
     if (worker->alive) {
         (void)gt_cluster_tick(worker->state, clock_of(worker));

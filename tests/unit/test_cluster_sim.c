@@ -146,7 +146,8 @@ static int64_t live(uint64_t seed, struct tally *tally)
         sim_heal(&world);
         if (sim_alive(&world) == 0)
             (void)sim_start(&world);
-        (void)wait_for_all(&world, 4000, "after the faults have ended");
+        sim_run(&world, world.now + knobs.lease); /* what a fault did may show only now */
+        (void)wait_for_all(&world, 3000, "after the faults have ended");
         rest(&world, 3000);
         kill_one(&world);
         rest(&world, 1000);
