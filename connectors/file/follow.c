@@ -352,11 +352,16 @@ static int mark_name(struct file_follow *f, struct file_fill *fill, struct gantr
     return 0;
 }
 
-/* The same for the file itself, which the name is about to move on from. */
+/* The same for the file itself, which the name is about to move on from. What a name says that
+ * does not hold the file must not take the place of what its holder says. */
 static int mark_file(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
 {
-    char partition[FILE_LEFT_ROOM], position[FILE_POSITION_ROOM];
-    struct gantry_view key = {partition, file_left_partition_format(&f->at.id, partition)};
+    const char *name = f->page == NULL ? f->path : NULL;
+    char *partition = fill->batch->alloc(fill->batch, 6 * strlen(f->path) + FILE_LEFT_ROOM);
+    char position[FILE_POSITION_ROOM];
+    if (partition == NULL)
+        return no_memory(f, err);
+    struct gantry_view key = {partition, file_left_partition_format(name, &f->at.id, partition)};
     struct gantry_view value = {position, file_position_format(&f->at, position)};
     return gantry_batch_mark(fill->batch, key, value) == 0 ? 0 : no_memory(f, err);
 }
@@ -380,10 +385,11 @@ static int leave_file(struct file_follow *f, struct file_fill *fill, struct gant
         f->page = NULL;
         return 0;
     }
+    int rc = mark_file(f, fill, err);
     file_ledger_release(f->options->ledger, f->page, &f->at);
     f->page = NULL;
     f->left = true;
-    return mark_file(f, fill, err);
+    return rc;
 }
 
 /* Take an open file as the one to read: from @p from on, or from where it was left, if that is
@@ -618,7 +624,7 @@ static int start_over(struct file_follow *f, struct file_fill *fill, int64_t siz
     f->at = at;
     f->moved = true;
     f->part_from = f->still_size = -1;
-    return 0;
+    return f->page != NULL ? mark_file(f, fill, err) : 0; /* over one that stood further */
 }
 
 /* Go on with the file of the position, wherever its name is now; it is gone: with its successor.

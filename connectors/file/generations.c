@@ -95,6 +95,11 @@ static const char *generation_part(const char *name, const char *base)
     return strpbrk(name + stem, "0123456789") != NULL ? name + stem : NULL;
 }
 
+bool file_generation_of(const char *name, const char *base)
+{
+    return generation_part(name, base) != NULL;
+}
+
 bool file_generation_numbered(const char *name, const char *base)
 {
     size_t n = strlen(base);

@@ -36,6 +36,9 @@ int file_generation_next(const char *folder, const char *name, const struct file
 
 void file_generation_deinit(struct file_generation *generation);
 
+/** Whether a file called @p name may be a generation of @p base; both without their folder. */
+bool file_generation_of(const char *name, const char *base);
+
 /** Whether @p name is @p base with a separator and a number behind it: a rotated file, for
  * patterns. */
 bool file_generation_numbered(const char *name, const char *base);

@@ -199,10 +199,17 @@ char *file_partition_parse(struct gantry_view partition)
     return path;
 }
 
-size_t file_left_partition_format(const struct file_identity *id, char ret[FILE_LEFT_ROOM])
+size_t file_left_partition_format(const char *path, const struct file_identity *id, char *ret)
 {
-    return (size_t)snprintf(ret, FILE_LEFT_ROOM, "{\"device\":%" PRIu64 ",\"inode\":%" PRIu64 "}",
-                            id->device, id->inode);
+    size_t n = 1;
+    ret[0] = '{';
+    if (path != NULL) {
+        n = file_partition_format(path, ret);
+        ret[n - 1] = ','; /* goes on where the closing brace was */
+    }
+    return n + (size_t)snprintf(ret + n, FILE_LEFT_ROOM - 20,
+                                "\"device\":%" PRIu64 ",\"inode\":%" PRIu64 "}", id->device,
+                                id->inode);
 }
 
 static const char *const inside_names[] = {NULL, "part", "cut", "skip"};

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file source: the configuration's names and patterns, divided among the tasks, and the poll
  * over the files that have something. A task looks only at files whose event has come or whose
- * timer is due, so idle ones cost nothing.
- *
- * Division: the i-th plain name of the list belongs to task i mod tasks. What a pattern finds
- * belongs to the task that the beginning of its name chooses, so that a file and its generations
- * stay together and in order. That each is read once does not hang on it: ledger.h. */
+ * timer is due, so idle ones cost nothing. */
 #include "follow.h"
 
+#include "division.h"
 #include "generations.h"
 #include "io.h"
 #include "roots.h"
@@ -19,8 +16,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define MAGIC "*?["
 
 /* One pattern of the list. */
 struct pattern {
@@ -38,6 +33,7 @@ struct source_task {
     struct file_plugin *plugin;
     struct gantry_task_context *ctx;
     struct file_follow_options options;
+    struct file_division division;
     char *dead_topic; /* owned */
     struct pattern *patterns;
     size_t pattern_count;
@@ -47,43 +43,6 @@ struct source_task {
     size_t next;      /* the follow to begin with */
     int64_t timer_ms; /* what wake_after was told; FILE_NEVER: nothing */
 };
-
-/* --- the list of names --- */
-
-struct names {
-    char *copy; /* owned */
-    char *rest; /* in copy; NULL at the end */
-};
-
-static int names_open(struct names *names, const struct gantry_config *config,
-                      struct gantry_err *err)
-{
-    const char *text = gantry_config_get(config, "filename");
-    names->copy = names->rest = strdup(text != NULL ? text : "");
-    if (names->copy == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for filename");
-    return 0;
-}
-
-/* The next name without blanks around it, or NULL. */
-static char *names_next(struct names *names)
-{
-    char *item;
-    while ((item = strsep(&names->rest, ",")) != NULL) {
-        item += strspn(item, " \t");
-        size_t n = strlen(item);
-        while (n > 0 && (item[n - 1] == ' ' || item[n - 1] == '\t'))
-            item[--n] = '\0';
-        if (n > 0)
-            return item;
-    }
-    return NULL;
-}
-
-static bool is_pattern(const char *name)
-{
-    return strpbrk(name, MAGIC) != NULL;
-}
 
 /* A well-formed UTF-8 text: positions are JSON. */
 static bool is_utf8(const char *text)
@@ -107,14 +66,7 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-static uint32_t share_of(const char *name, uint32_t tasks)
-{
-    uint64_t hash[2];
-    file_hash(name, file_generation_family(name), hash);
-    return (uint32_t)(hash[0] % tasks);
-}
-
-/* --- validation and division --- */
+/* --- validation --- */
 
 static int check_file(const char *path, struct gantry_err *err)
 {
@@ -162,26 +114,26 @@ static int check_name(struct file_plugin *plugin, const char *connector, const c
     if (!is_utf8(path))
         return gantry_err_set(err, GANTRY_INVALID, "filename: '%s' is not UTF-8", path);
     struct stat st;
-    if (!is_pattern(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    if (!file_name_is_pattern(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return check_file(path, err);
     rc = file_path_split(path, &folder, &name, err);
-    if (rc == 0 && is_pattern(folder))
+    if (rc == 0 && file_name_is_pattern(folder))
         rc = gantry_err_set(
             err, GANTRY_INVALID,
             "filename: '%s' has a pattern in its folder; only the last part may have "
             "*, ? or [",
             path);
     if (rc == 0)
-        rc = is_pattern(name) ? resolve_pattern(folder, name, &real, err)
-                              : file_path_resolve(path, &real, err);
+        rc = file_name_is_pattern(name) ? resolve_pattern(folder, name, &real, err)
+                                        : file_path_resolve(path, &real, err);
     if (rc == 0)
         rc = file_roots_check(plugin->runtime, path, real, err);
-    if (rc == 0 && !is_pattern(name))
+    if (rc == 0 && !file_name_is_pattern(name))
         rc = check_file(path, err);
     if (rc == 0)
         rc = file_claims_check(plugin->claims,
-                               is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ, connector,
-                               real, false, err);
+                               file_name_is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ,
+                               connector, real, false, err);
     free(folder);
     free(name);
     free(real);
@@ -193,20 +145,16 @@ static void source_validate(void *arg, const char *connector, const struct gantr
 {
     struct file_plugin *plugin = arg;
     struct gantry_err err = {0};
-    struct names names;
-    if (names_open(&names, config, &err) != 0) {
+    struct file_division division;
+    if (file_division_read(&division, config, &err) != 0)
         findings->add(findings, "filename", err.text);
-        return;
-    }
-    size_t count = 0;
-    for (char *name = names_next(&names); name != NULL; name = names_next(&names)) {
-        count++;
-        if (check_name(plugin, connector, name, &err) != 0)
+    else if (division.count == 0)
+        findings->add(findings, "filename", "filename: is empty; give the file to read");
+    for (size_t i = 0; i < division.count; i++) {
+        if (check_name(plugin, connector, division.names[i].text, &err) != 0)
             findings->add(findings, "filename", err.text);
     }
-    free(names.copy);
-    if (count == 0)
-        findings->add(findings, "filename", "filename: is empty; give the file to read");
+    file_division_deinit(&division);
     const char *policy = gantry_config_get(config, "line.too.long");
     if (policy != NULL && strcmp(policy, "skip") == 0 &&
         gantry_config_get(config, "dlq.topic") == NULL &&
@@ -221,19 +169,11 @@ static int source_split(void *arg, const struct gantry_config *config, uint32_t 
                         struct gantry_task_list *list, struct gantry_err *err)
 {
     (void)arg;
-    struct names names;
-    int rc = names_open(&names, config, err);
-    if (rc != 0)
-        return rc;
-    uint32_t plain = 0;
-    bool pattern = false;
-    for (char *name = names_next(&names); name != NULL; name = names_next(&names)) {
-        plain += !is_pattern(name);
-        pattern = pattern || is_pattern(name);
-    }
-    free(names.copy);
-    uint32_t count = pattern || plain > max_tasks ? max_tasks : plain;
-    for (uint32_t i = 0; i < (count > 0 ? count : 1) && rc == 0; i++)
+    struct file_division division;
+    int rc = file_division_read(&division, config, err);
+    uint32_t count = rc == 0 ? file_division_tasks(&division, max_tasks) : 0;
+    file_division_deinit(&division);
+    for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = list->begin(list);
     if (rc != 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the tasks");
@@ -263,6 +203,7 @@ static void source_stop(void *arg)
     free(task->hashes);
     free(task->patterns);
     free(task->dead_topic);
+    file_division_deinit(&task->division);
     free(task);
 }
 
@@ -371,20 +312,6 @@ static int read_options(struct source_task *task, struct gantry_err *err)
     return 0;
 }
 
-/* One name alone needs no ledger: what it is renamed to is read as its past only. */
-static int join_ledger(struct source_task *task, struct gantry_err *err)
-{
-    struct names names;
-    int rc = names_open(&names, task->ctx->config, err);
-    if (rc != 0)
-        return rc;
-    const char *first = names_next(&names);
-    bool alone = first == NULL || (!is_pattern(first) && names_next(&names) == NULL);
-    free(names.copy);
-    return alone ? 0
-                 : file_ledger_join(task->plugin->ledgers, task->ctx, &task->options.ledger, err);
-}
-
 static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
                         struct gantry_err *err)
 {
@@ -394,22 +321,21 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     task->plugin = plugin;
     task->ctx = ctx;
     task->timer_ms = FILE_NEVER;
-    struct names names = {NULL, NULL};
     int rc = read_options(task, err);
     if (rc == 0)
-        rc = join_ledger(task, err);
-    if (rc == 0)
-        rc = names_open(&names, ctx->config, err);
-    uint32_t plain = 0;
-    char *name = rc == 0 ? names_next(&names) : NULL;
-    for (; rc == 0 && name != NULL; name = names_next(&names)) {
-        struct file_follow_start start = {.path = name};
-        if (is_pattern(name))
-            rc = add_pattern(task, name, err);
-        else if (plain++ % ctx->task_count == ctx->task)
+        rc = file_division_read(&task->division, ctx->config, err);
+    const struct file_division *division = &task->division;
+    /* One name alone needs no ledger: what it is renamed to is read as its past only. */
+    if (rc == 0 && (division->patterns || division->count > 1))
+        rc = file_ledger_join(task->plugin->ledgers, ctx, &task->options.ledger, err);
+    for (size_t i = 0; i < division->count && rc == 0; i++) {
+        const struct file_name *name = &division->names[i];
+        struct file_follow_start start = {.path = name->text};
+        if (name->pattern)
+            rc = add_pattern(task, name->text, err);
+        else if (file_division_task(division, name, ctx->task_count) == ctx->task)
             rc = add_follow(task, &start, err);
     }
-    free(names.copy);
     if (rc != 0) {
         source_stop(task);
         return rc;
@@ -511,18 +437,6 @@ static bool followed(const struct source_task *task, const char *path)
     return false;
 }
 
-static bool configured(const struct source_task *task, const char *path)
-{
-    struct names names;
-    bool found = false;
-    if (names_open(&names, task->ctx->config, NULL) != 0)
-        return false;
-    for (char *name = names_next(&names); name != NULL && !found; name = names_next(&names))
-        found = strcmp(name, path) == 0;
-    free(names.copy);
-    return found;
-}
-
 /* The path of a file of the pattern as the user would write it; to be freed by the caller. */
 static char *path_of(const struct pattern *pattern, const char *name)
 {
@@ -567,7 +481,7 @@ static void add_earlier(void *arg, struct gantry_view partition, struct gantry_v
     const char *name = slash != NULL ? slash + 1 : path;
     char *own = NULL;
     if (fnmatch(pattern->name, name, FNM_PERIOD) == 0 &&
-        share_of(name, earlier->task->ctx->task_count) == earlier->task->ctx->task)
+        file_division_found(name, earlier->task->ctx->task_count) == earlier->task->ctx->task)
         own = path_of(pattern, name);
     if (own != NULL && strcmp(own, path) == 0) {
         const struct found *found = earlier->found;
@@ -592,7 +506,7 @@ static int follow_earlier(struct source_task *task, const struct pattern *patter
         rc = gantry_err_set(err, earlier.rc, "no memory for the files of %s", pattern->text);
     for (size_t i = 0; i < earlier.paths.count && rc == 0; i++) {
         const char *path = earlier.paths.names[i];
-        if (!followed(task, path) && !configured(task, path))
+        if (!followed(task, path) && !file_division_has(&task->division, path))
             rc = follow_found(task, pattern, path, err);
     }
     found_deinit(&earlier.paths);
@@ -603,7 +517,7 @@ static int follow_earlier(struct source_task *task, const struct pattern *patter
 static int consider(struct source_task *task, const struct pattern *pattern, const char *name,
                     struct gantry_err *err)
 {
-    if (share_of(name, task->ctx->task_count) != task->ctx->task)
+    if (file_division_found(name, task->ctx->task_count) != task->ctx->task)
         return 0;
     char *path = path_of(pattern, name);
     if (path == NULL)
@@ -611,7 +525,7 @@ static int consider(struct source_task *task, const struct pattern *pattern, con
     struct file_stat st;
     int64_t next;
     int rc = 0;
-    bool usable = !followed(task, path) && !configured(task, path) &&
+    bool usable = !followed(task, path) && !file_division_has(&task->division, path) &&
                   file_stat_get(-1, path, &st) == 0 && S_ISREG(st.mode) &&
                   file_ledger_look(task->options.ledger, task->ctx, NULL, &st, &next) != FILE_TAKEN;
     if (usable && !is_utf8(path)) {

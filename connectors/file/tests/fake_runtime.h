@@ -321,6 +321,7 @@ static inline void fake_task_init(struct fake_task *task, struct fake *fake, siz
 static inline int fake_start(struct fake_task *task)
 {
     task->ctx.state = (struct gantry_view){task->state.data, task->state.len};
+    task->delay_ms = -1; /* a timer does not outlive the life that set it */
     int rc = task->connector->task_start(task->fake->plugin, &task->ctx, &task->task, &task->err);
     if (rc != 0)
         task->task = NULL;

@@ -4,6 +4,7 @@
  * restarts of one task or all, and after a new split. */
 #include "fake_runtime.h"
 
+#include "../division.h"
 #include "../generations.h"
 #include "../ledger.h"
 
@@ -387,6 +388,59 @@ static void generations_share_a_task(void **state)
     assert_int_equal(file_generation_family(""), 0);
 }
 
+static void check_division(const char *filename, uint32_t tasks, const char *expected)
+{
+    struct gantry_config_entry entry = {"filename", filename};
+    struct gantry_config config = {sizeof config, 1, &entry};
+    struct file_division division;
+    struct gantry_err err;
+    char text[64] = "";
+    assert_int_equal(file_division_read(&division, &config, &err), 0);
+    for (size_t i = 0; i < division.count; i++) {
+        size_t at = strlen(text);
+        (void)snprintf(text + at, sizeof text - at, "%u",
+                       file_division_task(&division, &division.names[i], tasks));
+    }
+    assert_string_equal(text, expected);
+    file_division_deinit(&division);
+}
+
+static void plain_names_share_a_task_with_their_generations(void **state)
+{
+    (void)state;
+    check_division("a, b ,,c", 2, "010");
+    check_division("/x/log1,/x/log2,/x/log3", 2, "010");
+    check_division("/x/log.1,/x/log.2,/y/log.2,/x/log", 3, "1101");
+    check_division("app-1.log.2,web.log,app-1.log,app.log,app-x.log", 9, "10112");
+    check_division("log.2,log.1,z", 2, "010");
+    check_division("/x/log.1,/x/log,/x/lo*", 1, "000");
+    struct gantry_config none = {sizeof none, 0, NULL};
+    struct file_division division;
+    assert_int_equal(file_division_read(&division, &none, NULL), 0);
+    assert_int_equal(division.count, 0);
+    assert_int_equal(file_division_tasks(&division, 5), 1);
+    file_division_deinit(&division);
+}
+
+/* A truncation takes back what was read, also for a file that a name has moved on from. */
+static void a_file_truncated_after_it_was_left_is_read_anew(void **state)
+{
+    (void)state;
+    fake_file(&fake, "app.log", "1\n2\n3\n");
+    start(1, "*.log");
+    expect("1\n2\n3\n");
+    fake_rename(&fake, "app.log", "app-1.log");
+    fake_sleep(5);
+    fake_file(&fake, "app.log", "4\n");
+    expect("1\n2\n3\n4\n");
+    fake_file(&fake, "app-1.log", "1\n");
+    expect("1\n2\n3\n4\n1\n");
+    stop();
+    fake_add(&fake, "app-1.log", "5\n6\n7\n");
+    start(1, "*.log");
+    expect("1\n2\n3\n4\n1\n5\n6\n7\n");
+}
+
 /* --- anything ------------------------------------------------------------------------------- */
 
 /* A program's log that is being rotated: the renames that are still to be done. */
@@ -449,9 +503,10 @@ static void any_order_of_events_gives_each_line_once(void **state)
     (void)state;
     static const char *const filenames[] = {"*.log*", "*.log", "app.log,2web.log,*.log*",
                                             "app.log,*.log"};
-    const char *more = getenv("GANTRY_TEST_ROUNDS");
-    unsigned rounds = more != NULL ? (unsigned)atoi(more) : 40;
-    for (unsigned round = 0; round < rounds; round++) {
+    const char *more = getenv("GANTRY_TEST_ROUNDS"), *from = getenv("GANTRY_TEST_SEED");
+    unsigned first = from != NULL ? (unsigned)atoi(from) : 0;
+    unsigned last = first + (more != NULL ? (unsigned)atoi(more) : 25);
+    for (unsigned round = first; round < last; round++) {
         const char *filename = filenames[round % 4];
         struct log logs[] = {{"app.log", "app.log.", "", 0, -1},
                              {"2web.log", "2web-", ".log", 0, -1},
@@ -512,6 +567,8 @@ int main(void)
         TEST(the_names_of_a_list_may_be_generations_of_one_another),
         TEST(generations_without_their_first_name_are_read_once),
         TEST(generations_share_a_task),
+        TEST(plain_names_share_a_task_with_their_generations),
+        TEST(a_file_truncated_after_it_was_left_is_read_anew),
         TEST(any_order_of_events_gives_each_line_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

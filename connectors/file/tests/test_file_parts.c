@@ -365,9 +365,13 @@ static void a_position_survives_its_text(void **state)
     char *path = file_partition_parse(gantry_view_of(partition));
     assert_string_equal(path, "a\"b\\c\n");
     free(path);
-    partition[file_left_partition_format(&(struct file_identity){.device = 7, .inode = UINT64_MAX},
-                                         partition)] = '\0';
+    const struct file_identity id = {.device = 7, .inode = UINT64_MAX};
+    partition[file_left_partition_format(NULL, &id, partition)] = '\0';
     assert_string_equal(partition, "{\"device\":7,\"inode\":18446744073709551615}");
+    assert_null(file_partition_parse(gantry_view_of(partition)));
+    partition[file_left_partition_format("a", &id, partition)] = '\0';
+    assert_string_equal(partition,
+                        "{\"filename\":\"a\",\"device\":7,\"inode\":18446744073709551615}");
     assert_null(file_partition_parse(gantry_view_of(partition)));
     assert_null(file_partition_parse(gantry_view_of("no object")));
 }
