@@ -40,8 +40,8 @@ def run(words):
     return json.loads(lines[-1])
 
 
-def java(folder, namesrv, *words):
-    found = run([*javatool.command("RmqBench", folder, quick=False), words[0], "--namesrv", namesrv, *words[1:]])
+def java(folder, namesrv, what, **options):
+    found = javatool.bench(os.path.join(folder, "java"), what, namesrv, limit_s=LIMIT_S, **options)
     return {"rate": found["msgs_per_s"], "cpu_us": found["cpu_s"] / found["count"] * 1e6,
             "rss_mb": found["peak_rss_kib"] / 1024}
 
@@ -87,7 +87,7 @@ def main():
                     lambda _, t=topic, c=count, b=batch: native(
                         "bench_produce", cluster.namesrv, t, c, size, b, "ordered"),
                     lambda _, t=topic, c=count, b=batch: java(
-                        folder, cluster.namesrv, "produce", "--topic", t, "--size", size, "--count", c, "--batch", b))
+                        folder, cluster.namesrv, "produce", topic=t, size=size, count=c, batch=b))
                 row(f"send, {size} B, {'single' if batch == 1 else f'batches of {batch}'}", ours, theirs)
             topic = topics[max(BATCHES)]
             count = int(EXPECTED_READ * seconds)
@@ -95,8 +95,8 @@ def main():
                 rounds,
                 lambda _, t=topic, c=count: native("bench_consume", cluster.namesrv, t, broker, 0, c),
                 lambda _, t=topic, c=count: max(
-                    (java(folder, cluster.namesrv, "consume", "--topic", t, "--count", int(c * 0.8), "--warmup",
-                          int(c * 0.2), "--mode", mode) for mode in ("pull", "push")),
+                    (java(folder, cluster.namesrv, "consume", topic=t, count=int(c * 0.8), warmup=int(c * 0.2), mode=mode)
+                     for mode in ("pull", "push")),
                     key=lambda found: found["rate"]))
             row(f"read, {size} B", ours, theirs)
 
