@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-crash test-asan test-tsan bench fuzz lint tidy format install clean
+.PHONY: help run build test test-unit test-e2e test-crash test-asan test-tsan bench bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -53,6 +53,13 @@ test-tsan: ## unit and end-to-end tests under TSan
 
 bench: build ## speed against two durable copies, memory, idle cost; N=5000000 PAIRS=5 SOURCES=10000
 	@exec bench/run
+
+bench-rocketmq: ## the client library beside the Java client, and Gantry on a real broker; SECONDS_A_CELL=3 ROUNDS=3
+	@scripts/install-deps build test broker
+	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dtests=true -Db_lto=$$($(LTO))
+	@ninja -C build-bench
+	@scripts/rocketmq fetch 5.3.3
+	@exec bench/rocketmq/bench.py
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=60
 	@scripts/install-deps build fuzz
