@@ -238,6 +238,9 @@ void gt_cluster_state_rejoin(struct gt_cluster_state *state, struct gt_incarnati
     state->fenced = state->join_waiting = state->renew_waiting = false;
     state->sent_count = 0;
     state->last_sent = 0;
+    for (size_t i = 0; i < state->member_count; i++)
+        state->members[i]->expiring =
+            false; /* what the old one asked for does not count any more */
     state->joining = true;
     gt_cluster_want_join(state);
 }

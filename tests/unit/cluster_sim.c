@@ -479,8 +479,12 @@ static void read_log(struct worker *worker)
 {
     struct world *world = worker->world;
     set_timer(worker, T_READ, NEVER);
-    if (!can_reach(worker) || worker->cut_in || worker->reach != GT_REACH_OK)
+    if (worker->reach != GT_REACH_OK || worker->reign != world->reign)
         return; /* begins again when the connection does */
+    if (!can_reach(worker) || worker->cut_in) {
+        set_timer(worker, T_READ, world->now + span(world, 100, 200)); /* the answer is late */
+        return;
+    }
     for (uint64_t n = 1 + sim_random(world, 8);
          n > 0 && worker->next_offset < (int64_t)world->count; n--) {
         struct gantry_err err;

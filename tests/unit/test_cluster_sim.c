@@ -21,7 +21,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { HOURS = 60 };
 #else
-enum { HOURS = 3000 };
+enum { HOURS = 5000 };
 #endif
 
 static int64_t since(const struct world *world, int64_t start)
