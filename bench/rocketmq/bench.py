@@ -48,7 +48,7 @@ def java(folder, namesrv, what, **options):
 
 def native(name, *words):
     found = run([os.path.join(TOP, "build-bench", name), *words])
-    return {"rate": found["messages_per_s"], "cpu_us": found["cpu_s"] / found["messages"] * 1e6,
+    return {"rate": found["messages_per_s"], "cpu_us": found["cpu_s"] / found.get("messages", found.get("count")) * 1e6,
             "rss_mb": found["rss_kb"] / 1024}
 
 
