@@ -214,7 +214,8 @@ def test_servers_for_development(tmp_path):
         assert code == 1 and "runs already" in error
         code, _, error = script("start", "--dir", str(tmp_path / "other"), "--port", str(port))
         assert code == 1 and f"port {port} cannot be had" in error
-        assert rmq.call(("127.0.0.1", port + 1035), 28)[0] == 0
+        table = rmq.loads(rmq.call(("127.0.0.1", port), 106)[3])["brokerAddrTable"]
+        assert table["broker-a"]["brokerAddrs"] == {"0": f"127.0.0.1:{port + 1035}"}
     finally:
         assert script("stop", *folder)[:2] == (0, "ended")
     assert script("status", *folder)[:2] == (1, "nothing runs")
