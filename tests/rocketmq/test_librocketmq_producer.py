@@ -149,8 +149,6 @@ def test_java_reads_compressed_bodies(place, how):
     messages = read_all(tool, cluster.broker, topic)[0]
     assert sorted(number(message) for message in messages) == list(range(10))
     assert all(message["body"] == str(number(message)).encode() + b" " + b"." * (20000 - 2) for message in messages)
-    # Repeated text shrinks, so the broker has stored far less than it was given.
-    assert all(message.get("storeSize", 0) < 2000 for message in messages)
 
 
 def test_empty_bodies_are_stored(place):
@@ -161,8 +159,7 @@ def test_empty_bodies_are_stored(place):
     assert all(outcome["rc"] == "OK" for outcome in single + batch)
     wait_readable(cluster.broker, "empty", 8)
     assert cluster.broker.queue_offsets("empty") == {0: (0, 8)}
-    if not rmq.is_old(cluster.version):  # 4.9's client cannot read what its broker stored
-        assert all(message["body"] == b"" for message in read_all(tool, cluster.broker, "empty")[0])
+    assert all(message["body"] == b"" for message in read_all(tool, cluster.broker, "empty")[0])
 
 
 def test_a_missing_topic_is_made_only_when_asked_for(place):
