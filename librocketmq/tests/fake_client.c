@@ -44,6 +44,14 @@ struct fake_queue *fake_queue(struct rmq_client *client, const char *broker, int
     return NULL;
 }
 
+size_t fake_open(const struct rmq_client *client, int32_t code)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < client->pending_count; i++)
+        count += client->pending[i]->request.code == code;
+    return count;
+}
+
 /* --- messages --- */
 
 static size_t make_body(char *ret, int32_t queue_id, int64_t offset)

@@ -69,6 +69,8 @@ void fake_client_deinit(struct rmq_client *client);
 #define FAKE_RUN_UNTIL(client, condition)                                                          \
     while (!(condition))                                                                           \
     uv_run(&(client)->loop, UV_RUN_ONCE)
+/* Requests of that code that have no answer yet. */
+size_t fake_open(const struct rmq_client *client, int32_t code);
 struct fake_queue *fake_queue(struct rmq_client *client, const char *broker, int32_t id);
 /* Is the message there for a reader? */
 bool fake_wanted(const struct rmq_client *client, int64_t offset);
