@@ -9,7 +9,7 @@
 #include <time.h>
 
 /* The task configurations of the captured run e08, keys in another order than Java's. (But two that
- * fall into one bucket, q and filename, stay in the order in which they came.) */
+ * fall into one bucket, the converter and q, stay in the order in which they came.) */
 #define CONVERTER                                                                                  \
     "\"source-record-converter\":\"org.apache.rocketmq.connect.runtime.converter.JsonConverter\""
 #define FILE_TASK(file, stamp)                                                                     \
@@ -27,9 +27,9 @@ static const struct {
     {"connector-dup", FILE_TASK("/opt/source-file/source-file.txt", "1795351884473"), 0x4d5a0bf5,
      'a', 'b', 'b'},
     {"connector-esc",
-     "{\"connector-class\":\"org.apache.rocketmq.connect.file.FileSourceConnector\","
-     "\"q\":\"a\\\"b\\\\c/d\\te\\n<>&\xc3\xa9\xe4\xb8\xad\","
-     "\"filename\":\"/opt/source-file/n.txt\"," CONVERTER
+     "{\"connector-class\":\"org.apache.rocketmq.connect.file.FileSourceConnector\"," CONVERTER
+     ",\"q\":\"a\\\"b\\\\c/d\\te\\n<>&\xc3\xa9\xe4\xb8\xad\",\"filename\":\"/opt/source-file/"
+     "n.txt\""
      ",\"task-class\":\"org.apache.rocketmq.connect.file.FileSourceTask\","
      "\"topic\":\"fileTopic\",\"update-timestamp\":\"1795351886414\"}",
      0xc60a0c6f, 'b', 'a', 'a'},
