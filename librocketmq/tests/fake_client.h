@@ -51,6 +51,7 @@ struct rmq_client {
     struct fake_pending *pending[FAKE_PENDING];
     size_t pending_count, pending_most;
     size_t asked[512]; /* requests by code */
+    bool opened[4];    /* brokers that have answered a commit: before, they bear one at a time */
     /* the group */
     const char *members[FAKE_MEMBERS];
     size_t member_count;
