@@ -195,13 +195,14 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def spawn(words, folder, **streams):
-    """A process that cannot outlive the thread that starts it, without settings of the user's for Java or RocketMQ."""
+def spawn(words, folder, outlives=False, **streams):
+    """A process that cannot outlive the thread that starts it unless it shall, without settings of the user's for Java or
+    RocketMQ."""
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("NAMESRV_ADDR", "ROCKETMQ_HOME", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
                                    "JDK_JAVA_OPTIONS", "CLASSPATH")}
-    return subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True, preexec_fn=_die_with_parent,
-                            **streams)
+    return subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True,
+                            preexec_fn=None if outlives else _die_with_parent, **streams)
 
 
 def _kill_all():
@@ -225,6 +226,7 @@ class Server:
     logback_names = ()
     heap = ("-Xms64m", "-Xmx128m")
     sockets = (0, 0)  # ports that it needs below and above its own
+    outlives = False  # the process that starts it; for scripts/rocketmq
 
     def __init__(self, folder, version=VERSION, host="127.0.0.1", port=None, tls=None, settings=None, options=(),
                  log_level="INFO", quick=True, heap=None):
@@ -302,9 +304,10 @@ class Server:
         self._started_at = time.monotonic()
         with open(self.out_path, "ab") as out:
             self._log_from = out.tell()
-            self.process = spawn(words, self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            self.process = spawn(words, self.folder, self.outlives, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT)
         self._frozen = False
-        if self not in _servers:
+        if self not in _servers and not self.outlives:
             _servers.append(self)
         return self
 

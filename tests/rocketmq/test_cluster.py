@@ -192,6 +192,36 @@ def test_ports_are_not_given_twice():
         rmq.release_port(port, 2, 1)
 
 
+def test_servers_for_development(tmp_path):
+    def script(*words):
+        done = subprocess.run([sys.executable, os.path.join(rmq.TOP, "scripts", "rocketmq"), *words], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return done.returncode, done.stdout.strip(), done.stderr
+    folder = ("--dir", str(tmp_path))
+    while True:  # the broker's ports are 1033 to 1036 above
+        port = rmq.free_port()
+        if all(rmq._bindable(port + more) for more in (1033, 1035, 1036)):
+            break
+        rmq.release_port(port)
+    start = ("start", *folder, "--version", rmq.OLD_VERSION, "--port", str(port))
+    address = f"namesrvAddr=127.0.0.1:{port}"
+    try:
+        assert script("status", *folder)[:2] == (1, "nothing runs")
+        assert script(*start)[:2] == (0, address)
+        code, text, _ = script("status", *folder)
+        assert code == 0 and text.startswith(address)
+        code, _, error = script(*start)
+        assert code == 1 and "runs already" in error
+        code, _, error = script("start", "--dir", str(tmp_path / "other"), "--port", str(port))
+        assert code == 1 and f"port {port} cannot be had" in error
+        table = rmq.loads(rmq.call(("127.0.0.1", port), 106)[3])["brokerAddrTable"]
+        assert table["broker-a"]["brokerAddrs"] == {"0": f"127.0.0.1:{port + 1035}"}
+    finally:
+        assert script("stop", *folder)[:2] == (0, "ended")
+    assert script("status", *folder)[:2] == (1, "nothing runs")
+    rmq.release_port(port)
+
+
 # --- the proxy
 
 @pytest.fixture(name="behind", scope="module")
