@@ -8,7 +8,8 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-rocketmq test-crash test-asan test-tsan broker broker-stop bench bench-rocketmq fuzz lint tidy format install clean
+.PHONY: help run build test test-unit test-e2e test-rocketmq test-crash test-asan test-tsan broker broker-stop bench \
+	bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list

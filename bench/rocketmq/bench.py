@@ -47,7 +47,7 @@ def java(folder, namesrv, what, **options):
 
 
 def native(name, *words):
-    found = run([os.path.join(TOP, "build-bench", name), *words])
+    found = run([os.path.join(TOP, "build-bench", "bench", "rocketmq", name), *words])
     return {"rate": found["messages_per_s"], "cpu_us": found["cpu_s"] / found.get("messages", found.get("count")) * 1e6,
             "rss_mb": found["rss_kb"] / 1024}
 
@@ -85,7 +85,7 @@ def main():
                 ours, theirs = measure(
                     rounds,
                     lambda _, t=topic, c=count, b=batch: native(
-                        "bench_produce", cluster.namesrv, t, c, size, b, "ordered"),
+                        "bench-produce", cluster.namesrv, t, c, size, b, "ordered"),
                     lambda _, t=topic, c=count, b=batch: java(
                         folder, cluster.namesrv, "produce", topic=t, size=size, count=c, batch=b))
                 row(f"send, {size} B, {'single' if batch == 1 else f'batches of {batch}'}", ours, theirs)
@@ -93,7 +93,7 @@ def main():
             count = int(EXPECTED_READ * seconds)
             ours, theirs = measure(
                 rounds,
-                lambda _, t=topic, c=count: native("bench_consume", cluster.namesrv, t, broker, 0, c),
+                lambda _, t=topic, c=count: native("bench-consume", cluster.namesrv, t, broker, 0, c),
                 lambda _, t=topic, c=count: max(
                     (java(folder, cluster.namesrv, "consume", topic=t, count=int(c * 0.8), warmup=int(c * 0.2), mode=mode)
                      for mode in ("pull", "push")),

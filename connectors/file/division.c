@@ -2,6 +2,7 @@
 #include "division.h"
 
 #include "generations.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,9 @@ static struct file_name *find_base(struct file_name *const *sorted, size_t count
     size_t folder = (size_t)(last_part(name) - name);
     const char *dot = strrchr(name + folder, '.');
     struct file_name *base = NULL;
+    /* No file has such a name, and each of its beginnings would be looked at. */
+    if (folder >= PATH_MAX || strlen(name + folder) > NAME_MAX)
+        return NULL;
     for (size_t n = strlen(name) - 1; n > folder && base == NULL; n--) {
         memcpy(room, name, n);
         room[n] = '\0';

@@ -349,13 +349,40 @@ static void on_fenced(void *arg, const char *reason)
     cluster->fenced = true;
 }
 
-static void new_incarnation(struct gt_incarnation *ret)
+/* The incarnation is noted in the store: whoever opens the store next holds the lock that this
+ * process held, so he knows that this life is over, and its tasks are free at once. */
+static const char incarnation_key[] = "incarnation";
+
+static void note_incarnation(struct gt_cluster *cluster)
 {
+    struct gt_commit *commit = new_commit(cluster);
+    if (commit == NULL)
+        return;
+    gt_commit_put(commit, GT_TABLE_META, gantry_view_of(incarnation_key),
+                  (struct gantry_view){(const char *)cluster->incarnation.bytes,
+                                       sizeof cluster->incarnation.bytes});
+    gt_store_settle(cluster->setup.store, commit);
+}
+
+static void read_incarnation(struct gt_store *store, struct gt_incarnation *ret)
+{
+    struct gt_buf value;
+    gt_buf_init(&value, 256);
+    if (gt_store_get(store, GT_TABLE_META, gantry_view_of(incarnation_key), &value, NULL) == 0 &&
+        value.len == sizeof ret->bytes)
+        memcpy(ret->bytes, value.data, sizeof ret->bytes);
+    gt_buf_deinit(&value);
+}
+
+static void new_incarnation(struct gt_cluster *cluster)
+{
+    struct gt_incarnation *incarnation = &cluster->incarnation;
     size_t got = 0;
-    while (got < sizeof ret->bytes) {
-        ssize_t len = getrandom(ret->bytes + got, sizeof ret->bytes - got, 0);
+    while (got < sizeof incarnation->bytes) {
+        ssize_t len = getrandom(incarnation->bytes + got, sizeof incarnation->bytes - got, 0);
         got += len > 0 ? (size_t)len : 0;
     }
+    note_incarnation(cluster);
 }
 
 /* --- In --- */
@@ -589,7 +616,7 @@ static void rejoin(struct gt_cluster *cluster)
         return;
     }
     /* A message of the old incarnation may still be under way; it means nothing any more. */
-    new_incarnation(&cluster->incarnation);
+    new_incarnation(cluster);
     cluster->sent = 0;
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
@@ -657,15 +684,16 @@ int gt_cluster_open(const struct gt_cluster_setup *setup, struct gt_cluster **re
     cluster->relay = (struct gt_store_relay){cluster, propose};
     gt_buf_init(&cluster->message, GT_CLUSTER_MESSAGE_MAX);
     pthread_mutex_init(&cluster->lock, NULL);
-    new_incarnation(&cluster->incarnation);
     cluster->member = strdup(setup->member);
     struct gt_cluster_settings settings = {
-        .incarnation = cluster->incarnation,
         .name = cluster->member,
         .strategy = setup->strategy,
         .lease_ms = setup->lease_ms,
         .stop_when_unreachable = setup->stop_when_unreachable,
     };
+    read_incarnation(setup->store, &settings.replaces);
+    new_incarnation(cluster);
+    settings.incarnation = cluster->incarnation;
     struct gt_cluster_io io = {
         .arg = cluster,
         .append = append,

@@ -109,7 +109,14 @@ static int check_version(struct gt_env *env, MDB_txn *txn, struct gantry_err *er
     if (rc != 0)
         return fail(err, rc, "read the version of", env->path);
     uint32_t version = value.mv_size == 4 ? gt_load_le32(value.mv_data) : 0;
-    if (version != GT_STORE_VERSION)
+    if (version == 1 && !env->read_only) { /* its values can be read, see tables.c */
+        char bytes[4];
+        gt_store_le32(bytes, GT_STORE_VERSION);
+        value = (MDB_val){4, bytes};
+        rc = mdb_put(txn, env->tables[GT_TABLE_META], &key, &value, 0);
+        return rc != 0 ? fail(err, rc, "upgrade", env->path) : 0;
+    }
+    if (version == 0 || version > GT_STORE_VERSION)
         return gantry_err_set(
             err, GANTRY_VERSION,
             "the store %s has format version %u, this program knows up to %u; use a newer gantry",

@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include <gantry/error.h>
 
-#define GT_STORE_VERSION 1
+#define GT_STORE_VERSION 2
 
 struct gt_store;
 

@@ -7,7 +7,7 @@
 #include "base/cursor.h"
 #include <xxhash.h>
 
-enum { VALUE_VERSION = 1, QUEUES_MAX = 1 << 16 };
+enum { VALUE_VERSION = 1, PROGRESS_VERSION = 2, TAILS_VERSION = 3, QUEUES_MAX = 1 << 16 };
 
 struct gantry_view gt_key_view(const struct gt_key *key)
 {
@@ -233,14 +233,73 @@ int gt_position_record_read(struct gantry_view value, struct gantry_view *ret_pa
     return cursor.bad ? GANTRY_CORRUPT : 0;
 }
 
+static void add_offset(struct gt_buf *buf, const struct gt_queue_offset *at)
+{
+    add_sized(buf, at->topic);
+    add_varint(buf, at->queue);
+    add_signed(buf, at->offset);
+    add_sized(buf, at->broker);
+}
+
+/* @p version 1 has no brokers. */
+static void read_offset(struct gt_cursor *cursor, int version, struct gt_queue_offset *ret)
+{
+    *ret = (struct gt_queue_offset){.topic = read_sized(cursor)};
+    ret->queue = (uint32_t)gt_cursor_varint(cursor);
+    ret->offset = read_signed(cursor);
+    if (version != VALUE_VERSION)
+        ret->broker = read_sized(cursor);
+}
+
+static struct gt_queue_offset *alloc_offsets(const struct gt_cursor *cursor, uint64_t count,
+                                             struct gt_arena *arena, int *ret_code)
+{
+    *ret_code = cursor->bad || count > gt_cursor_left(cursor) ? GANTRY_CORRUPT : 0;
+    if (*ret_code != 0)
+        return NULL;
+    struct gt_queue_offset *offsets =
+        gt_arena_alloc(arena, ((size_t)count + 1) * sizeof(struct gt_queue_offset));
+    *ret_code = offsets != NULL ? 0 : GANTRY_NO_MEMORY;
+    return offsets;
+}
+
+void gt_tails_record_write(struct gt_buf *buf, const struct gt_tails_record *record)
+{
+    gt_buf_add_char(buf, TAILS_VERSION);
+    add_varint(buf, record->epoch);
+    add_varint(buf, record->offset_count);
+    for (size_t i = 0; i < record->offset_count; i++)
+        add_offset(buf, &record->offsets[i]);
+}
+
+int gt_tails_record_read(struct gantry_view value, struct gt_arena *arena,
+                         struct gt_tails_record *ret)
+{
+    struct gt_cursor cursor = gt_cursor_of(value.data, value.len);
+    struct gt_tails_record record = {0};
+    if (gt_cursor_u8(&cursor) != TAILS_VERSION)
+        return GANTRY_CORRUPT;
+    record.epoch = gt_cursor_varint(&cursor);
+    record.offset_count = (size_t)gt_cursor_varint(&cursor);
+    int code;
+    record.offsets = alloc_offsets(&cursor, record.offset_count, arena, &code);
+    if (code != 0)
+        return code;
+    for (size_t i = 0; i < record.offset_count; i++)
+        read_offset(&cursor, TAILS_VERSION, &record.offsets[i]);
+    if (cursor.bad)
+        return GANTRY_CORRUPT;
+    *ret = record;
+    return 0;
+}
+
 void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_record *record)
 {
-    gt_buf_add_char(buf, VALUE_VERSION);
+    gt_buf_add_char(buf, PROGRESS_VERSION);
     add_varint(buf, record->offset_count);
     for (size_t i = 0; i < record->offset_count; i++) {
-        add_sized(buf, record->offsets[i].topic);
-        add_varint(buf, record->offsets[i].queue);
-        add_signed(buf, record->offsets[i].offset);
+        add_offset(buf, &record->offsets[i]);
+        add_sized(buf, record->offsets[i].state);
     }
     add_sized(buf, record->state);
 }
@@ -248,19 +307,19 @@ void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_recor
 int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,
                             struct gt_progress_record *ret)
 {
-    struct gt_cursor cursor = open_value(value);
-    uint64_t count = gt_cursor_varint(&cursor);
-    if (cursor.bad || count > value.len)
+    struct gt_cursor cursor = gt_cursor_of(value.data, value.len);
+    int version = gt_cursor_u8(&cursor);
+    if (version != VALUE_VERSION && version != PROGRESS_VERSION)
         return GANTRY_CORRUPT;
-    struct gt_progress_record record = {0};
-    record.offset_count = (size_t)count;
-    record.offsets = gt_arena_alloc(arena, (record.offset_count + 1) * sizeof *record.offsets);
-    if (record.offsets == NULL)
-        return GANTRY_NO_MEMORY;
+    struct gt_progress_record record = {.offset_count = (size_t)gt_cursor_varint(&cursor)};
+    int code;
+    record.offsets = alloc_offsets(&cursor, record.offset_count, arena, &code);
+    if (code != 0)
+        return code;
     for (size_t i = 0; i < record.offset_count; i++) {
-        record.offsets[i].topic = read_sized(&cursor);
-        record.offsets[i].queue = (uint32_t)gt_cursor_varint(&cursor);
-        record.offsets[i].offset = read_signed(&cursor);
+        read_offset(&cursor, version, &record.offsets[i]);
+        if (version == PROGRESS_VERSION)
+            record.offsets[i].state = read_sized(&cursor);
     }
     record.state = read_sized(&cursor);
     if (cursor.bad)

@@ -42,8 +42,10 @@ struct gt_gap_record {
 
 struct gt_queue_offset {
     struct gantry_view topic;
-    uint32_t queue;
-    int64_t offset; /* next to be read */
+    uint32_t queue;            /* its number there: at the broker */
+    int64_t offset;            /* next to be read */
+    struct gantry_view broker; /* name; empty: embedded */
+    struct gantry_view state;  /* the reader's */
 };
 
 /** A sink task's progress. */
@@ -53,6 +55,13 @@ struct gt_progress_record {
     struct gantry_view state;
 };
 
+/** Where a source task's writer stands at brokers: beside the positions. */
+struct gt_tails_record {
+    uint64_t epoch;                  /* of its messages */
+    struct gt_queue_offset *offsets; /* behind the last message that positions cover; no states */
+    size_t offset_count;
+};
+
 /** topic NUL queue(be32) */
 void gt_key_queue(struct gt_key *key, const char *topic, uint32_t queue);
 /** topic NUL queue(be32) base(be64): GT_TABLE_SEGMENTS, GT_TABLE_GAPS */
@@ -60,7 +69,8 @@ void gt_key_segment(struct gt_key *key, const char *topic, uint32_t queue, int64
 /** connector NUL hash of partition(16): GT_TABLE_POSITIONS; without partition: the prefix */
 void gt_key_position(struct gt_key *key, const char *connector,
                      const struct gantry_view *partition);
-/** connector NUL task(be32): GT_TABLE_PROGRESS */
+/** connector NUL task(be32): GT_TABLE_PROGRESS; and tails in GT_TABLE_POSITIONS, whose other keys
+ * are longer: so both go and come together. */
 void gt_key_progress(struct gt_key *key, const char *connector, uint32_t task);
 /** name NUL: prefix of everything of one topic or connector */
 void gt_key_prefix(struct gt_key *key, const char *name);
@@ -84,6 +94,10 @@ void gt_position_record_write(struct gt_buf *buf, struct gantry_view partition,
                               struct gantry_view position);
 int gt_position_record_read(struct gantry_view value, struct gantry_view *ret_partition,
                             struct gantry_view *ret_position);
+void gt_tails_record_write(struct gt_buf *buf, const struct gt_tails_record *record);
+/** offsets are in @p arena, views point into @p value. */
+int gt_tails_record_read(struct gantry_view value, struct gt_arena *arena,
+                         struct gt_tails_record *ret);
 void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_record *record);
 /** offsets are in @p arena, views point into @p value. */
 int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,

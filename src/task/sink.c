@@ -19,10 +19,20 @@ enum {
     VAIN_COMMITS_MAX = 16, /* asked for in turn, with no record of the queue taken in between */
 };
 
+/* A topic that the task reads, and how many of its queues were dealt out. */
+struct source_topic {
+    struct gt_topic *topic;
+    struct gt_waiter waiter; /* for its readiness, then for more queues */
+    uint32_t known;
+};
+
 /* One queue that the task reads. */
 struct input {
     struct gt_topic *topic;
     uint32_t queue;
+    struct gt_queue_id id;
+    int64_t put_up; /* the offset in the commit under way */
+    bool trouble;   /* it cannot be read now; shown */
     struct gt_reader *reader;
     int64_t end_at_start;
     int vain_commits;
@@ -36,6 +46,7 @@ struct sink {
     size_t input_count;
     char **topics; /* in task memory */
     size_t topic_count;
+    struct source_topic *sources; /* in task memory: by topic */
 
     /* The executor's. */
     size_t turn; /* the input to read next */
@@ -43,6 +54,7 @@ struct sink {
     bool want_commit; /* the connector asks for a commit before the next record */
     bool full;        /* it has no room: until it wakes us */
     bool dirty;       /* something was put since the last checkpoint */
+    bool held;        /* some input cannot be read now: shown as PAUSED */
     int64_t dirty_bytes, commit_begun_ns;
 
     enum cycle cycle;
@@ -93,6 +105,14 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     gt_buf_init(&sink->stored, PROGRESS_MAX);
     const char *list = gantry_config_get(&task->config, "topicNames");
     int code = split_topics(sink, list != NULL ? list : "", err);
+    if (code == 0 && sink->topic_count > 0) {
+        size_t size = sink->topic_count * sizeof *sink->sources;
+        sink->sources = gt_arena_alloc(&task->memory, size);
+        if (sink->sources != NULL)
+            memset(sink->sources, 0, size);
+        else
+            code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
+    }
     if (code == 0 && sink->topic_count == 0)
         code = gantry_err_set(err, GANTRY_INVALID, "topicNames: required; name the topics to read");
     return code;
@@ -111,6 +131,7 @@ struct finding_offset {
     const struct input *input;
     struct gt_arena arena;
     int64_t offset;
+    struct gt_buf state; /* the reader's, at that offset */
 };
 
 /* How far any task of this connector was on the queue: the number of tasks may have changed since.
@@ -124,9 +145,15 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
     int code = gt_progress_record_read(value, &finding->arena, &record);
     for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
         const struct gt_queue_offset *at = &record.offsets[i];
-        if (at->queue == finding->input->queue && at->offset > finding->offset &&
-            gantry_view_equal(at->topic, gantry_view_of(gt_topic_name(finding->input->topic))))
+        const struct gt_queue_id *id = &finding->input->id;
+        if (at->queue == id->id && at->offset > finding->offset &&
+            gantry_view_equal(at->broker, gantry_view_of(id->broker)) &&
+            gantry_view_equal(at->topic, gantry_view_of(gt_topic_name(finding->input->topic)))) {
             finding->offset = at->offset;
+            gt_buf_clear(&finding->state);
+            gt_buf_add_view(&finding->state, at->state);
+            code = finding->state.error;
+        }
     }
     return code;
 }
@@ -138,7 +165,9 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
     struct input *input = &sink->inputs[sink->input_count];
     *input =
         (struct input){.topic = topic, .queue = queue, .end_at_start = gt_topic_end(topic, queue)};
+    gt_topic_queue(topic, queue, &input->id);
     struct finding_offset finding = {.input = input};
+    gt_buf_init(&finding.state, STATE_MAX);
     struct gt_key prefix;
     gt_arena_init(&finding.arena, 4096, 4096);
     gt_key_prefix(&prefix, task->connector);
@@ -148,7 +177,8 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
     if (code == GANTRY_CORRUPT)
         gantry_err_set(err, code, "the stored progress of connector %s is damaged",
                        task->connector);
-    if (code == 0 && finding.offset > input->end_at_start)
+    /* A broker that has lost what it had not flushed is gone on with, by the reader. */
+    if (code == 0 && finding.offset > input->end_at_start && gt_topic_is_local(topic))
         code = gantry_err_set(
             err, GANTRY_CHANGED,
             "connector %s has read topic %s up to offset %lld, but the topic ends at %lld; was the "
@@ -157,31 +187,44 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
             (long long)input->end_at_start, task->connector);
     if (code == 0)
         code = gt_reader_open(topic,
-                              &(struct gt_reader_spec){.queue = queue, .offset = finding.offset},
+                              &(struct gt_reader_spec){.queue = queue,
+                                                       .offset = finding.offset,
+                                                       .state = gt_buf_view(&finding.state),
+                                                       .connector = task->connector},
                               &input->reader, err);
+    gt_buf_deinit(&finding.state);
     if (code == 0)
         sink->input_count++;
     return code;
 }
 
-/* The queues of all topics, dealt out to the connector's tasks in turn. */
+/* Which task reads a queue depends on nothing but what queue it is, and the topic's place in the
+ * configuration: so one queue or broker more moves none of the others. */
+static bool is_mine(const struct sink *sink, size_t place, const struct gt_queue_id *id)
+{
+    uint32_t broker = id->number >> 16;
+    return ((uint64_t)place + id->id + broker) % sink->task.ctx.task_count == sink->task.ctx.task;
+}
+
+/* Open what is ours of the topics' queues that were not dealt out yet. */
 static int open_inputs(struct sink *sink, struct gantry_err *err)
 {
-    struct gt_task *task = &sink->task;
-    uint32_t number = 0;
     for (size_t i = 0; i < sink->topic_count; i++) {
-        struct gt_topic *topic = gt_topic_get(task->env->topics, sink->topics[i]);
-        uint32_t queues = topic != NULL ? gt_topic_queues(topic) : 0;
+        struct source_topic *source = &sink->sources[i];
+        uint32_t queues = gt_topic_queues(source->topic);
+        if (queues == source->known)
+            continue;
         struct input *grown =
-            topic != NULL ? realloc(sink->inputs, (sink->input_count + queues) * sizeof *grown)
-                          : NULL;
+            realloc(sink->inputs, (sink->input_count + queues - source->known) * sizeof *grown);
         if (grown == NULL)
             return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", sink->topics[i]);
         sink->inputs = grown;
-        for (uint32_t queue = 0; queue < queues; queue++) {
-            if (number++ % task->ctx.task_count != task->ctx.task)
+        for (; source->known < queues; source->known++) {
+            struct gt_queue_id id;
+            gt_topic_queue(source->topic, source->known, &id);
+            if (!is_mine(sink, i, &id))
                 continue;
-            int code = open_input(sink, topic, queue, err);
+            int code = open_input(sink, source->topic, source->known, err);
             if (code != 0)
                 return code;
         }
@@ -189,11 +232,35 @@ static int open_inputs(struct sink *sink, struct gantry_err *err)
     return 0;
 }
 
+static void wake_sink(void *arg)
+{
+    gt_task_wake(arg);
+}
+
+/* All topics. */
 static int prepare(struct gt_task *task, struct gantry_err *err)
 {
-    (void)task;
-    (void)err;
-    return 1;
+    struct sink *sink = (struct sink *)task;
+    int code = 1;
+    for (size_t i = 0; i < sink->topic_count; i++) {
+        struct source_topic *source = &sink->sources[i];
+        struct gantry_err reason = {0};
+        if (source->topic == NULL)
+            source->topic = gt_topic_get(task->env->topics, sink->topics[i]);
+        if (source->topic == NULL)
+            return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", sink->topics[i]);
+        source->waiter.wake = wake_sink;
+        source->waiter.arg = task;
+        int rc = gt_topic_ready(source->topic, &source->waiter, &reason);
+        if (rc < 0) {
+            *err = reason;
+            return rc;
+        }
+        if (rc == 0 && (code != 0 || err->text[0] == '\0'))
+            *err = reason;
+        code = rc == 0 ? 0 : code;
+    }
+    return code;
 }
 
 static int load_state(struct sink *sink, struct gantry_err *err)
@@ -224,7 +291,7 @@ static int begin(struct gt_task *task, struct gantry_err *err)
 {
     struct sink *sink = (struct sink *)task;
     sink->turn = 0;
-    sink->first_committed = sink->caught_up = sink->want_commit = sink->full = false;
+    sink->first_committed = sink->caught_up = sink->want_commit = sink->full = sink->held = false;
     sink->dirty_bytes = 0;
     sink->dirty = true; /* the first state */
     sink->cycle = CYCLE_NONE;
@@ -244,6 +311,12 @@ static void end(struct gt_task *task)
     struct sink *sink = (struct sink *)task;
     for (size_t i = 0; i < sink->input_count; i++)
         gt_reader_close(sink->inputs[i].reader);
+    for (size_t i = 0; i < sink->topic_count; i++) {
+        struct source_topic *source = &sink->sources[i];
+        if (source->topic != NULL)
+            gt_topic_disarm(source->topic, &source->waiter);
+        source->known = 0;
+    }
     free(sink->inputs);
     sink->inputs = NULL;
     sink->input_count = 0;
@@ -287,17 +360,30 @@ static int prepare_commit(struct sink *sink)
     record.offsets = calloc(sink->input_count + 1, sizeof *record.offsets);
     if (record.offsets == NULL)
         return GANTRY_NO_MEMORY;
+    struct gt_buf states; /* all in one: views are made when it does not move any more */
+    gt_buf_init(&states, PROGRESS_MAX);
     for (size_t i = 0; i < sink->input_count; i++) {
-        const struct input *input = &sink->inputs[i];
+        struct input *input = &sink->inputs[i];
+        size_t before = states.len;
+        input->put_up = gt_reader_offset(input->reader);
+        gt_reader_state(input->reader, &states);
         record.offsets[i] = (struct gt_queue_offset){
             .topic = gantry_view_of(gt_topic_name(input->topic)),
-            .queue = input->queue,
-            .offset = gt_reader_offset(input->reader),
+            .queue = input->id.id,
+            .offset = input->put_up,
+            .broker = gantry_view_of(input->id.broker),
+            .state.len = states.len - before,
         };
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < sink->input_count && states.len > 0; i++) {
+        record.offsets[i].state.data = states.data + at;
+        at += record.offsets[i].state.len;
     }
     struct gt_key key;
     struct gt_buf value;
     gt_buf_init(&value, PROGRESS_MAX);
+    value.error = states.error;
     gt_progress_record_write(&value, &record);
     gt_key_progress(&key, task->connector, task->ctx.task);
     gt_commit_init(&sink->commit, &progress_ops);
@@ -305,6 +391,7 @@ static int prepare_commit(struct sink *sink)
     gt_commit_put(&sink->commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
     int code = value.error != 0 ? value.error : sink->commit.changes.error;
     gt_buf_deinit(&value);
+    gt_buf_deinit(&states);
     free(record.offsets);
     if (code != 0)
         gt_commit_deinit(&sink->commit);
@@ -410,9 +497,12 @@ static void take_commit(struct sink *sink)
         return;
     }
     sink->first_committed = true;
+    for (size_t i = 0; i < sink->input_count; i++)
+        gt_reader_committed(sink->inputs[i].reader, sink->inputs[i].put_up);
     sink->want_commit =
         sink->want_commit && sink->dirty; /* the cycle may have begun before it was asked for */
-    gt_task_went_well(task);
+    if (!sink->held)
+        gt_task_went_well(task);
     const struct gantry_connector *connector = gt_task_connector(task);
     int code = connector->committed != NULL ? connector->committed(task->instance, &err) : 0;
     if (code != 0)
@@ -438,7 +528,7 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
     int64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         records[i].topic = gt_topic_name(input->topic);
-        records[i].queue = input->queue;
+        records[i].queue = input->id.number;
         records[i].offset = first + (int64_t)i;
         bytes += (int64_t)messages[i].body.len;
     }
@@ -480,6 +570,12 @@ static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
         sink->turn = (sink->turn + 1) % sink->input_count;
         gt_arena_reset(&scratch->arena);
         int code = gt_reader_next(input->reader, &scratch->arena, &messages, &count, &first, err);
+        input->trouble = code == GANTRY_AGAIN;
+        if (input->trouble) {
+            sink->held = true;
+            gt_task_hold(&sink->task, err->text);
+            continue;
+        }
         if (code != 0)
             return code;
         if (count == 0)
@@ -490,17 +586,16 @@ static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
     return 0;
 }
 
-static void wake_sink(void *arg)
-{
-    gt_task_wake(arg);
-}
-
 /* Nothing to read: sleep until there is. */
 static void rest(struct sink *sink)
 {
     bool more = false;
     for (size_t i = 0; i < sink->input_count; i++)
         more = !gt_reader_arm(sink->inputs[i].reader, wake_sink, &sink->task) || more;
+    for (size_t i = 0; i < sink->topic_count; i++) {
+        struct source_topic *source = &sink->sources[i];
+        more = !gt_topic_arm(source->topic, source->known, &source->waiter) || more;
+    }
     if (more)
         gt_task_ready(&sink->task);
 }
@@ -526,9 +621,11 @@ static int note_caught_up(struct sink *sink, struct gantry_err *err)
 static void note_lag(struct sink *sink)
 {
     int64_t lag = 0;
-    for (size_t i = 0; i < sink->input_count; i++)
-        lag += gt_topic_end(sink->inputs[i].topic, sink->inputs[i].queue) -
-               gt_reader_offset(sink->inputs[i].reader);
+    for (size_t i = 0; i < sink->input_count; i++) {
+        const struct input *input = &sink->inputs[i];
+        int64_t behind = gt_topic_end(input->topic, input->queue) - gt_reader_offset(input->reader);
+        lag += behind > 0 ? behind : 0; /* an end that is not known */
+    }
     atomic_store(&sink->task.lag, lag);
 }
 
@@ -538,6 +635,17 @@ static bool commit_due(const struct sink *sink)
     return sink->dirty &&
            (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
             gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
+}
+
+/* All inputs can be read again: shown as RUNNING. */
+static void note_trouble(struct sink *sink)
+{
+    bool trouble = false;
+    for (size_t i = 0; i < sink->input_count; i++)
+        trouble = trouble || sink->inputs[i].trouble;
+    if (sink->held && !trouble)
+        gt_task_went_well(&sink->task);
+    sink->held = trouble;
 }
 
 static void step(struct gt_task *task)
@@ -559,9 +667,13 @@ static void step(struct gt_task *task)
 
     bool some = false;
     sink->full = false;
-    int code = note_caught_up(sink, &err);
+    int code = open_inputs(sink, &err); /* of queues that are new */
+    if (code == 0)
+        code = note_caught_up(sink, &err);
     if (code == 0)
         code = put_some(sink, &some, &err);
+    if (code == 0)
+        note_trouble(sink);
     if (code == GANTRY_NO_SPACE) {
         gt_task_pause(task, err.text);
         return;

@@ -170,6 +170,16 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
     if (part->topic == NULL || portion->messages == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu messages", portion->count);
     struct gantry_err reason = {0};
+    if (!own) { /* a batch cannot be kept: it is polled again when the topic is there */
+        int rc = gt_topic_ready(part->topic, NULL, &reason);
+        if (rc == 0)
+            return gantry_err_set(err, GANTRY_AGAIN, "waiting for topic %s%s%s", portion->name,
+                                  reason.text[0] != '\0' ? ": " : "", reason.text);
+        if (rc < 0) {
+            *err = reason;
+            return rc;
+        }
+    }
     int code =
         task->converter->to_messages(portion->records, portion->count, gt_topic_name(part->topic),
                                      portion->messages, &scratch->arena, &bad, &reason);
@@ -362,7 +372,10 @@ static void step(struct gt_task *task)
 static bool drain(struct gt_task *task)
 {
     struct source *source = (struct source *)task;
+    struct gantry_err err = {0};
     take_done(source);
+    if (source->pending > 0 && gt_writer_ready(source->writer, &err) == 0 && err.text[0] != '\0')
+        gt_writer_abandon(source->writer);
     return source->pending == 0;
 }
 

@@ -23,6 +23,7 @@ struct gt_engine {
                        struct gt_writer **ret, struct gantry_err *err);
     int (*writer_ready)(struct gt_writer *writer, struct gantry_err *err);
     uint32_t (*writer_queue)(struct gt_writer *writer, struct gt_topic *topic);
+    void (*writer_abandon)(struct gt_writer *writer);
     void (*writer_close)(struct gt_writer *writer);
     int (*submit)(struct gt_topics *topics, struct gt_append *append,
                   const struct gt_append_part *parts, size_t part_count,

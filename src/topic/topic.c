@@ -78,6 +78,11 @@ uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic)
     return writer->engine->writer_queue(writer, topic);
 }
 
+void gt_writer_abandon(struct gt_writer *writer)
+{
+    writer->engine->writer_abandon(writer);
+}
+
 void gt_writer_close(struct gt_writer *writer)
 {
     if (writer != NULL)

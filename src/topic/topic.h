@@ -38,6 +38,21 @@ int gt_topics_open(struct gt_store *store, const struct gt_topics_settings *sett
 /** After gt_store_stop, without readers or writers. NULL is fine. */
 void gt_topics_close(struct gt_topics *topics);
 
+/** What is special to RocketMQ. Texts are copied. */
+struct gt_rocketmq_settings {
+    bool create_topics, create_groups; /* make those that nobody has */
+    uint32_t queues;                   /* of a topic that is made, at each broker; 0: 4 */
+    const char *consumer_group;        /* prefix of the groups whose offsets are reported; NULL:
+                                          connector-consumer-group */
+    const char *producer_group;        /* NULL: connector-producer-group */
+};
+
+/** Topics in RocketMQ. Nothing is asked for yet. They are closed before the link. 0,
+ * GANTRY_NO_MEMORY. Thread: one. */
+int gt_topics_open_rocketmq(struct gt_store *store, struct gt_link *link,
+                            const struct gt_rocketmq_settings *settings, struct gt_topics **ret,
+                            struct gantry_err *err);
+
 /** Somebody who waits. Embed it zeroed with @p wake and @p arg set; it lives until it was called or
  * is disarmed. @p wake runs on any thread, under a lock: it may send a mail and nothing else. */
 struct gt_waiter {
@@ -53,7 +68,7 @@ struct gt_waiter {
 struct gt_topic *gt_topic_get(struct gt_topics *topics, const char *name);
 const char *gt_topic_name(const struct gt_topic *topic);
 /** 1: its queues are known | 0: not yet; @p waiter is armed, and err->text says what is waited for
- * ("" while that is nothing unusual) | a negative error. Once 1, always 1. Thread: any. */
+ * ("" while that is nothing unusual). @p waiter may be NULL. Once 1, always 1. Thread: any. */
 int gt_topic_ready(struct gt_topic *topic, struct gt_waiter *waiter, struct gantry_err *err);
 /** Number of queues; it may grow, never shrink. Thread: any. */
 uint32_t gt_topic_queues(const struct gt_topic *topic);
@@ -100,6 +115,9 @@ int gt_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
 int gt_writer_ready(struct gt_writer *writer, struct gantry_err *err);
 /** The queue of the topic that the writer's records without a key go to; the topic is ready. */
 uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic);
+/** Let go of what cannot be got through now: appends under way end soon, with an error if they were
+ * not committed. For an owner that is to stop while gt_writer_ready says 0. */
+void gt_writer_abandon(struct gt_writer *writer);
 /** No append is under way. NULL is fine. */
 void gt_writer_close(struct gt_writer *writer);
 

@@ -11,7 +11,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "store/tables.h"
-#include "topic/rocketmq/rocketmq.h"
 #include "worker/java_import.h"
 #include <signal.h>
 #include <stdlib.h>

@@ -162,6 +162,20 @@ def test_group_of_several_queues(servers):
         assert broker.committed("several-" + topic, topic, number) == offset
 
 
+def test_many_queues(servers):
+    """More queues of one broker than requests may usually be in flight: the long polls hold nothing else up."""
+    cluster, tool = servers
+    topic = fresh(cluster, "many", queues=300)
+    with Native(cluster.namesrv, "group", "many-" + topic, topic) as member:
+        member.wait_queues(600)
+        time.sleep(2)
+        for number in range(3):
+            tool.produce(topic, 1, 20, queue=290 + number, broker="broker-b")
+            member.wait_got(number + 1, 10)
+        latencies = [latency for _, _, _, latency, _ in member.leave().got]
+    assert max(latencies) < 2000, latencies
+
+
 def test_offsets_continue(servers):
     cluster, tool = servers
     topic = fresh(cluster, "continue", queues=2)

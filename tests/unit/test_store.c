@@ -663,6 +663,38 @@ static int raise_version(struct fixture *fx, int pipe)
     return code != 0;
 }
 
+/* A store of version 1 is one of version 2 once it was opened. */
+static int lower_version(struct fixture *fx, int pipe)
+{
+    struct gantry_err err = {0};
+    struct gt_commit commit;
+    static const struct gt_commit_ops no_ops = {0};
+    (void)pipe;
+    CHECK(gt_store_open(fx->path, 0, &fx->store, &err) == 0);
+    gt_commit_init(&commit, &no_ops);
+    gt_commit_put(&commit, GT_TABLE_META, text("version"), (struct gantry_view){"\1\0\0\0", 4});
+    CHECK(gt_store_commit_now(fx->store, &commit, &err) == 0);
+    gt_commit_deinit(&commit);
+    gt_store_close(fx->store);
+    return 0;
+}
+
+static void test_older_version(void **state)
+{
+    struct fixture *fx = *state;
+    struct gantry_err err = {0};
+    struct gt_buf value;
+    assert_int_equal(run_scenario(fx, "lower_version", NULL), 0);
+    assert_int_equal(gt_store_open(fx->path, 0, &fx->store, &err), 0);
+    gt_buf_init(&value, 16);
+    assert_int_equal(get(fx, GT_TABLE_META, "version", &value), 0);
+    assert_int_equal(value.len, 4);
+    assert_int_equal(value.data[0], GT_STORE_VERSION);
+    gt_buf_deinit(&value);
+    gt_store_close(fx->store);
+    fx->store = NULL;
+}
+
 static void test_newer_version(void **state)
 {
     struct fixture *fx = *state;
@@ -674,7 +706,7 @@ static void test_newer_version(void **state)
     assert_int_equal(run_scenario(fx, "raise_version", NULL), 0);
     assert_int_equal(gt_store_open(fx->path, 0, &fx->store, &err), GANTRY_VERSION);
     assert_non_null(strstr(err.text, "version 7"));
-    assert_non_null(strstr(err.text, "up to 1"));
+    assert_non_null(strstr(err.text, "up to 2"));
     fx->store = NULL;
     assert_int_equal(gt_env_open(&env, inner, 0, true, &err), GANTRY_VERSION);
     /* Refused without a change: a second look says the same. */
@@ -858,7 +890,9 @@ static void test_values(void **state)
 
     struct gt_arena arena;
     gt_arena_init(&arena, 1024, 1024);
-    struct gt_queue_offset offsets[] = {{text("t1"), 0, 7}, {text("t2"), 9, INT64_MAX}};
+    struct gt_queue_offset offsets[] = {
+        {.topic = text("t1"), .offset = 7},
+        {text("t2"), 9, INT64_MAX, text("broker-a"), text("reader")}};
     struct gt_progress_record progress = {offsets, 2, text("state")}, progress_back;
     gt_buf_clear(&buf);
     gt_progress_record_write(&buf, &progress);
@@ -867,10 +901,36 @@ static void test_values(void **state)
     assert_true(gantry_view_equal(progress_back.offsets[1].topic, text("t2")));
     assert_int_equal(progress_back.offsets[1].queue, 9);
     assert_true(progress_back.offsets[1].offset == INT64_MAX);
+    assert_true(gantry_view_equal(progress_back.offsets[1].broker, text("broker-a")));
+    assert_true(gantry_view_equal(progress_back.offsets[1].state, text("reader")));
+    assert_int_equal(progress_back.offsets[0].broker.len, 0);
     assert_true(gantry_view_equal(progress_back.state, text("state")));
     for (size_t len = 0; len < buf.len; len++)
         assert_int_equal(
             gt_progress_record_read((struct gantry_view){buf.data, len}, &arena, &progress_back),
+            GANTRY_CORRUPT);
+    /* As version 1 of the store has it: no brokers, no readers' states. */
+    static const char old[] = {1, 1, 2, 't', '1', 3, 14, 1, 's'};
+    assert_int_equal(
+        gt_progress_record_read((struct gantry_view){old, sizeof old}, &arena, &progress_back), 0);
+    assert_int_equal(progress_back.offset_count, 1);
+    assert_true(gantry_view_equal(progress_back.offsets[0].topic, text("t1")));
+    assert_int_equal(progress_back.offsets[0].queue, 3);
+    assert_int_equal(progress_back.offsets[0].offset, 7);
+    assert_int_equal(progress_back.offsets[0].broker.len, 0);
+    assert_true(gantry_view_equal(progress_back.state, text("s")));
+
+    struct gt_tails_record tails = {.epoch = UINT64_MAX, .offsets = offsets, .offset_count = 2},
+                           tails_back;
+    gt_buf_clear(&buf);
+    gt_tails_record_write(&buf, &tails);
+    assert_int_equal(gt_tails_record_read(gt_buf_view(&buf), &arena, &tails_back), 0);
+    assert_true(tails_back.epoch == UINT64_MAX && tails_back.offset_count == 2);
+    assert_true(gantry_view_equal(tails_back.offsets[1].broker, text("broker-a")));
+    assert_true(tails_back.offsets[1].offset == INT64_MAX);
+    for (size_t len = 0; len < buf.len; len++)
+        assert_int_equal(
+            gt_tails_record_read((struct gantry_view){buf.data, len}, &arena, &tails_back),
             GANTRY_CORRUPT);
     gt_arena_deinit(&arena);
     gt_buf_deinit(&buf);
@@ -880,6 +940,7 @@ int main(int argc, char **argv)
 {
     static const struct scenario scenarios[] = {
         {"raise_version", raise_version},
+        {"lower_version", lower_version},
 #ifdef GT_FAULTS
         {"broken_store", broken_store},
         {"full_disk", full_disk},
@@ -900,6 +961,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_map_grows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_second_opener, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_older_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_places, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_store, setup, teardown),
 #ifdef GT_FAULTS

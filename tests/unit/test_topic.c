@@ -292,7 +292,7 @@ static void put_progress(struct fixture *fx, const char *connector, uint32_t tas
                          const char *topic, int64_t offset)
 {
     static const struct gt_commit_ops no_ops = {0};
-    struct gt_queue_offset at = {gantry_view_of(topic), 0, offset};
+    struct gt_queue_offset at = {.topic = gantry_view_of(topic), .offset = offset};
     struct gt_progress_record record = {&at, 1, gantry_view_of("s")};
     struct gantry_err err = {0};
     struct gt_commit commit;

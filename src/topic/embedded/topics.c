@@ -238,6 +238,11 @@ static uint32_t count_queues(const struct gt_topic *api)
     return ((const struct gt_embedded_topic *)api)->queue_count;
 }
 
+static void abandon_writer(struct gt_writer *writer)
+{
+    (void)writer; /* the committer is never held up for long */
+}
+
 static void close_writer(struct gt_writer *writer)
 {
     free(writer);
@@ -290,6 +295,7 @@ static const struct gt_engine embedded_engine = {
     .writer_open = gt_embedded_writer_open,
     .writer_ready = writer_ready,
     .writer_queue = gt_embedded_writer_queue,
+    .writer_abandon = abandon_writer,
     .writer_close = close_writer,
     .submit = gt_embedded_submit,
     .reader_open = gt_embedded_reader_open,

@@ -404,7 +404,7 @@ public class RmqTool {
             "flag", message.getFlag(), "bornTimestamp", message.getBornTimestamp(),
             "storeTimestamp", message.getStoreTimestamp(), "reconsumeTimes", message.getReconsumeTimes(),
             "properties", new TreeMap<>(message.getProperties()),
-            "body", Base64.getEncoder().encodeToString(message.getBody()));
+            "body", Base64.getEncoder().encodeToString(message.getBody() == null ? new byte[0] : message.getBody()));
     }
 
     static void print(Object... namesAndValues) {
