@@ -342,6 +342,10 @@ static void on_fenced(void *arg, const char *reason)
     gt_warn("cluster", "this worker is not a member any more, its tasks are stopped: %s", reason);
     refuse_proposals(cluster, "this worker is not a member of the cluster any more");
     drop_chunks(cluster);
+    /* Its parts are among them; the next member in order makes one. */
+    if (cluster->writer != NULL)
+        gt_snapshot_writer_free(cluster->writer);
+    cluster->writer = NULL;
     cluster->fenced = true;
 }
 

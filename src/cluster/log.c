@@ -18,7 +18,16 @@ enum {
     MESSAGE_MAX = 4 << 20,
 };
 
-enum step { STEP_ROUTE, STEP_CREATE, STEP_GROUP, STEP_MIN, STEP_MAX, STEP_SNAPSHOT, STEP_FOUND };
+enum step {
+    STEP_ROUTE,
+    STEP_CREATE,
+    STEP_ADDRESS,
+    STEP_GROUP,
+    STEP_MIN,
+    STEP_MAX,
+    STEP_SNAPSHOT,
+    STEP_FOUND
+};
 
 struct gt_cluster_log {
     struct gt_link *link;
@@ -37,6 +46,9 @@ struct gt_cluster_log {
     enum step step;
     char *broker; /* owned: of the queue */
     int32_t queue_id;
+    char *address;      /* owned: the broker's, as last known; NULL: not known yet */
+    bool asking_broker; /* who it is, or whether it is there */
+    bool look_again;    /* when it can be reached again: it may be another one */
     int64_t min, max;
     struct gt_buf sending; /* the message under way */
     bool send_open;        /* a send has not ended yet */
@@ -85,11 +97,19 @@ static void set_reach(struct gt_cluster_log *log, enum gt_cluster_reach reach, c
     tell_control(log);
 }
 
-/* What an error says about the log's broker: nobody listens, or nobody answers here. */
+static bool probe(struct gt_cluster_log *log);
+
+/* What an error says about the log's broker: nobody listens, or nobody answers here. A broker that
+ * was stopped in order is not known to the name servers any more, which says nothing about those
+ * who are connected to it: then it is asked itself. */
 static void set_unreachable(struct gt_cluster_log *log, int rc, const struct rmq_err *err)
 {
-    bool refused = rc == RMQ_UNREACHABLE && strstr(err->text, "refused") != NULL;
-    set_reach(log, refused ? GT_REACH_REFUSED : GT_REACH_LOST, err->text);
+    bool unreachable = rc == RMQ_UNREACHABLE;
+    bool refused = unreachable && log->address != NULL && strstr(err->text, "refused") != NULL &&
+                   strstr(err->text, log->address) != NULL;
+    log->look_again = true;
+    if (refused || !(unreachable || rc == RMQ_NOT_FOUND) || !probe(log))
+        set_reach(log, refused ? GT_REACH_REFUSED : GT_REACH_LOST, err->text);
 }
 
 /* --- Finding the queue --- */
@@ -151,7 +171,7 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
         if (log->broker == NULL)
             retry_later(log, RMQ_NO_MEMORY, &none);
         else
-            next_step(log, STEP_GROUP);
+            next_step(log, STEP_ADDRESS);
     }
 }
 
@@ -204,6 +224,91 @@ static void on_brokers(void *arg, int rc, const struct rmq_broker_info *brokers,
     retry_later(log, code, rc != 0 ? err : &reason);
 }
 
+/* Keep the address of the log's broker. */
+static void take_address(struct gt_cluster_log *log, const struct rmq_broker_info *brokers,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(brokers[i].name, log->broker) != 0)
+            continue;
+        for (size_t j = 0; j < brokers[i].address_count; j++) {
+            char *address =
+                brokers[i].addresses[j].id == 0 ? strdup(brokers[i].addresses[j].address) : NULL;
+            if (address == NULL)
+                continue;
+            free(log->address);
+            log->address = address;
+            log->look_again = false;
+        }
+    }
+}
+
+static void on_address(void *arg, int rc, const struct rmq_broker_info *brokers, size_t count,
+                       const struct rmq_err *err)
+{
+    struct gt_cluster_log *log = arg;
+    log->asking_broker = false;
+    if (!arrived(log))
+        return;
+    if (rc == 0)
+        take_address(log, brokers, count);
+    if (log->step != STEP_ADDRESS)
+        return; /* asked again behind an interruption */
+    if (rc != 0)
+        retry_later(log, rc, err);
+    else
+        next_step(log, STEP_GROUP);
+}
+
+/* The log can be reached: see whether its broker is where it was. */
+static void set_reached(struct gt_cluster_log *log)
+{
+    struct rmq_err err;
+    set_reach(log, GT_REACH_OK, "");
+    if (!log->look_again || log->asking_broker || log->step != STEP_FOUND ||
+        rmq_admin_cluster(log->client, on_address, log, &err) != 0)
+        return;
+    log->look_again = false;
+    log->asking_broker = true;
+    log->calls++;
+}
+
+static void on_probed(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
+{
+    struct gt_cluster_log *log = arg;
+    (void)reply;
+    log->asking_broker = false;
+    if (!arrived(log))
+        return;
+    if (rc == 0)
+        set_reach(log, GT_REACH_LOST,
+                  "the broker of the cluster log is there, the name servers do not name it yet");
+    else
+        set_reach(log,
+                  rc == RMQ_UNREACHABLE && strstr(err->text, "refused") != NULL ? GT_REACH_REFUSED
+                                                                                : GT_REACH_LOST,
+                  err->text);
+}
+
+/* Ask the broker, where it was last, for anything: true when on_probed will say what came of it. */
+static bool probe(struct gt_cluster_log *log)
+{
+    struct rmq_command request;
+    struct rmq_err err;
+    if (log->step != STEP_FOUND || log->address == NULL || is_closing(log))
+        return false;
+    if (log->asking_broker)
+        return true;
+    rmq_command_init(&request, RMQ_GET_MIN_OFFSET);
+    rmq_command_add_str(&request, "topic", log->topic);
+    rmq_command_add_int(&request, "queueId", log->queue_id);
+    log->asking_broker =
+        rmq_client_call_address(log->client, log->address, &request, 0, on_probed, log, &err) == 0;
+    rmq_command_deinit(&request);
+    log->calls += log->asking_broker ? 1 : 0;
+    return log->asking_broker;
+}
+
 static void on_group(void *arg, int rc, const struct rmq_err *err)
 {
     struct gt_cluster_log *log = arg;
@@ -254,6 +359,9 @@ static void take_step(struct gt_cluster_log *log)
         break;
     case STEP_CREATE:
         rc = rmq_admin_cluster(log->client, on_brokers, log, &err);
+        break;
+    case STEP_ADDRESS:
+        rc = rmq_admin_cluster(log->client, on_address, log, &err);
         break;
     case STEP_GROUP:
         rc = rmq_admin_create_group(log->client, &group, on_group, log, &err);
@@ -391,7 +499,7 @@ static void on_pull_ready(void *arg)
         }
         pthread_mutex_unlock(&log->lock);
         if (rc == 1)
-            set_reach(log, GT_REACH_OK, "");
+            set_reached(log);
         else if (rc != RMQ_MOVED)
             set_unreachable(log, rc, &err);
         if (rc < 0)
@@ -459,7 +567,9 @@ static void on_sent(void *arg, int rc, const struct rmq_send_result *result,
     pthread_mutex_lock(&log->lock);
     log->got.stored = true;
     pthread_mutex_unlock(&log->lock);
-    set_reach(log, GT_REACH_OK, "");
+    if (log->look_again && log->puller != NULL)
+        rmq_puller_pause(log->puller, false); /* what was stored is to come back soon */
+    set_reached(log);
     work(log);
 }
 
@@ -508,6 +618,7 @@ static void run_closed(struct gt_mail *mail)
     gt_buf_deinit(&log->sending);
     pthread_mutex_destroy(&log->lock);
     free(log->broker);
+    free(log->address);
     free(log->group);
     free(log->topic);
     free(log->snapshot_group);
