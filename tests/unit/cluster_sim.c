@@ -101,6 +101,8 @@ static int connector_of(const char *name)
  * nobody anything of another configuration of its connector. */
 static void check_alone(struct world *world, const struct worker *worker, const struct run *run)
 {
+    if (world->knobs.false_refusals && !world->knobs.stop_when_unreachable)
+        return;
     for (int i = 0; i < WORKERS; i++) {
         const struct worker *other = &world->workers[i];
         if (!other->alive || (other->frozen && other != worker))
@@ -620,7 +622,9 @@ static void check_connection(struct worker *worker)
         if (chance(world, 50))
             return;
     }
-    if (cut) {
+    if (cut && world->knobs.false_refusals) {
+        report(worker, GT_REACH_REFUSED);
+    } else if (cut) {
         if (worker->reach == GT_REACH_OK && world->now - worker->cut_since > world->knobs.lease / 6)
             report(worker, GT_REACH_LOST);
     } else if (world->broker == B_REFUSING) {

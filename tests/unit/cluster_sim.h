@@ -79,13 +79,16 @@ struct knobs {
     int64_t lease;
     bool stop_when_unreachable;
     bool mixed_strategies;
+    /* Who is cut off is refused (a firewall does that) though the log goes on for the others. With
+     * lease.unreachable = continue tasks may then run twice, but nothing may count twice. */
+    bool false_refusals;
     enum gt_cluster_strategy strategy;
 };
 
 /* What was counted. */
 struct tally {
-    uint64_t messages, commits, refused, starts, fenced, expired, outages, freezes, cuts, crashes;
-    uint64_t joins, leaves, configs, snapshots, snapshot_reads, repeats, jumps, checks;
+    uint64_t messages, commits, refused, starts, fenced, outages, freezes, cuts, crashes;
+    uint64_t leases, joins, leaves, configs, snapshots, snapshot_reads, repeats, jumps, checks;
     int64_t worst_kill, worst_leave; /* thousandths of a lease */
 };
 
