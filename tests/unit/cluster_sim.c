@@ -340,6 +340,7 @@ static void rejoin(struct worker *worker)
     worker->fenced = false;
     worker->incarnation = new_incarnation(worker->world);
     worker->number = 0;
+    worker->was_member = false;
     gt_cluster_state_rejoin(worker->state, worker->incarnation, clock_of(worker));
 }
 
@@ -764,6 +765,16 @@ static void end(struct worker *worker)
     gt_buf_deinit(&worker->under_way);
     for (int i = 0; i < RUNS; i++)
         worker->runs[i].state = R_NONE;
+    /* A first message that arrives when its sender is dead makes a member of it until it is
+     * expired. That is as it must be, but it would come in the time of rest, too. */
+    for (int i = 0; i < FLIGHTS; i++) {
+        struct flight *flight = &worker->world->flights[i];
+        if (flight->used && flight->life == worker->life && flight->number == 1 &&
+            !worker->was_member) {
+            flight->used = false;
+            free(flight->bytes);
+        }
+    }
 }
 
 void sim_crash(struct world *world, struct worker *worker)
@@ -777,6 +788,7 @@ static void settle(struct worker *worker)
 {
     if (!worker->alive)
         return;
+    worker->was_member = worker->was_member || gt_cluster_is_member(worker->state);
     if (worker->leaving && gt_cluster_left(worker->state)) {
         for (int i = 0; i < RUNS; i++) {
             if (worker->runs[i].state == R_RUNNING || worker->runs[i].state == R_STOPPING)

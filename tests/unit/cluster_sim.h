@@ -43,7 +43,8 @@ struct worker {
     struct world *world;
     int index;
     bool alive, frozen, leaving, caught_up, fenced;
-    uint64_t life; /* raised by each start and each rejoin: whose a message under way is */
+    bool was_member; /* this incarnation */
+    uint64_t life;   /* raised by each start and each rejoin: whose a message under way is */
     struct gt_cluster_state *state;
     struct gt_incarnation incarnation, former;
     char name[32];
