@@ -46,21 +46,21 @@ static bool copy_name(struct name *name, struct gantry_view view)
 }
 
 struct gt_cluster_connector *gt_connector_find(const struct gt_cluster_state *state,
-                                               struct gantry_view view)
+                                               struct gantry_view name)
 {
-    struct name name;
-    return copy_name(&name, view) ? connector_at(state, place_of(state, name.text), name.text)
+    struct name copy;
+    return copy_name(&copy, name) ? connector_at(state, place_of(state, copy.text), copy.text)
                                   : NULL;
 }
 
 struct gt_cluster_connector *gt_connector_need(struct gt_cluster_state *state,
-                                               struct gantry_view view)
+                                               struct gantry_view name)
 {
-    struct name name;
-    if (!copy_name(&name, view))
+    struct name copy;
+    if (!copy_name(&copy, name))
         return NULL;
-    size_t i = place_of(state, name.text);
-    struct gt_cluster_connector *connector = connector_at(state, i, name.text);
+    size_t i = place_of(state, copy.text);
+    struct gt_cluster_connector *connector = connector_at(state, i, copy.text);
     if (connector != NULL)
         return connector;
     struct gt_cluster_connector **connectors =
@@ -69,7 +69,7 @@ struct gt_cluster_connector *gt_connector_need(struct gt_cluster_state *state,
         return NULL;
     state->connectors = connectors;
     connector = calloc(1, sizeof *connector);
-    if (connector == NULL || (connector->name = strdup(name.text)) == NULL) {
+    if (connector == NULL || (connector->name = strdup(copy.text)) == NULL) {
         free(connector);
         return NULL;
     }
