@@ -324,7 +324,7 @@ int gt_cluster_message(struct gt_cluster_state *state, int64_t offset, struct ga
                        int64_t now_ms, struct gantry_err *err)
 {
     struct message message = {.offset = offset};
-    struct gt_cursor entries;
+    struct gt_cursor entries = gt_cursor_of(NULL, 0);
 
     if (state->broken)
         return give_up(state, GANTRY_NO_MEMORY, err);
