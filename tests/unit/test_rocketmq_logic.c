@@ -307,6 +307,37 @@ static void test_partial(void **state)
     gt_arena_deinit(&arena);
 }
 
+/* The position was moved into the middle of an older batch, by a later one that is committed. */
+static void test_partial_from_the_middle(void **state)
+{
+    struct gt_arena arena;
+    struct gt_rq_found found;
+    struct gt_rq_skips skips;
+    struct present present = {{"3", "a"}};
+    const struct mark_of old[] = {{"p", "1", "6", 5}}, fresh[] = {{"p", "1", "3", 2}};
+    struct gantry_view none = {NULL, 0};
+    (void)state;
+    gt_arena_init(&arena, 4096, 4096);
+    gt_rq_found_init(&found);
+    gt_rq_skips_init(&skips);
+    add(&found, 5, 1, 101, note_of(&arena, 1, old, 1)); /* records 1 and 4 of five */
+    add(&found, 5, 4, 104, none);
+    add(&found, 6, 2, 102, note_of(&arena, 1, fresh, 1));
+    assert_int_equal(gt_rq_found_settle(&found, now_at, move_to, &present, &skips), 0);
+    assert_string_equal(present.position[0], "3");
+    assert_true(gt_rq_skips_trim(&skips));
+    struct gt_rq_mark mark = {.partition_hash = gt_rq_hash_of(text("p")),
+                              .before = gt_rq_hash_of(text("3")),
+                              .after = gt_rq_hash_of(text("6"))};
+    struct gt_rq_place place = gt_rq_skips_pass(&skips, &mark, 3);
+    assert_false(gt_rq_skips_has(&skips, &place, 1, 103));
+    assert_true(gt_rq_skips_has(&skips, &place, 2, 104));
+    assert_false(gt_rq_skips_trim(&skips));
+    gt_rq_found_deinit(&found);
+    gt_rq_skips_deinit(&skips);
+    gt_arena_deinit(&arena);
+}
+
 /* --- What a reader leaves out --- */
 
 static enum gt_rq_verdict judge(struct gt_rq_memory *memory, const struct gt_rq_seen *seen,
@@ -465,9 +496,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_message), cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_note),    cmocka_unit_test(test_roll_forward),
-        cmocka_unit_test(test_partial), cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_rewind),  cmocka_unit_test(test_slip),
-        cmocka_unit_test(test_no_slip),
+        cmocka_unit_test(test_partial), cmocka_unit_test(test_partial_from_the_middle),
+        cmocka_unit_test(test_repeats), cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_slip),    cmocka_unit_test(test_no_slip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

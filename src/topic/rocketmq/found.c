@@ -56,7 +56,7 @@ bool gt_rq_skips_has(const struct gt_rq_skips *skips, const struct gt_rq_place *
     if (place->skip >= skips->count)
         return false;
     const struct gt_rq_skip *skip = &skips->items[place->skip];
-    uint64_t wanted = place->base + number;
+    int64_t wanted = place->base + number;
     size_t low = 0, high = skip->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -172,7 +172,7 @@ int gt_rq_found_add(struct gt_rq_found *found, const struct gt_rq_seen *seen)
 /* One partition's chain. */
 struct chain {
     struct gt_rq_hash partition, position; /* position: where it stands now */
-    uint64_t base;                         /* distance of that */
+    int64_t base;                          /* distance of that */
     struct gt_rq_fact *facts;              /* owned; by number */
     size_t fact_count, fact_cap;
 };
@@ -181,7 +181,7 @@ struct chain {
 struct met {
     size_t chain;
     struct gt_rq_hash position;
-    uint64_t distance;
+    int64_t distance;
 };
 
 struct settling {
@@ -240,7 +240,7 @@ static const struct met *find_met(const struct settling *settling, size_t chain,
 }
 
 static int meet(struct settling *settling, size_t chain, struct gt_rq_hash position,
-                uint64_t distance)
+                int64_t distance)
 {
     struct met *grown =
         grow(settling->met, settling->met_count, &settling->met_cap, sizeof *settling->met);
@@ -251,7 +251,7 @@ static int meet(struct settling *settling, size_t chain, struct gt_rq_hash posit
     return 0;
 }
 
-/* Give a distance to whatever can be reached from the present positions. */
+/* Give a distance to whatever the present positions are linked to. */
 static int follow(struct settling *settling)
 {
     int code = 0;
@@ -270,11 +270,16 @@ static int follow(struct settling *settling)
                     code = meet(settling, chain, settling->chains[chain].position, 0);
                 if (code != 0)
                     break;
-                const struct met *met = find_met(settling, chain, mark->before);
-                if (met == NULL || find_met(settling, chain, mark->after) != NULL)
+                const struct met *before = find_met(settling, chain, mark->before);
+                const struct met *after = find_met(settling, chain, mark->after);
+                if ((before == NULL) == (after == NULL))
                     continue;
                 more = true;
-                code = meet(settling, chain, mark->after, met->distance + count);
+                /* Back, too: an older batch may begin before the present position and reach beyond
+                 * it, when a later one moved that over a part of it. */
+                code = before != NULL
+                           ? meet(settling, chain, mark->after, before->distance + count)
+                           : meet(settling, chain, mark->before, after->distance - count);
             }
         }
     }
@@ -322,7 +327,7 @@ static int collect_facts(struct settling *settling)
     return 0;
 }
 
-static bool has_number(const struct chain *chain, uint64_t number)
+static bool has_number(const struct chain *chain, int64_t number)
 {
     size_t low = 0, high = chain->fact_count;
     while (low < high) {

@@ -10,14 +10,15 @@
 /* --- What is to be left out --- */
 
 struct gt_rq_fact {
-    uint64_t number; /* of the record behind the position at which counting began, from 1 */
+    int64_t number; /* of the record behind the position at which counting began, from 1; what was
+                       before has 0 and less */
     uint32_t check;
 };
 
 /** Records of one partition that are there, and how far the source has come. */
 struct gt_rq_skip {
     struct gt_rq_hash partition, position;
-    uint64_t base;            /* records from where counting began to `position` */
+    int64_t base;             /* records from where counting began to `position` */
     struct gt_rq_fact *facts; /* owned; by number */
     size_t count;
 };
@@ -31,8 +32,8 @@ void gt_rq_skips_init(struct gt_rq_skips *skips);
 void gt_rq_skips_deinit(struct gt_rq_skips *skips);
 /** Where a mark of a batch stands in what is known of its partition: what gt_rq_skips_has wants. */
 struct gt_rq_place {
-    size_t skip;   /* SIZE_MAX: nothing is known */
-    uint64_t base; /* its records have the numbers base + 1, ... */
+    size_t skip;  /* SIZE_MAX: nothing is known */
+    int64_t base; /* its records have the numbers base + 1, ... */
     struct gt_rq_hash partition;
 };
 /** Move over a mark with @p count records; returns where they stand. A mark that does not begin at
