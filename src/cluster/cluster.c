@@ -787,8 +787,11 @@ static int take_entry(struct gt_cluster *cluster, struct gt_buf *entry, struct g
 {
     int code = entry->error;
     if (code != 0)
-        gantry_err_set(err, code, "the configuration cannot be sent to the cluster: %s",
-                       gantry_error_text(code));
+        gantry_err_set(err, code, "%s",
+                       code == GANTRY_TOO_LARGE
+                           ? "the configuration and those of its tasks are larger together than "
+                             "the 3 MiB that the cluster's log takes; set tasks.max lower"
+                           : "no memory for the configuration");
     else if (!gt_cluster_is_member(cluster->state))
         code = gantry_err_set(err, GANTRY_AGAIN,
                               "this worker is not a member of the cluster now%s%s; try again",
