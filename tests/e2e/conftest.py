@@ -34,13 +34,18 @@ def rocketmq(tmp_path_factory):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "rocketmq"))
     from cluster import Cluster
     with Cluster(str(tmp_path_factory.mktemp("rocketmq"))) as cluster:
-        Broker.namesrv = cluster.namesrv
+        Broker.servers, Broker.namesrv = cluster, cluster.namesrv
         yield cluster
-        Broker.namesrv = None
+        Broker.servers = Broker.namesrv = None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def names_of_the_module(rocketmq):
+    Broker.cluster = "m" + uuid.uuid4().hex[:10]
 
 
 @pytest.fixture(autouse=True)
-def own_names(rocketmq):
+def own_names(names_of_the_module):
     Broker.cluster = "t" + uuid.uuid4().hex[:10]
 
 
