@@ -294,15 +294,20 @@ class Worker:
             ["--namesrv", Broker.namesrv, f"connectClusterId={self.settings['connectClusterId']}"]
         return run_gantry("connector", "reset", name, *where, timeout_s=60)
 
-    def bodies(self, topic):
-        """The bodies of the messages that are in a topic, queue after queue; none without a topic."""
-        if Broker.namesrv:
-            return [message.body for message in Broker.messages(Broker.topics(topic))]
+    def messages(self, topic):
+        """What is in a topic as (body, headers), queue after queue; nothing without a topic."""
+        if Broker.namesrv:  # where a header is a property by the Java worker's name for it
+            return [(message.body, {name.removeprefix("connect-ext-"): value
+                                    for name, value in message.properties.items()})
+                    for message in Broker.messages(Broker.topics(topic))]
         done = run_gantry("topic", "cat", topic, "--format", "json", "--store", self.store)
         assert done.returncode == 0 or b"there is no topic" in done.stderr, done.stderr
         found = [json.loads(line) for line in done.stdout.splitlines()]
-        return [base64.b64decode(one["body_base64"]) if "body_base64" in one else one["body"].encode()
-                for one in found]
+        return [(base64.b64decode(one["body_base64"]) if "body_base64" in one else one["body"].encode(),
+                 one.get("properties", {})) for one in found]
+
+    def bodies(self, topic):
+        return [body for body, _ in self.messages(topic)]
 
     def configs(self):
         """The configurations of all connectors and of their tasks, by name."""

@@ -90,10 +90,9 @@ GOLDEN = {
 NOT_THE_CONVERTERS = {"UNIQ_KEY", "CLUSTER", "MSG_REGION", "TRACE_ON"}
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("converter", GOLDEN)
 def test_messages_as_a_java_worker_writes_them(worker, tmp_path, converter):
-    if not Broker.namesrv:
-        pytest.skip("properties are seen at a broker; bodies are compared by unit tests")
     path = write(tmp_path / "in", b"first line\n")
     make(worker, "source", "source", "fileTopic", path, converter)
     make(worker, "sink", "sink", "fileTopic", tmp_path / "out", converter)
