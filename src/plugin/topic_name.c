@@ -5,6 +5,33 @@
 
 enum { TOPIC_NAME_MAX = 127 };
 
+/* Topics in which brokers, or the workers of a cluster, keep what is theirs. */
+static bool is_reserved(const char *name)
+{
+    static const char *const names[] = {
+        "TBW102",
+        "BenchmarkTest",
+        "SELF_TEST_TOPIC",
+        "OFFSET_MOVED_EVENT",
+        "CHECKPOINT_TOPIC",
+        "SCHEDULE_TOPIC_XXXX",
+        "TRANS_CHECK_MAX_TIME_TOPIC",
+        "RMQ_SYS_TRANS_HALF_TOPIC",
+        "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+        "RMQ_SYS_TRACE_TOPIC",
+    };
+    static const char *const beginnings[] = {"rmq_sys_", "gantry-cluster-"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 int gt_topic_name_check(const char *name, struct gantry_err *err)
 {
     static const char allowed[] =
@@ -23,5 +50,10 @@ int gt_topic_name_check(const char *name, struct gantry_err *err)
             err, GANTRY_INVALID,
             "the topic's name '%s' is not allowed; use letters a-z A-Z, digits, and %% | _ -",
             name);
+    if (is_reserved(name))
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "the topic's name '%s' is one that brokers or workers keep for "
+                              "themselves; take another",
+                              name);
     return GANTRY_OK;
 }

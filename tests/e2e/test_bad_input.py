@@ -109,6 +109,8 @@ def test_all_missing_keys_are_told_at_once(bystander):
     ("connector-class", {"nested": "x"}, ["connector.class", '{"nested":"x"}']),
     ("topic", "a/b", ["a/b"]),
     ("topic", "..", [".."]),
+    ("topic", "TBW102", ["TBW102", "take another"]),
+    ("topic", "gantry-cluster-DefaultConnectCluster", ["take another"]),
     ("topic", "t" * 300, ["300", "127"]),
     ("topic", "with blank", ["with blank"]),
     ("topic", "new\nline", ["topic"]),

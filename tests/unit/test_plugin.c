@@ -295,7 +295,17 @@ static void test_topic_name(void **state)
     name[128] = '\0';
     assert_int_equal(gt_topic_name_check(name, &err), GANTRY_INVALID);
     assert_non_null(strstr(err.text, "128"));
-    static const char *const bad[] = {"", "a b", "a/b", "..", "a.b", "\xc3\xa9", "a\n", "a,b"};
+    static const char *const bad[] = {"",
+                                      "a b",
+                                      "a/b",
+                                      "..",
+                                      "a.b",
+                                      "\xc3\xa9",
+                                      "a\n",
+                                      "a,b",
+                                      "TBW102",
+                                      "rmq_sys_x",
+                                      "gantry-cluster-x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(gt_topic_name_check(bad[i], &err), GANTRY_INVALID);
     assert_int_equal(gt_topic_name_check("%RETRY%Group-1_x|y", &err), 0);
