@@ -66,6 +66,7 @@ struct gt_rq_topic {
     struct gt_waiter *waiters;
 
     /* The link's. */
+    bool read_only; /* by the route: it has queues, and none may be written to */
     struct gt_mail ask_mail;
     struct gt_rq_timer retry;
     struct gt_rq_trouble trouble;
@@ -108,6 +109,9 @@ int64_t gt_rq_trouble_pause(struct gt_rq_trouble *trouble, bool *ret_show);
 /** The name of the consumer group of a connector; characters that a group cannot have are replaced.
  * NULL without memory; the caller frees it. Thread: any. */
 char *gt_rq_group(const struct gt_rocketmq *topics, const char *connector);
+/** Whether the topic has queues and none of them may be written to. Brokers do not look at a
+ * topic's permission when they are sent a message: clients do. */
+bool gt_rq_topic_read_only(struct gt_rocketmq *topics, const char *name);
 /** Look for the topic's route anew, make it if it is gone. */
 void gt_rq_topic_ask_again(struct gt_rocketmq *topics, const char *name);
 

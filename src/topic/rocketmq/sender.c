@@ -423,6 +423,13 @@ static void send_frame(struct gt_rq_lane *lane)
     struct rmq_target target = {lane->topic, lane->broker, (int32_t)lane->id};
     struct rmq_buf body;
     struct rmq_err err = {.text = "no memory for a request"};
+    if (gt_rq_topic_read_only(writer->topics, lane->topic)) {
+        gt_rq_topic_ask_again(writer->topics, lane->topic);
+        send_later(lane, "",
+                   "the topic may only be read; let it be written to, too (mqadmin "
+                   "updateTopicPerm -p 6)");
+        return;
+    }
     int rc = build_body(lane->frame, &body);
     if (rc == 0)
         rc = rmq_producer_send_batch(writer->topics->producer, &target, &body, on_sent, lane->frame,

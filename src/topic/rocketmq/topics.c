@@ -237,6 +237,7 @@ static void ask_end(struct gt_rq_topic *topic, struct gt_rq_queue *queue)
 static void take_route(struct gt_rq_topic *topic, const struct rmq_route *route)
 {
     uint32_t before = topic->queue_count;
+    topic->read_only = route->read_count > 0 && route->write_count == 0;
     pthread_mutex_lock(&topic->lock);
     for (uint32_t i = 0; i < topic->queue_count; i++)
         atomic_store(&topic->queues[i]->writable, false);
@@ -348,11 +349,23 @@ static void on_ask(struct gt_mail *mail)
     ask_route(topic, false);
 }
 
-void gt_rq_topic_ask_again(struct gt_rocketmq *topics, const char *name)
+static struct gt_rq_topic *find_topic(struct gt_rocketmq *topics, const char *name)
 {
     pthread_mutex_lock(&topics->lock);
     struct gt_rq_topic *topic = gt_map_get(&topics->map, gantry_view_of(name));
     pthread_mutex_unlock(&topics->lock);
+    return topic;
+}
+
+bool gt_rq_topic_read_only(struct gt_rocketmq *topics, const char *name)
+{
+    const struct gt_rq_topic *topic = find_topic(topics, name);
+    return topic != NULL && topic->read_only;
+}
+
+void gt_rq_topic_ask_again(struct gt_rocketmq *topics, const char *name)
+{
+    struct gt_rq_topic *topic = find_topic(topics, name);
     if (topic != NULL && !topic->retry.armed)
         ask_route(topic, true);
 }
