@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 enum {
+    NO_WAY_MS = 1000,          /* so long a log that cannot be reached is waited for at the end */
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
     ENTRY_MAX = GT_CLUSTER_MESSAGE_MAX - 64,
 };
@@ -68,6 +69,8 @@ struct gt_cluster {
     bool reset_seen; /* in the present message */
     void (*left)(void *arg);
     void *left_arg;
+    int64_t quit_ms; /* when it began to leave */
+    bool abandoned;  /* it left without being able to say so */
     void (*closed)(void *arg);
     void *closed_arg;
     size_t open; /* handles and the log */
@@ -211,7 +214,7 @@ static void refuse(struct gt_cluster *cluster, struct gt_commit *commit, int cod
 static void add_proposal(struct gt_cluster *cluster, struct gt_commit *commit)
 {
     const struct gt_claim *claim = commit->claim;
-    if (cluster->closing || !gt_cluster_is_member(cluster->state)) {
+    if (cluster->closing || cluster->abandoned || !gt_cluster_is_member(cluster->state)) {
         refuse(cluster, commit, GANTRY_CLOSED, "this worker is not a member of the cluster now");
         return;
     }
@@ -587,7 +590,10 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
     struct gt_cluster *cluster = arg;
     if (strcmp(cluster->trouble, text) != 0) {
         if (*text != '\0')
-            gt_warn("cluster", "cannot reach the cluster log, trying again: %s", text);
+            gt_warn("cluster",
+                    "cannot reach the cluster log, trying again; look whether a RocketMQ runs "
+                    "there (namesrvAddr): %s",
+                    text);
         else
             gt_info("cluster", "the cluster log can be reached again");
     }
@@ -674,11 +680,30 @@ static void rejoin(struct gt_cluster *cluster)
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
 
+/* Nobody can be told that this worker leaves: then it goes without. What it has not committed comes
+ * again, and others take over when its lease is over, or at once when it is started again. */
+static void look_for_no_way(struct gt_cluster *cluster, int64_t now)
+{
+    void (*left)(void *) = cluster->left;
+    if (left == NULL || cluster->trouble[0] == '\0' || now - cluster->quit_ms < NO_WAY_MS)
+        return;
+    gt_warn("cluster", "ends without having left the cluster, which cannot be reached: %s",
+            cluster->trouble);
+    cluster->abandoned = true;
+    cluster->left = NULL;
+    refuse_proposals(cluster, "the cluster log cannot be reached");
+    drop_chunks(cluster);
+    left(cluster->left_arg);
+}
+
 static void look_at_time(struct gt_cluster *cluster)
 {
     if (cluster->closing)
         return;
     int64_t now = now_ms();
+    look_for_no_way(cluster, now);
+    if (cluster->closing)
+        return;
     int64_t due = gt_cluster_tick(cluster->state, now);
     if (cluster->fenced && cluster->running == 0) {
         rejoin(cluster);
@@ -788,6 +813,7 @@ void gt_cluster_quit(struct gt_cluster *cluster, void (*left)(void *arg), void *
 {
     cluster->left = left;
     cluster->left_arg = arg;
+    cluster->quit_ms = now_ms();
     gt_cluster_leave(cluster->state, now_ms());
     look_for_left(cluster);
     if (cluster->left != NULL)

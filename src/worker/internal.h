@@ -163,6 +163,8 @@ void gt_shared_stopped(struct gt_worker *worker, const char *connector, uint32_t
 /** Whether all tasks of the connector run, wherever; if not, *ret_reason (may be NULL) is why, to
  * be freed, or NULL. */
 bool gt_shared_running(struct gt_worker *worker, const char *connector, char **ret_reason);
+/** Why this worker cannot know of anything now, to be freed; NULL: it can. */
+char *gt_shared_trouble(struct gt_worker *worker);
 /** Whether no worker runs anything of the connector, which is not configured any more. */
 bool gt_shared_gone(struct gt_worker *worker, const char *connector);
 /** Whether nothing changes any more by itself soon: all run, or one has FAILED or is PAUSED. */
@@ -185,6 +187,9 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
                                            struct gt_props *props, int64_t updated_ms,
                                            struct plan *plan);
 void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_t epoch);
+/** The state of a task as it is here; false when it does not run here. */
+bool gt_connector_task_look(const struct connector *connector, uint32_t task,
+                            struct gt_task_status *ret);
 /** False: it has no such task in that epoch. */
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */

@@ -159,6 +159,8 @@ static void run_request(struct gt_mail *mail)
             slot != NULL && slot->connector != NULL && gt_connector_running(slot->connector);
         if (!request->running && slot != NULL && slot->connector != NULL)
             request->reason = gt_connector_reason(slot->connector);
+        else if (!request->running)
+            request->reason = gt_shared_trouble(worker);
         break;
     }
     case GT_REQUEST_CONFIG:

@@ -195,6 +195,7 @@ void gt_shared_close(struct gt_worker *worker)
 /* --- Looks --- */
 
 struct looking {
+    const struct connector *connector; /* NULL: this worker has nothing of that name */
     size_t tasks, running, settled;
     char *reason;
 };
@@ -202,17 +203,26 @@ struct looking {
 static int look_at_task(void *arg, const struct gt_cluster_task_view *view)
 {
     struct looking *looking = arg;
+    const char *state = view->status, *reason = view->reason;
+    struct gt_task_status here;
+    /* What runs here is known here, also when the log cannot be told. */
+    if (looking->connector != NULL && view->own &&
+        gt_connector_task_look(looking->connector, view->task, &here)) {
+        state = gt_task_state_name(here.state);
+        reason = here.reason;
+    }
     looking->tasks++;
-    looking->running += strcmp(view->status, "RUNNING") == 0;
-    looking->settled += strcmp(view->status, "FAILED") == 0 || strcmp(view->status, "PAUSED") == 0;
-    if (looking->reason == NULL && view->reason[0] != '\0')
-        looking->reason = strdup(view->reason);
+    looking->running += strcmp(state, "RUNNING") == 0;
+    looking->settled += strcmp(state, "FAILED") == 0 || strcmp(state, "PAUSED") == 0;
+    if (looking->reason == NULL && reason[0] != '\0')
+        looking->reason = strdup(reason);
     return 0;
 }
 
 static struct looking look(struct gt_worker *worker, const char *connector)
 {
-    struct looking looking = {0};
+    const struct slot *slot = gt_slot_find(worker, connector);
+    struct looking looking = {.connector = slot != NULL ? slot->connector : NULL};
     if (worker->cluster != NULL)
         (void)gt_cluster_tasks(gt_cluster_state_of(worker->cluster), connector, look_at_task,
                                &looking);
@@ -227,6 +237,18 @@ bool gt_shared_running(struct gt_worker *worker, const char *connector, char **r
     else
         free(looking.reason);
     return looking.tasks > 0 && looking.running == looking.tasks;
+}
+
+char *gt_shared_trouble(struct gt_worker *worker)
+{
+    char *text = NULL;
+    if (worker->cluster == NULL || gt_cluster_is_member(gt_cluster_state_of(worker->cluster)))
+        return NULL;
+    const char *trouble = gt_cluster_trouble(worker->cluster);
+    if (asprintf(&text, "this worker is not a member of cluster %s now%s%s",
+                 worker->settings->cluster, *trouble != '\0' ? ": " : "", trouble) < 0)
+        return NULL;
+    return text;
 }
 
 bool gt_shared_gone(struct gt_worker *worker, const char *connector)
