@@ -8,11 +8,12 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-crash test-asan test-tsan bench fuzz lint tidy format install clean
+.PHONY: help run build test test-unit test-e2e test-rocketmq test-crash test-asan test-tsan broker broker-stop bench \
+	bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: build ## move a file through a topic; IN=file OUT=file PORT=8081 EXIT=1 (end when all has arrived)
 	@set --; \
@@ -27,8 +28,8 @@ build: ## build build/gantry
 	@[ -f build/build.ninja ] || meson setup build -Db_lto=$$($(LTO))
 	@ninja -C build
 
-test: ## everything: checks, unit tests (plain, ASan+UBSan, TSan), end to end, short crash test
-	@scripts/install-deps build test
+test: ## everything: checks, unit tests (plain, ASan+UBSan, TSan), end to end, RocketMQ, short crash test
+	@scripts/install-deps build test broker
 	@scripts/test
 
 test-unit: ## unit tests, plain build
@@ -38,6 +39,10 @@ test-unit: ## unit tests, plain build
 test-e2e: ## end-to-end tests against build/gantry
 	@scripts/install-deps build test
 	@scripts/test e2e
+
+test-rocketmq: ## tests with a real RocketMQ name server and broker
+	@scripts/install-deps build test broker
+	@scripts/test rocketmq
 
 test-crash: ## crash tests in full; KILLS=200
 	@scripts/install-deps build test
@@ -51,8 +56,25 @@ test-tsan: ## unit and end-to-end tests under TSan
 	@scripts/install-deps build test
 	@scripts/test tsan
 
+broker: ## a real RocketMQ on 127.0.0.1:9876 for development; PORT=9876 VERSION=5.3.3
+	@scripts/install-deps broker
+	@set --; \
+	[ -z "$$PORT" ] || set -- "$$@" --port "$$PORT"; \
+	[ -z "$$VERSION" ] || set -- "$$@" --version "$$VERSION"; \
+	exec scripts/rocketmq start "$$@"
+
+broker-stop: ## end what make broker has started
+	@exec scripts/rocketmq stop
+
 bench: build ## speed against two durable copies, memory, idle cost; N=5000000 PAIRS=5 SOURCES=10000
 	@exec bench/run
+
+bench-rocketmq: ## the client library beside the Java client, and Gantry on a real broker; SECONDS_A_CELL=3 ROUNDS=3
+	@scripts/install-deps build test broker
+	@[ -f build-bench/build.ninja ] || meson setup build-bench -Dtests=true -Db_lto=$$($(LTO))
+	@ninja -C build-bench
+	@scripts/rocketmq fetch 5.3.3
+	@exec bench/rocketmq/bench.py
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=60
 	@scripts/install-deps build fuzz

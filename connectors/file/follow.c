@@ -32,14 +32,17 @@ struct file_follow {
     struct gantry_schema schema;
     struct file_lines lines;
     struct file_claim *claim;
+    struct file_ledger_page *page; /* of the file that is open, or will be; NULL: none */
     struct file_watch_entry *entry, *real_entry; /* real: of a link's target; NULL: none */
     int fd;                                      /* -1: not open */
     struct file_position at;
     bool linked;                          /* the folder's path goes through a link */
     uint64_t folder_device, folder_inode; /* then: which one is watched */
     bool found;
-    bool deleted; /* and read to its end; closed */
-    bool stored;  /* `at` came from the store */
+    bool deleted;   /* and read to its end; closed */
+    bool elsewhere; /* another follow reads the file; closed */
+    bool left;      /* a file, for the next one */
+    bool stored;    /* `at` came from the store */
     bool late;
     bool moved; /* `at` must be marked */
     bool told_waiting;
@@ -47,9 +50,6 @@ struct file_follow {
     int64_t lag;
     int64_t part_from, part_since_ms;   /* incomplete line: where, and since when */
     int64_t still_size, still_since_ms; /* rotated file: how long it has had this size */
-    bool finished_set;
-    struct file_position finished;
-    char *finished_path; /* owned */
 };
 
 static const struct gantry_field line_fields[] = {{"fileLineContent", GANTRY_TYPE_STRING}};
@@ -189,14 +189,12 @@ int file_follow_new(struct file_plugin *plugin, struct gantry_task_context *ctx,
     f->schema = (struct gantry_schema){sizeof f->schema, f->schema_name, f->path, 1, line_fields};
     f->lines = (struct file_lines){ctx, &options->lines, f->path, &f->schema, 0};
     rc = check_and_claim(f, err);
-    if (rc == 0 && start->position != NULL) {
-        f->at = *start->position;
-        f->stored = f->moved = true;
-    } else if (rc == 0) {
+    if (rc == 0)
         rc = load_position(f, err);
-    }
     if (rc != 0)
         goto fail;
+    if (f->at.known && options->ledger != NULL)
+        f->page = file_ledger_reserve(options->ledger, ctx, &f->at.id);
     watch(f);
     *ret = f;
     return 0;
@@ -212,6 +210,7 @@ void file_follow_free(struct file_follow *f)
     file_watch_remove(f->plugin->watch, f->entry);
     file_watch_remove(f->plugin->watch, f->real_entry);
     file_claims_release(f->plugin->claims, f->claim);
+    file_ledger_release(f->options->ledger, f->page, &f->at);
     if (f->fd >= 0)
         (void)close(f->fd);
     free(f->path);
@@ -220,7 +219,6 @@ void file_follow_free(struct file_follow *f)
     free(f->real_folder);
     free(f->pattern);
     free(f->schema_name);
-    free(f->finished_path);
     free(f);
 }
 
@@ -251,35 +249,18 @@ int64_t file_follow_lag(const struct file_follow *f)
     return f->lag;
 }
 
-bool file_follow_in(const struct file_follow *f, const struct file_stat *st)
-{
-    return f->at.known && file_identity_fits(&f->at.id, st);
-}
-
-bool file_follow_takes(const struct file_follow *f, const struct file_stat *st)
-{
-    struct file_stat own;
-    if (f->at.known)
-        return file_follow_in(f, st);
-    return file_stat_get(-1, f->path, &own) == 0 && own.inode == st->inode &&
-           own.device == st->device;
-}
-
 bool file_follow_over(const struct file_follow *f)
 {
     struct stat st;
-    return f->found && f->deleted && !f->moved && lstat(f->path, &st) != 0 && errno == ENOENT;
+    return f->found && f->fd < 0 && (f->deleted || f->elsewhere) && !f->moved &&
+           lstat(f->path, &st) != 0 && errno == ENOENT;
 }
 
-bool file_follow_take_finished(struct file_follow *f, struct file_position *ret, char **ret_path)
+bool file_follow_take_left(struct file_follow *f)
 {
-    if (!f->finished_set)
-        return false;
-    f->finished_set = false;
-    *ret = f->finished;
-    *ret_path = f->finished_path;
-    f->finished_path = NULL;
-    return true;
+    bool left = f->left;
+    f->left = false;
+    return left;
 }
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -354,6 +335,37 @@ static int give_rest(struct file_follow *f, struct file_fill *fill, int64_t size
     return 0;
 }
 
+/* --- marks --------------------------------------------------------------------------------- */
+
+/* Where the followed name stands. */
+static int mark_name(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    char *partition = fill->batch->alloc(fill->batch, 6 * strlen(f->path) + 20);
+    char position[FILE_POSITION_ROOM];
+    if (partition == NULL)
+        return no_memory(f, err);
+    struct gantry_view key = {partition, file_partition_format(f->path, partition)};
+    struct gantry_view value = {position, file_position_format(&f->at, position)};
+    if (gantry_batch_mark(fill->batch, key, value) != 0)
+        return no_memory(f, err);
+    f->moved = false;
+    return 0;
+}
+
+/* The same for the file itself, which the name is about to move on from. What a name says that
+ * does not hold the file must not take the place of what its holder says. */
+static int mark_file(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    const char *name = f->page == NULL ? f->path : NULL;
+    char *partition = fill->batch->alloc(fill->batch, 6 * strlen(f->path) + FILE_LEFT_ROOM);
+    char position[FILE_POSITION_ROOM];
+    if (partition == NULL)
+        return no_memory(f, err);
+    struct gantry_view key = {partition, file_left_partition_format(name, &f->at.id, partition)};
+    struct gantry_view value = {position, file_position_format(&f->at, position)};
+    return gantry_batch_mark(fill->batch, key, value) == 0 ? 0 : no_memory(f, err);
+}
+
 /* --- the file ------------------------------------------------------------------------------ */
 
 static int64_t lost_bytes(const struct file_follow *f)
@@ -361,28 +373,69 @@ static int64_t lost_bytes(const struct file_follow *f)
     return f->at.size > f->at.next ? f->at.size - f->at.next : 0;
 }
 
-/* Take an open file as the one to read, from @p next on. Takes fd. */
-static int take_file(struct file_follow *f, int fd, int64_t next, struct gantry_err *err)
+/* Let go of the file that was read so far. Who meets it under its name of now goes on at its end.
+ */
+static int leave_file(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
+{
+    struct stat st;
+    if (f->page == NULL)
+        return 0;
+    if (f->fd < 0 || fstat(f->fd, &st) != 0 || st.st_nlink == 0) {
+        file_ledger_forget(f->options->ledger, f->page);
+        f->page = NULL;
+        return 0;
+    }
+    int rc = mark_file(f, fill, err);
+    file_ledger_release(f->options->ledger, f->page, &f->at);
+    f->page = NULL;
+    f->left = true;
+    return rc;
+}
+
+/* Take an open file as the one to read: from @p from on, or from where it was left, if that is
+ * further. It is not taken (elsewhere) where another follow reads it. Takes fd. */
+static int take_file(struct file_follow *f, int fd, const struct file_position *from,
+                     struct file_fill *fill, struct gantry_err *err)
 {
     struct file_stat st;
-    struct file_position at = {.next = next, .known = true};
-    if (file_stat_get(fd, NULL, &st) != 0 || file_identity_get(fd, &st, &at.id) != 0) {
-        int rc = file_io_error(err, "read", f->path);
-        (void)close(fd);
-        return rc;
+    struct file_position at = *from;
+    struct file_ledger_page *page = NULL;
+    int rc = 0;
+    if (file_stat_get(fd, NULL, &st) != 0 ||
+        (!at.known && file_identity_get(fd, &st, &at.id) != 0)) {
+        rc = file_io_error(err, "read", f->path);
+        goto out;
     }
-    at.size = st.size;
+    if (!at.known)
+        at.size = st.size;
     at.modified_ns = st.modified_ns;
+    at.known = true;
+    at.id.device = st.device; /* of now */
+    if (f->options->ledger != NULL) {
+        rc = file_ledger_take(f->options->ledger, f->ctx, f->page, fd, &st, &at, &page, err);
+        f->elsewhere = rc == 0 && page == NULL;
+        if (rc != 0 || f->elsewhere)
+            goto out;
+        if (page != f->page)
+            rc = leave_file(f, fill, err);
+        f->page = page;
+        if (rc != 0)
+            goto out;
+    }
     if (f->fd >= 0)
         (void)close(f->fd);
     f->fd = fd;
+    fd = -1;
     f->at = at;
     f->deleted = false;
     f->part_from = f->still_size = -1;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
+    (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
     watch_target(f);
     file_claims_renew(f->plugin->claims, f->claim);
-    return 0;
+out:
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
 }
 
 /* Open the followed name. *ret_fd -1: there is nothing of that name. */
@@ -451,9 +504,55 @@ static int check_imported(struct file_follow *f, int fd, struct gantry_err *err)
         f->ctx->connector);
 }
 
-/* The first time that this name is read. Takes fd (-1: no file yet). */
-static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
+static const char *search_folder(const struct file_follow *f)
 {
+    return f->real_folder != NULL ? f->real_folder : f->folder;
+}
+
+/* The generation behind the file @p after. What another follow reads (a pattern found it under its
+ * new name), or has read, is passed over. */
+static int next_generation(const struct file_follow *f, struct file_identity after,
+                           int64_t modified_ns, const char *pattern, struct file_generation *ret,
+                           struct gantry_err *err)
+{
+    for (;;) {
+        int rc =
+            file_generation_next(search_folder(f), f->name, &after, modified_ns, pattern, ret, err);
+        if (rc != 0 || ret->fd < 0 || f->options->ledger == NULL)
+            return rc;
+        struct file_stat st;
+        int64_t next = 0;
+        if (file_stat_get(ret->fd, NULL, &st) != 0) {
+            rc = file_io_error(err, "look at", ret->path);
+            file_generation_deinit(ret);
+            return rc;
+        }
+        bool named = strcmp(strrchr(ret->path, '/') + 1, f->name) == 0;
+        enum file_standing standing =
+            file_ledger_look(f->options->ledger, f->ctx, f->page, &st, &next);
+        if (standing == FILE_UNKNOWN || (standing == FILE_LEFT && (named || st.size > next)))
+            return 0;
+        file_generation_deinit(ret);
+        if (named)
+            return 0;
+        after = (struct file_identity){st.device, st.inode, st.born_ns, {0, 0}, 0};
+        modified_ns = st.modified_ns;
+    }
+}
+
+/* Whether the file was read under another name. */
+static bool is_known(const struct file_follow *f, int fd)
+{
+    struct file_stat st;
+    int64_t next;
+    return f->options->ledger != NULL && file_stat_get(fd, NULL, &st) == 0 &&
+           file_ledger_look(f->options->ledger, f->ctx, f->page, &st, &next) != FILE_UNKNOWN;
+}
+
+/* The first time that this name is read. Takes fd (-1: no file yet). */
+static int open_first(struct file_follow *f, int fd, struct file_fill *fill, struct gantry_err *err)
+{
+    struct file_position from = f->at;
     if (fd < 0) {
         if (f->options->from_end && !f->stored && !f->late) {
             /* Committed, so that a file made while the worker is down is read from its beginning.
@@ -463,16 +562,15 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
         }
         return 0;
     }
-    int64_t next = f->at.next;
     if (f->stored) {
         int rc = check_imported(f, fd, err);
         if (rc != 0) {
             (void)close(fd);
             return rc;
         }
-    } else if (f->options->from_end && !f->late) {
-        next = last_line_start(fd);
-        if (next < 0) {
+    } else if (f->options->from_end && !f->late && !is_known(f, fd)) {
+        from.next = last_line_start(fd);
+        if (from.next < 0) {
             int rc = file_io_error(err, "read", f->path);
             (void)close(fd);
             return rc;
@@ -480,7 +578,7 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
     } else if (f->pattern != NULL && !f->late) {
         struct file_generation oldest;
         struct file_identity before_all = {.born_ns = 1};
-        int rc = file_generation_next(f->folder, f->name, &before_all, 1, f->pattern, &oldest, err);
+        int rc = next_generation(f, before_all, 1, f->pattern, &oldest, err);
         if (rc != 0) {
             (void)close(fd);
             return rc;
@@ -492,34 +590,9 @@ static int open_first(struct file_follow *f, int fd, struct gantry_err *err)
         }
         file_generation_deinit(&oldest);
     }
-    f->moved = true;
-    return take_file(f, fd, next, err);
-}
-
-static const char *search_folder(const struct file_follow *f)
-{
-    return f->real_folder != NULL ? f->real_folder : f->folder;
-}
-
-/* The generation behind the one of the position. One that another follow of the task reads (a
- * pattern found it under its new name) is passed over, but never the followed name itself. */
-static int next_generation(const struct file_follow *f, int64_t modified_ns,
-                           struct file_generation *ret, struct gantry_err *err)
-{
-    struct file_identity after = f->at.id;
-    for (;;) {
-        int rc =
-            file_generation_next(search_folder(f), f->name, &after, modified_ns, NULL, ret, err);
-        if (rc != 0 || ret->fd < 0 || !f->options->patterns)
-            return rc;
-        struct file_stat st;
-        if (strcmp(strrchr(ret->path, '/') + 1, f->name) == 0 ||
-            file_stat_get(ret->fd, NULL, &st) != 0 || !f->options->taken(f->options->task, f, &st))
-            return 0;
-        file_generation_deinit(ret);
-        after = (struct file_identity){st.device, st.inode, st.born_ns, {0, 0}, 0};
-        modified_ns = st.modified_ns;
-    }
+    int rc = take_file(f, fd, &from, fill, err);
+    f->moved = f->moved || f->fd >= 0;
+    return rc;
 }
 
 static void tell_gone(const struct file_follow *f, const char *next)
@@ -551,7 +624,7 @@ static int start_over(struct file_follow *f, struct file_fill *fill, int64_t siz
     f->at = at;
     f->moved = true;
     f->part_from = f->still_size = -1;
-    return 0;
+    return f->page != NULL ? mark_file(f, fill, err) : 0; /* over one that stood further */
 }
 
 /* Go on with the file of the position, wherever its name is now; it is gone: with its successor.
@@ -560,55 +633,51 @@ static int open_again(struct file_follow *f, int fd, struct file_fill *fill, str
 {
     struct file_generation found = {-1, NULL};
     struct file_stat st = {0};
+    const struct file_position at = f->at, start = {0};
     int rc = 0;
     int is = 0;
     if (fd >= 0 &&
-        (file_stat_get(fd, NULL, &st) != 0 || (is = file_identity_is(fd, &st, &f->at.id)) < 0)) {
+        (file_stat_get(fd, NULL, &st) != 0 || (is = file_identity_is(fd, &st, &at.id)) < 0)) {
         rc = file_io_error(err, "read", f->path);
         goto out;
     }
-    struct file_position at = f->at;
-    if (is == 1 || (fd >= 0 && file_follow_in(f, &st))) {
+    if (is == 1 || (fd >= 0 && file_identity_fits(&at.id, &st))) {
         /* In the second case the same file has another beginning: rewritten in place. */
-        rc = take_file(f, fd, at.next, err);
+        rc = take_file(f, fd, &at, fill, err);
         fd = -1;
-        if (rc == 0) {
-            f->at = at;
-            f->at.id.device = st.device;
-            rc = is == 1 ? 0 : start_over(f, fill, st.size, err);
-        }
+        if (rc == 0 && is != 1 && f->fd >= 0)
+            rc = start_over(f, fill, st.size, err);
         goto out;
     }
     rc = file_generation_find(search_folder(f), &at.id, &found, err);
     if (rc == 0 && found.fd >= 0) {
         rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
-        if (rc != 0)
-            goto out;
-        say(f, GANTRY_LOG_INFO,
-            "the file was renamed, reading it to its end file=\"%s\" now=\"%s\"", f->path,
-            found.path);
-        int old = found.fd;
+        if (rc == 0)
+            rc = take_file(f, found.fd, &at, fill, err);
         found.fd = -1;
-        rc = take_file(f, old, at.next, err);
-        if (rc == 0) {
-            at.id.device = f->at.id.device; /* of now */
-            f->at = at;
-        }
-        goto out;
+        if (rc == 0 && f->fd >= 0)
+            say(f, GANTRY_LOG_INFO,
+                "the file was renamed, reading it to its end file=\"%s\" now=\"%s\"", f->path,
+                found.path);
+        if (rc != 0 || f->fd >= 0)
+            goto out;
+        file_generation_deinit(&found);
     }
-    if (rc == 0)
-        rc = next_generation(f, at.modified_ns, &found, err);
+    rc = next_generation(f, at.id, at.modified_ns, NULL, &found, err);
     if (rc == 0 && found.fd >= 0) {
         rc = file_roots_check_open(f->plugin->runtime, found.path, found.fd, err);
         if (rc != 0)
             goto out;
-        tell_gone(f, found.path);
-        rc = file_lines_close(&f->lines, fill, &f->at, err);
+        if (!f->elsewhere)
+            tell_gone(f, found.path);
+        else /* what is stored under this name may be all that is known of that file */
+            rc = mark_file(f, fill, err);
+        if (rc == 0)
+            rc = file_lines_close(&f->lines, fill, &f->at, err);
         if (rc == 0) {
-            int next = found.fd;
+            rc = take_file(f, found.fd, &start, fill, err);
             found.fd = -1;
-            rc = take_file(f, next, 0, err);
-            f->moved = true;
+            f->moved = f->moved || f->fd >= 0;
         }
     }
 out:
@@ -618,16 +687,25 @@ out:
     return rc;
 }
 
+static void come_at(struct file_follow *f, int64_t when_ms)
+{
+    if (when_ms < f->due_ms)
+        f->due_ms = when_ms;
+}
+
 static int open_file(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
 {
     int fd = -1;
     int rc = open_path(f, &fd, err);
     if (rc != 0)
         return rc;
-    rc = f->at.known ? open_again(f, fd, fill, err) : open_first(f, fd, err);
+    f->elsewhere = false;
+    rc = f->at.known ? open_again(f, fd, fill, err) : open_first(f, fd, fill, err);
     if (rc == 0 && f->fd < 0)
         watch_target(f); /* a link to nothing yet */
-    if (rc == 0 && f->fd < 0 && !f->told_waiting) {
+    if (rc == 0 && f->elsewhere)
+        come_at(f, fill->now_ms + f->options->poll_ms);
+    if (rc == 0 && f->fd < 0 && !f->elsewhere && !f->told_waiting) {
         f->told_waiting = true;
         say(f, GANTRY_LOG_INFO, "waiting for the file to appear file=\"%s\"", f->path);
     }
@@ -637,12 +715,6 @@ static int open_file(struct file_follow *f, struct file_fill *fill, struct gantr
 }
 
 /* --- the end of the file --- */
-
-static void come_at(struct file_follow *f, int64_t when_ms)
-{
-    if (when_ms < f->due_ms)
-        f->due_ms = when_ms;
-}
 
 /* At the end of the current file: an incomplete line may have waited long enough. */
 static int rest_at_end(struct file_follow *f, struct file_fill *fill, int64_t size,
@@ -712,26 +784,10 @@ static int wait_for_next(struct file_follow *f, struct file_fill *fill, int64_t 
     (void)close(f->fd); /* deleted and read to its end: its space on disk is free now */
     f->fd = -1;
     f->deleted = true;
+    file_ledger_forget(f->options->ledger, f->page);
+    f->page = NULL;
     say(f, GANTRY_LOG_DEBUG, "the file was deleted and read to its end file=\"%s\"", f->path);
     return 0;
-}
-
-static void keep_finished(struct file_follow *f)
-{
-    struct file_generation now;
-    struct gantry_err ignored;
-    if (!f->options->patterns)
-        return;
-    f->finished = f->at;
-    f->finished_set = false;
-    free(f->finished_path);
-    f->finished_path = NULL;
-    if (file_generation_find(search_folder(f), &f->at.id, &now, &ignored) == 0 && now.fd >= 0) {
-        f->finished_path = now.path;
-        now.path = NULL;
-        f->finished_set = true;
-    }
-    file_generation_deinit(&now);
 }
 
 /* The name points to another file, or to none. *ret_on: there is more to read. */
@@ -739,11 +795,12 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
                    struct gantry_err *err)
 {
     struct file_generation next = {-1, NULL};
+    const struct file_position start = {0};
     struct file_stat st;
     int rc = 0;
     if (file_stat_get(f->fd, NULL, &st) != 0)
         return file_io_error(err, "look at", f->path);
-    rc = next_generation(f, st.modified_ns, &next, err);
+    rc = next_generation(f, f->at.id, st.modified_ns, NULL, &next, err);
     if (rc == 0 && next.fd < 0 && f->real_folder != NULL)
         rc = open_path(f, &next.fd, err); /* a link that leads to another folder now */
     if (rc == 0 && next.fd < 0)
@@ -764,14 +821,16 @@ static int rotated(struct file_follow *f, struct file_fill *fill, int64_t size, 
     if (rc != 0)
         goto out;
     f->at.size = size;
-    keep_finished(f);
     say(f, GANTRY_LOG_INFO,
         "the file was rotated, going on with the next file=\"%s\" next=\"%s\" size=%" PRId64,
         f->path, next.path != NULL ? next.path : f->path, size);
-    int fd = next.fd;
+    rc = take_file(f, next.fd, &start, fill, err);
     next.fd = -1;
-    rc = take_file(f, fd, 0, err);
     f->moved = true;
+    if (f->elsewhere) { /* since a moment ago */
+        *ret_on = false;
+        come_at(f, fill->now_ms + f->options->poll_ms);
+    }
 out:
     file_generation_deinit(&next);
     return rc;
@@ -827,25 +886,7 @@ static int advance(struct file_follow *f, struct file_fill *fill, struct gantry_
         rc = at_end(f, fill, &st, &on, err);
         if (rc != 0 || !on)
             return rc;
-        if (f->finished_set) { /* there is room for one: the task takes it first */
-            come_at(f, 0);
-            return 0;
-        }
     }
-}
-
-static int add_mark(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
-{
-    char *partition = fill->batch->alloc(fill->batch, 6 * strlen(f->path) + 20);
-    char position[FILE_POSITION_ROOM];
-    if (partition == NULL)
-        return no_memory(f, err);
-    struct gantry_view key = {partition, file_partition_format(f->path, partition)};
-    struct gantry_view value = {position, file_position_format(&f->at, position)};
-    if (gantry_batch_mark(fill->batch, key, value) != 0)
-        return no_memory(f, err);
-    f->moved = false;
-    return 0;
 }
 
 int file_follow_fill(struct file_follow *f, struct file_fill *fill, struct gantry_err *err)
@@ -862,7 +903,7 @@ int file_follow_fill(struct file_follow *f, struct file_fill *fill, struct gantr
     if (blind || f->linked)
         come_at(f, fill->now_ms + f->options->poll_ms);
     if (f->moved) {
-        int mark_rc = add_mark(f, fill, rc == 0 ? err : NULL);
+        int mark_rc = mark_name(f, fill, rc == 0 ? err : NULL);
         rc = rc == 0 ? mark_rc : rc;
     }
     if (rc != 0)

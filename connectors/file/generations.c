@@ -73,20 +73,31 @@ static bool compressed(const char *name)
     return false;
 }
 
+/* Not a letter or digit; what is not ASCII counts as letters. */
+static bool is_separator(char c)
+{
+    return (unsigned char)c < 0x80 && !isalnum((unsigned char)c);
+}
+
 /* The part of @p name that is not of @p base, or NULL when it is no generation of it. */
 static const char *generation_part(const char *name, const char *base)
 {
     size_t n = strlen(base);
     if (strncmp(name, base, n) == 0 && name[n] != '\0')
-        return isalnum((unsigned char)name[n]) ? NULL : name + n;
+        return is_separator(name[n]) ? name + n : NULL;
     const char *dot = strrchr(base, '.');
     if (dot == NULL || dot == base)
         return NULL;
     size_t stem = (size_t)(dot - base);
     if (strncmp(name, base, stem) != 0 || strlen(name) <= n || !has_suffix(name, dot) ||
-        isalnum((unsigned char)name[stem]))
+        !is_separator(name[stem]))
         return NULL;
     return strpbrk(name + stem, "0123456789") != NULL ? name + stem : NULL;
+}
+
+bool file_generation_of(const char *name, const char *base)
+{
+    return generation_part(name, base) != NULL;
 }
 
 bool file_generation_numbered(const char *name, const char *base)
@@ -94,6 +105,17 @@ bool file_generation_numbered(const char *name, const char *base)
     size_t n = strlen(base);
     return strncmp(name, base, n) == 0 && name[n] != '\0' && strchr(".-_", name[n]) != NULL &&
            isdigit((unsigned char)name[n + 1]);
+}
+
+size_t file_generation_family(const char *name)
+{
+    if (name[0] == '\0')
+        return 0;
+    bool word = !is_separator(name[0]) && !isdigit((unsigned char)name[0]);
+    size_t n = 1;
+    while (name[n] != '\0' && !is_separator(name[n]) && !(word && isdigit((unsigned char)name[n])))
+        n++;
+    return n;
 }
 
 static void read_number(struct item *item, const char *part)

@@ -36,9 +36,16 @@ int file_generation_next(const char *folder, const char *name, const struct file
 
 void file_generation_deinit(struct file_generation *generation);
 
+/** Whether a file called @p name may be a generation of @p base; both without their folder. */
+bool file_generation_of(const char *name, const char *base);
+
 /** Whether @p name is @p base with a separator and a number behind it: a rotated file, for
  * patterns. */
 bool file_generation_numbered(const char *name, const char *base);
+
+/** How much of the beginning of @p name all its generations, and whatever it is a generation of,
+ * have in common: files that differ there have nothing to do with each other. */
+size_t file_generation_family(const char *name);
 
 /** Whether some process has the open file open for writing: 1, 0, or -1 when the system does not
  * tell us. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file plugin: one source and one sink, which share the watch on folders and the book of
- * claims. */
+/* The file plugin: one source and one sink, which share the watch on folders, the book of
+ * claims and the ledger of files. */
 #include "plugin.h"
 
 struct file_buffer *file_plugin_take_buffer(struct file_plugin *plugin)
@@ -30,6 +30,7 @@ static void close_plugin(void *arg)
         return;
     file_watch_free(plugin->watch);
     file_claims_free(plugin->claims);
+    file_ledgers_free(plugin->ledgers);
     while (plugin->buffers != NULL) {
         struct file_buffer *next = plugin->buffers->next;
         free(plugin->buffers);
@@ -49,6 +50,8 @@ static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct 
     int rc = file_watch_new(&plugin->watch, err);
     if (rc == 0)
         rc = file_claims_new(&plugin->claims, err);
+    if (rc == 0)
+        rc = file_ledgers_new(&plugin->ledgers, err);
     if (rc != 0) {
         close_plugin(plugin);
         return rc;

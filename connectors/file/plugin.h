@@ -4,6 +4,7 @@
 #define FILE_PLUGIN_H
 
 #include "claims.h"
+#include "ledger.h"
 #include "watch.h"
 #include <gantry/connector.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@ struct file_plugin {
     const struct gantry_runtime *runtime; /* borrowed until close() */
     struct file_watch *watch;             /* owned */
     struct file_claims *claims;           /* owned */
+    struct file_ledgers *ledgers;         /* owned */
     pthread_mutex_t buffer_lock;
     struct file_buffer *buffers; /* owned; those that nobody uses now */
 };

@@ -173,6 +173,45 @@ size_t file_partition_format(const char *path, char *ret)
     return n;
 }
 
+char *file_partition_parse(struct gantry_view partition)
+{
+    struct field f[FIELDS_MAX];
+    int count = scan_fields(partition, f);
+    const struct gantry_view *value = count == 1 ? find(f, count, "filename") : NULL;
+    char *path = value != NULL ? malloc(value->len + 1) : NULL;
+    if (path == NULL)
+        return NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < value->len; i++) {
+        unsigned control;
+        char c = value->data[i];
+        if (c == '\\' && i + 1 < value->len) {
+            c = value->data[++i];
+            if (c == 'u' && i + 4 < value->len &&
+                sscanf(value->data + i + 1, "%4x", &control) == 1) {
+                c = (char)control;
+                i += 4;
+            }
+        }
+        path[n++] = c;
+    }
+    path[n] = '\0';
+    return path;
+}
+
+size_t file_left_partition_format(const char *path, const struct file_identity *id, char *ret)
+{
+    size_t n = 1;
+    ret[0] = '{';
+    if (path != NULL) {
+        n = file_partition_format(path, ret);
+        ret[n - 1] = ','; /* goes on where the closing brace was */
+    }
+    return n + (size_t)snprintf(ret + n, FILE_LEFT_ROOM - 20,
+                                "\"device\":%" PRIu64 ",\"inode\":%" PRIu64 "}", id->device,
+                                id->inode);
+}
+
 static const char *const inside_names[] = {NULL, "part", "cut", "skip"};
 
 size_t file_position_format(const struct file_position *position, char ret[FILE_POSITION_ROOM])

@@ -36,10 +36,20 @@ struct file_sink_state {
 
 /* Room that file_position_format and file_sink_state_format need, less the path. */
 #define FILE_POSITION_ROOM 400
+#define FILE_LEFT_ROOM     80
 
 /** {"filename":"PATH"} into @p ret, which must have room for 6 * strlen(path) + 20 bytes. Returns
  * the length. */
 size_t file_partition_format(const char *path, char *ret);
+
+/** The path of a partition, to be freed by the caller; NULL: it is of another kind, or no memory.
+ */
+char *file_partition_parse(struct gantry_view partition);
+
+/** {"device":D,"inode":I}: where a file stands that a name has moved on from. With a @p path
+ * {"filename":PATH,"device":D,"inode":I}: the same in the words of a name that did not hold it. @p
+ * ret has room for FILE_LEFT_ROOM + 6 * strlen(path). Returns the length. */
+size_t file_left_partition_format(const char *path, const struct file_identity *id, char *ret);
 
 /** Returns the length. */
 size_t file_position_format(const struct file_position *position, char ret[FILE_POSITION_ROOM]);

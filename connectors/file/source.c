@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file source: the configuration's names and patterns, divided among the tasks, and the poll
  * over the files that have something. A task looks only at files whose event has come or whose
- * timer is due, so idle ones cost nothing.
- *
- * Division: the i-th plain name of the list belongs to task i mod tasks. What a pattern finds
- * belongs to the task that the letters at the beginning of its name choose, so that a file and what
- * it is renamed to stay together. */
+ * timer is due, so idle ones cost nothing. */
 #include "follow.h"
 
+#include "division.h"
 #include "generations.h"
 #include "io.h"
 #include "roots.h"
@@ -19,8 +16,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define MAGIC "*?["
 
 /* One pattern of the list. */
 struct pattern {
@@ -38,6 +33,7 @@ struct source_task {
     struct file_plugin *plugin;
     struct gantry_task_context *ctx;
     struct file_follow_options options;
+    struct file_division division;
     char *dead_topic; /* owned */
     struct pattern *patterns;
     size_t pattern_count;
@@ -47,43 +43,6 @@ struct source_task {
     size_t next;      /* the follow to begin with */
     int64_t timer_ms; /* what wake_after was told; FILE_NEVER: nothing */
 };
-
-/* --- the list of names --- */
-
-struct names {
-    char *copy; /* owned */
-    char *rest; /* in copy; NULL at the end */
-};
-
-static int names_open(struct names *names, const struct gantry_config *config,
-                      struct gantry_err *err)
-{
-    const char *text = gantry_config_get(config, "filename");
-    names->copy = names->rest = strdup(text != NULL ? text : "");
-    if (names->copy == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for filename");
-    return 0;
-}
-
-/* The next name without blanks around it, or NULL. */
-static char *names_next(struct names *names)
-{
-    char *item;
-    while ((item = strsep(&names->rest, ",")) != NULL) {
-        item += strspn(item, " \t");
-        size_t n = strlen(item);
-        while (n > 0 && (item[n - 1] == ' ' || item[n - 1] == '\t'))
-            item[--n] = '\0';
-        if (n > 0)
-            return item;
-    }
-    return NULL;
-}
-
-static bool is_pattern(const char *name)
-{
-    return strpbrk(name, MAGIC) != NULL;
-}
 
 /* A well-formed UTF-8 text: positions are JSON. */
 static bool is_utf8(const char *text)
@@ -107,17 +66,7 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-static uint32_t share_of(const char *name, uint32_t tasks)
-{
-    size_t n = strcspn(name, "0123456789.-_");
-    if (n == 0)
-        n = strlen(name);
-    uint64_t hash[2];
-    file_hash(name, n, hash);
-    return (uint32_t)(hash[0] % tasks);
-}
-
-/* --- validation and division --- */
+/* --- validation --- */
 
 static int check_file(const char *path, struct gantry_err *err)
 {
@@ -165,26 +114,26 @@ static int check_name(struct file_plugin *plugin, const char *connector, const c
     if (!is_utf8(path))
         return gantry_err_set(err, GANTRY_INVALID, "filename: '%s' is not UTF-8", path);
     struct stat st;
-    if (!is_pattern(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    if (!file_name_is_pattern(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return check_file(path, err);
     rc = file_path_split(path, &folder, &name, err);
-    if (rc == 0 && is_pattern(folder))
+    if (rc == 0 && file_name_is_pattern(folder))
         rc = gantry_err_set(
             err, GANTRY_INVALID,
             "filename: '%s' has a pattern in its folder; only the last part may have "
             "*, ? or [",
             path);
     if (rc == 0)
-        rc = is_pattern(name) ? resolve_pattern(folder, name, &real, err)
-                              : file_path_resolve(path, &real, err);
+        rc = file_name_is_pattern(name) ? resolve_pattern(folder, name, &real, err)
+                                        : file_path_resolve(path, &real, err);
     if (rc == 0)
         rc = file_roots_check(plugin->runtime, path, real, err);
-    if (rc == 0 && !is_pattern(name))
+    if (rc == 0 && !file_name_is_pattern(name))
         rc = check_file(path, err);
     if (rc == 0)
         rc = file_claims_check(plugin->claims,
-                               is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ, connector,
-                               real, false, err);
+                               file_name_is_pattern(name) ? FILE_CLAIM_PATTERN : FILE_CLAIM_READ,
+                               connector, real, false, err);
     free(folder);
     free(name);
     free(real);
@@ -196,20 +145,16 @@ static void source_validate(void *arg, const char *connector, const struct gantr
 {
     struct file_plugin *plugin = arg;
     struct gantry_err err = {0};
-    struct names names;
-    if (names_open(&names, config, &err) != 0) {
+    struct file_division division;
+    if (file_division_read(&division, config, &err) != 0)
         findings->add(findings, "filename", err.text);
-        return;
-    }
-    size_t count = 0;
-    for (char *name = names_next(&names); name != NULL; name = names_next(&names)) {
-        count++;
-        if (check_name(plugin, connector, name, &err) != 0)
+    else if (division.count == 0)
+        findings->add(findings, "filename", "filename: is empty; give the file to read");
+    for (size_t i = 0; i < division.count; i++) {
+        if (check_name(plugin, connector, division.names[i].text, &err) != 0)
             findings->add(findings, "filename", err.text);
     }
-    free(names.copy);
-    if (count == 0)
-        findings->add(findings, "filename", "filename: is empty; give the file to read");
+    file_division_deinit(&division);
     const char *policy = gantry_config_get(config, "line.too.long");
     if (policy != NULL && strcmp(policy, "skip") == 0 &&
         gantry_config_get(config, "dlq.topic") == NULL &&
@@ -224,19 +169,11 @@ static int source_split(void *arg, const struct gantry_config *config, uint32_t 
                         struct gantry_task_list *list, struct gantry_err *err)
 {
     (void)arg;
-    struct names names;
-    int rc = names_open(&names, config, err);
-    if (rc != 0)
-        return rc;
-    uint32_t plain = 0;
-    bool pattern = false;
-    for (char *name = names_next(&names); name != NULL; name = names_next(&names)) {
-        plain += !is_pattern(name);
-        pattern = pattern || is_pattern(name);
-    }
-    free(names.copy);
-    uint32_t count = pattern || plain > max_tasks ? max_tasks : plain;
-    for (uint32_t i = 0; i < (count > 0 ? count : 1) && rc == 0; i++)
+    struct file_division division;
+    int rc = file_division_read(&division, config, err);
+    uint32_t count = rc == 0 ? file_division_tasks(&division, max_tasks) : 0;
+    file_division_deinit(&division);
+    for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = list->begin(list);
     if (rc != 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the tasks");
@@ -261,10 +198,12 @@ static void source_stop(void *arg)
         file_follow_free(task->follows[i]);
     for (size_t i = 0; i < task->pattern_count; i++)
         pattern_deinit(task, &task->patterns[i]);
+    file_ledger_leave(task->options.ledger);
     free(task->follows);
     free(task->hashes);
     free(task->patterns);
     free(task->dead_topic);
+    file_division_deinit(&task->division);
     free(task);
 }
 
@@ -373,9 +312,6 @@ static int read_options(struct source_task *task, struct gantry_err *err)
     return 0;
 }
 
-static bool taken(const struct source_task *task, const struct file_follow *but,
-                  const struct file_stat *st);
-
 static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
                         struct gantry_err *err)
 {
@@ -385,23 +321,21 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
     task->plugin = plugin;
     task->ctx = ctx;
     task->timer_ms = FILE_NEVER;
-    task->options.taken = taken;
-    task->options.task = task;
-    struct names names = {NULL, NULL};
     int rc = read_options(task, err);
     if (rc == 0)
-        rc = names_open(&names, ctx->config, err);
-    uint32_t plain = 0;
-    char *name = rc == 0 ? names_next(&names) : NULL;
-    for (; rc == 0 && name != NULL; name = names_next(&names)) {
-        struct file_follow_start start = {.path = name};
-        if (is_pattern(name))
-            rc = add_pattern(task, name, err);
-        else if (plain++ % ctx->task_count == ctx->task)
+        rc = file_division_read(&task->division, ctx->config, err);
+    const struct file_division *division = &task->division;
+    /* One name alone needs no ledger: what it is renamed to is read as its past only. */
+    if (rc == 0 && (division->patterns || division->count > 1))
+        rc = file_ledger_join(task->plugin->ledgers, ctx, &task->options.ledger, err);
+    for (size_t i = 0; i < division->count && rc == 0; i++) {
+        const struct file_name *name = &division->names[i];
+        struct file_follow_start start = {.path = name->text};
+        if (name->pattern)
+            rc = add_pattern(task, name->text, err);
+        else if (file_division_task(division, name, ctx->task_count) == ctx->task)
             rc = add_follow(task, &start, err);
     }
-    task->options.patterns = task->pattern_count > 0;
-    free(names.copy);
     if (rc != 0) {
         source_stop(task);
         return rc;
@@ -413,8 +347,10 @@ static int source_start(void *plugin, struct gantry_task_context *ctx, void **re
 /* --- patterns ------------------------------------------------------------------------------ */
 
 struct found {
-    char **names; /* owned, and each */
+    char **names; /* owned, and each; sorted */
     size_t count, cap;
+    uint64_t *inodes; /* owned; of the whole folder; sorted */
+    size_t inode_count, inode_cap;
 };
 
 static void found_deinit(struct found *found)
@@ -422,6 +358,38 @@ static void found_deinit(struct found *found)
     for (size_t i = 0; i < found->count; i++)
         free(found->names[i]);
     free(found->names);
+    free(found->inodes);
+}
+
+static int found_add(struct found *found, const char *name)
+{
+    if (found->count == found->cap) {
+        size_t cap = found->cap > 0 ? 2 * found->cap : 16;
+        char **names = realloc(found->names, cap * sizeof(char *));
+        if (names == NULL)
+            return GANTRY_NO_MEMORY;
+        found->names = names;
+        found->cap = cap;
+    }
+    found->names[found->count] = strdup(name);
+    if (found->names[found->count] == NULL)
+        return GANTRY_NO_MEMORY;
+    found->count++;
+    return 0;
+}
+
+static int found_add_inode(struct found *found, uint64_t inode)
+{
+    if (found->inode_count == found->inode_cap) {
+        size_t cap = found->inode_cap > 0 ? 2 * found->inode_cap : 16;
+        uint64_t *inodes = realloc(found->inodes, cap * sizeof *inodes);
+        if (inodes == NULL)
+            return GANTRY_NO_MEMORY;
+        found->inodes = inodes;
+        found->inode_cap = cap;
+    }
+    found->inodes[found->inode_count++] = inode;
+    return 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -429,7 +397,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_matches(const struct pattern *pattern, struct found *found, struct gantry_err *err)
+static int by_inode(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static int list_folder(const struct pattern *pattern, struct found *found, struct gantry_err *err)
 {
     DIR *dir = opendir(pattern->folder);
     if (dir == NULL)
@@ -437,29 +411,19 @@ static int list_matches(const struct pattern *pattern, struct found *found, stru
     int rc = 0;
     struct dirent *entry;
     while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_type == DT_DIR || fnmatch(pattern->name, entry->d_name, FNM_PERIOD) != 0)
+        if (entry->d_type == DT_DIR)
             continue;
-        if (found->count == found->cap) {
-            size_t cap = found->cap > 0 ? 2 * found->cap : 16;
-            char **names = realloc(found->names, cap * sizeof(char *));
-            if (names == NULL) {
-                rc = GANTRY_NO_MEMORY;
-                break;
-            }
-            found->names = names;
-            found->cap = cap;
-        }
-        found->names[found->count] = strdup(entry->d_name);
-        if (found->names[found->count] == NULL)
-            rc = GANTRY_NO_MEMORY;
-        else
-            found->count++;
+        rc = found_add_inode(found, entry->d_ino);
+        if (rc == 0 && fnmatch(pattern->name, entry->d_name, FNM_PERIOD) == 0)
+            rc = found_add(found, entry->d_name);
     }
     (void)closedir(dir); /* only read */
     if (rc != 0)
         return gantry_err_set(err, rc, "no memory for the files of %s", pattern->text);
     if (found->count > 1)
         qsort(found->names, found->count, sizeof(char *), by_name);
+    if (found->inode_count > 1)
+        qsort(found->inodes, found->inode_count, sizeof *found->inodes, by_inode);
     return 0;
 }
 
@@ -473,72 +437,125 @@ static bool followed(const struct source_task *task, const char *path)
     return false;
 }
 
-/* Whether one of the task's follows stands in this file: it was renamed, and is read to its end
- * there. */
-static bool followed_elsewhere(const struct source_task *task, const struct file_stat *st)
+/* The path of a file of the pattern as the user would write it; to be freed by the caller. */
+static char *path_of(const struct pattern *pattern, const char *name)
 {
-    for (size_t i = 0; i < task->follow_count; i++) {
-        if (file_follow_in(task->follows[i], st))
-            return true;
-    }
-    return false;
-}
-
-static bool taken(const struct source_task *task, const struct file_follow *but,
-                  const struct file_stat *st)
-{
-    for (size_t i = 0; i < task->follow_count; i++) {
-        if (task->follows[i] != but && file_follow_takes(task->follows[i], st))
-            return true;
-    }
-    return false;
-}
-
-static bool configured(const struct source_task *task, const char *path)
-{
-    struct names names;
-    bool found = false;
-    if (names_open(&names, task->ctx->config, NULL) != 0)
-        return false;
-    for (char *name = names_next(&names); name != NULL && !found; name = names_next(&names))
-        found = strcmp(name, path) == 0;
-    free(names.copy);
-    return found;
-}
-
-static int consider(struct source_task *task, struct pattern *pattern, const char *name, int pass,
-                    struct gantry_err *err)
-{
-    if (share_of(name, task->ctx->task_count) != task->ctx->task)
-        return 0;
+    bool bare = strchr(pattern->text, '/') == NULL; /* keeps names as a shell would give them */
     size_t room = strlen(pattern->folder) + strlen(name) + 2;
     char *path = malloc(room);
+    if (path != NULL)
+        (void)snprintf(path, room, "%s%s%s", bare ? "" : pattern->folder,
+                       bare || strcmp(pattern->folder, "/") == 0 ? "" : "/", name);
+    return path;
+}
+
+static int follow_found(struct source_task *task, const struct pattern *pattern, const char *path,
+                        struct gantry_err *err)
+{
+    struct file_follow_start start = {.path = path,
+                                      .pattern = pattern->name,
+                                      .found = true,
+                                      .late = pattern->late || pattern->scanned};
+    return add_follow(task, &start, err);
+}
+
+/* What was followed in an earlier life. */
+struct earlier {
+    const struct source_task *task;
+    const struct pattern *pattern;
+    const struct found *found; /* what is there now */
+    struct found paths;
+    int rc;
+};
+
+/* A name whose file is there, under whatever name, is followed again: first of all, so that it is
+ * known which files are an old one under a new name. */
+static void add_earlier(void *arg, struct gantry_view partition, struct gantry_view position)
+{
+    struct earlier *earlier = arg;
+    const struct pattern *pattern = earlier->pattern;
+    char *path = earlier->rc == 0 ? file_partition_parse(partition) : NULL;
+    if (path == NULL)
+        return;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    char *own = NULL;
+    if (fnmatch(pattern->name, name, FNM_PERIOD) == 0 &&
+        file_division_found(name, earlier->task->ctx->task_count) == earlier->task->ctx->task)
+        own = path_of(pattern, name);
+    if (own != NULL && strcmp(own, path) == 0) {
+        const struct found *found = earlier->found;
+        struct file_position at;
+        bool there = bsearch(&name, found->names, found->count, sizeof(char *), by_name) != NULL ||
+                     (file_position_parse(position, &at, NULL) == 0 && at.known &&
+                      bsearch(&at.id.inode, found->inodes, found->inode_count,
+                              sizeof *found->inodes, by_inode) != NULL);
+        if (there)
+            earlier->rc = found_add(&earlier->paths, path);
+    }
+    free(own);
+    free(path);
+}
+
+static int follow_earlier(struct source_task *task, const struct pattern *pattern,
+                          const struct found *found, struct gantry_err *err)
+{
+    struct earlier earlier = {.task = task, .pattern = pattern, .found = found};
+    int rc = task->ctx->positions(task->ctx, add_earlier, &earlier, err);
+    if (rc == 0 && earlier.rc != 0)
+        rc = gantry_err_set(err, earlier.rc, "no memory for the files of %s", pattern->text);
+    for (size_t i = 0; i < earlier.paths.count && rc == 0; i++) {
+        const char *path = earlier.paths.names[i];
+        if (!followed(task, path) && !file_division_has(&task->division, path))
+            rc = follow_found(task, pattern, path, err);
+    }
+    found_deinit(&earlier.paths);
+    return rc;
+}
+
+/* Follow a file unless somebody does, under whatever name. */
+static int consider(struct source_task *task, const struct pattern *pattern, const char *name,
+                    struct gantry_err *err)
+{
+    if (file_division_found(name, task->ctx->task_count) != task->ctx->task)
+        return 0;
+    char *path = path_of(pattern, name);
     if (path == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %s", name);
-    bool bare = strchr(pattern->text, '/') == NULL; /* keeps names as a shell would give them */
-    (void)snprintf(path, room, "%s%s%s", bare ? "" : pattern->folder,
-                   bare || strcmp(pattern->folder, "/") == 0 ? "" : "/", name);
     struct file_stat st;
+    int64_t next;
     int rc = 0;
-    bool usable = !followed(task, path) && !configured(task, path) &&
-                  file_stat_get(-1, path, &st) == 0 && S_ISREG(st.mode);
+    bool usable = !followed(task, path) && !file_division_has(&task->division, path) &&
+                  file_stat_get(-1, path, &st) == 0 && S_ISREG(st.mode) &&
+                  file_ledger_look(task->options.ledger, task->ctx, NULL, &st, &next) != FILE_TAKEN;
     if (usable && !is_utf8(path)) {
         task->ctx->log(task->ctx, GANTRY_LOG_WARN,
                        "a file is passed over, for its name is not UTF-8; rename it");
         usable = false;
     }
-    bool stored = false;
-    if (usable && pass == 0)
-        rc = has_position(task, path, &stored, err);
-    if (rc == 0 && usable && (pass == 0 ? stored : !followed_elsewhere(task, &st))) {
-        struct file_follow_start start = {.path = path,
-                                          .pattern = pattern->name,
-                                          .found = true,
-                                          .late = pattern->late || pattern->scanned};
-        rc = add_follow(task, &start, err);
-    }
+    if (usable)
+        rc = follow_found(task, pattern, path, err);
     free(path);
     return rc;
+}
+
+/* Whether the name is a followed one with a number behind it: its past, also while the followed
+ * name is missing, between the renames of a rotation. */
+static bool is_past_of_followed(const struct source_task *task, const struct pattern *pattern,
+                                const char *name)
+{
+    bool past = false;
+    char *base = strdup(name);
+    for (size_t n = strlen(name); base != NULL && n > 1 && !past; n--) {
+        base[n - 1] = '\0';
+        if (!file_generation_numbered(name, base))
+            continue;
+        char *path = path_of(pattern, base);
+        past = path != NULL && followed(task, path);
+        free(path);
+    }
+    free(base);
+    return past;
 }
 
 /* Follow what matches and is new. Of app.log, app.log.1, app.log.2 only the first is followed; the
@@ -546,22 +563,21 @@ static int consider(struct source_task *task, struct pattern *pattern, const cha
 static int scan(struct source_task *task, struct pattern *pattern, struct gantry_err *err)
 {
     struct found found = {0};
-    int rc = list_matches(pattern, &found, err);
-    /* First those that were followed in an earlier life, then the new ones: by then it is known
-     * which of these are an old one under a new name. */
-    for (int pass = pattern->scanned ? 1 : 0; pass < 2; pass++) {
-        const char *base = NULL;
-        for (size_t i = 0; i < found.count && rc == 0; i++) {
-            /* Sorted: whatever begins with a name stands right behind it. */
-            const char *name = found.names[i];
-            if (base != NULL && strncmp(name, base, strlen(base)) != 0)
-                base = NULL;
-            if (base != NULL && file_generation_numbered(name, base))
-                continue;
-            if (base == NULL)
-                base = name;
-            rc = consider(task, pattern, name, pass, err);
-        }
+    int rc = list_folder(pattern, &found, err);
+    if (rc == 0 && !pattern->scanned)
+        rc = follow_earlier(task, pattern, &found, err);
+    const char *base = NULL;
+    for (size_t i = 0; i < found.count && rc == 0; i++) {
+        /* Sorted: whatever begins with a name stands right behind it. */
+        const char *name = found.names[i];
+        if (base != NULL && strncmp(name, base, strlen(base)) != 0)
+            base = NULL;
+        if (base != NULL && file_generation_numbered(name, base))
+            continue;
+        if (base == NULL)
+            base = name;
+        if (!is_past_of_followed(task, pattern, name))
+            rc = consider(task, pattern, name, err);
     }
     found_deinit(&found);
     if (rc == 0)
@@ -612,38 +628,6 @@ static int scan_due(struct source_task *task, struct file_fill *fill, struct gan
     return 0;
 }
 
-/* A generation that was read to its end may match a pattern under its new name (app.log ->
- * app-2026.log with *.log): it is followed there from its end, so that it is not read again, and
- * late lines are not lost. */
-static int follow_finished(struct source_task *task, struct file_follow *follow,
-                           struct gantry_err *err)
-{
-    struct file_position position;
-    char *path;
-    if (!file_follow_take_finished(follow, &position, &path))
-        return 0;
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    int rc = 0;
-    for (size_t i = 0; i < task->pattern_count && rc == 0; i++) {
-        struct pattern *pattern = &task->patterns[i];
-        const char *own = strrchr(file_follow_path(follow), '/');
-        own = own != NULL ? own + 1 : file_follow_path(follow);
-        if (fnmatch(pattern->name, name, FNM_PERIOD) != 0 || file_generation_numbered(name, own) ||
-            strncmp(path, pattern->folder, strlen(pattern->folder)) != 0 ||
-            path + strlen(pattern->folder) + 1 != name)
-            continue;
-        const char *as = strchr(pattern->text, '/') == NULL ? name : path;
-        struct file_follow_start start = {
-            .path = as, .found = true, .late = true, .position = &position};
-        if (!followed(task, as))
-            rc = add_follow(task, &start, err);
-        break;
-    }
-    free(path);
-    return rc;
-}
-
 /* --- poll ---------------------------------------------------------------------------------- */
 
 static void set_timer(struct source_task *task, bool again, int64_t now_ms)
@@ -678,6 +662,12 @@ static void drop_deleted(struct source_task *task)
     }
 }
 
+static void look_again(struct source_task *task)
+{
+    for (size_t i = 0; i < task->pattern_count; i++)
+        task->patterns[i].due_ms = 0;
+}
+
 static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err *err)
 {
     struct source_task *task = arg;
@@ -698,8 +688,8 @@ static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err 
             task->next = k + 1;
         begun = true;
         rc = file_follow_fill(follow, &fill, err);
-        if (rc == 0)
-            rc = follow_finished(task, follow, err);
+        if (file_follow_take_left(follow))
+            look_again(task); /* late lines of that file are for whoever has its name now */
         if (rc != 0)
             task->next = k;
     }

@@ -82,6 +82,13 @@ struct gantry_task_context {
     /* Sink: the connector's state of the last commit; empty at the first start. Holds until
      * task_start returns. */
     struct gantry_view state;
+    /* Source: call @p each for every committed position of the connector, those of its other tasks
+     * too. The views hold during the call, which must use no function of the context. Thread: the
+     * task's. */
+    int (*positions)(struct gantry_task_context *ctx,
+                     void (*each)(void *arg, struct gantry_view partition,
+                                  struct gantry_view position),
+                     void *arg, struct gantry_err *err);
 };
 
 /** Bytes that a callback hands back; the runtime owns the memory and gives room on request. */

@@ -18,6 +18,7 @@
 
 enum {
     EVENTS_PER_TURN = 1000,
+    IN_FLIGHT_MAX = 8192,  /* each queue that is read has a pull waiting at its broker */
     BACKOFF_MAX_MS = 2000, /* a server that is back is found this soon */
     LOG_REPEAT_MS = 60000, /* a failure that goes on is mentioned again */
     SERVER_UNUSED_MS = 5 * 60000
@@ -187,6 +188,7 @@ struct rmq_server *rmq_client_server(struct rmq_client *client, const char *addr
         .struct_size = sizeof(options),
         .connect_timeout_ms = client->options.connect_timeout_ms,
         .backoff_max_ms = BACKOFF_MAX_MS,
+        .max_in_flight = IN_FLIGHT_MAX,
         .codec = client->options.codec,
         .arg = server,
         .opened = on_opened,

@@ -21,8 +21,13 @@ void rmq_consumer_tell(struct rmq_consumer *consumer, bool *told, const struct r
 
 static void free_consumer(struct rmq_consumer *consumer)
 {
-    for (size_t i = 0; i < consumer->topic_count; i++)
-        free(consumer->topics[i].name);
+    for (size_t i = 0; i < consumer->topic_count; i++) {
+        struct consumer_topic *topic = &consumer->topics[i];
+        for (size_t at = 0; at < topic->place_count; at++)
+            free(topic->places[at].broker);
+        free(topic->places);
+        free(topic->name);
+    }
     free(consumer->topics);
     free((char *)(uintptr_t)consumer->options.group);
     free(consumer);
@@ -182,9 +187,11 @@ void rmq_consumer_queue_leave_on(struct consumer_queue *queue)
     int64_t timeout_ms = consumer->closing ? CLOSE_REQUEST_MS : REQUEST_MS;
     if (queue->flying > 0)
         return;
-    if (!queue->last_commit) {
+    if (!queue->last_commit && queue->done >= 0) {
+        if (rmq_consumer_queue_must_wait(queue))
+            return;
         queue->last_commit = true;
-        if (rmq_consumer_queue_dirty(queue) && rmq_consumer_queue_commit(queue, timeout_ms))
+        if (rmq_consumer_queue_commit(queue, timeout_ms))
             return;
     }
     if (!queue->last_unlock) { /* behind the commit: the next owner begins where we end */
@@ -221,7 +228,8 @@ static void on_tick(uv_timer_t *timer)
         rmq_consumer_lock(consumer);
     if (now >= consumer->commit_due_ms) {
         consumer->commit_due_ms = now + (uint64_t)consumer->options.commit_ms;
-        bool dirty = false;
+        bool dirty = ++consumer->commit_round % COMMIT_ALL == 0;
+        consumer->pass_all |= dirty;
         for (size_t i = 0; i < consumer->topic_count && !dirty; i++) {
             FOR_QUEUES(&consumer->topics[i], queue)
             dirty |= rmq_consumer_queue_dirty(queue);

@@ -28,7 +28,17 @@ enum {
     LOCK_KEPT_MS = 55 * SECOND_MS,  /* the broker has surely kept it for us; it does for 60 s */
     REQUEST_MS = 3000,
     CLOSE_REQUEST_MS = 1500, /* a commit, then an unlock: a request's time together */
-    ERRORS_MAX = 8
+    ERRORS_MAX = 8,
+    COMMIT_ALL =
+        12 /* periodic passes: then all offsets go once more, for a broker that lost some */
+};
+
+/* Where commits of a topic go. The first one goes alone: brokers (5.3.3) make the table of a group
+ * and topic without a lock, and of two first commits at once may lose one. */
+struct commit_place {
+    char *broker;
+    bool opening; /* the first is on its way */
+    bool open;    /* and has been answered */
 };
 
 struct consumer_topic {
@@ -38,6 +48,8 @@ struct consumer_topic {
     struct rmq_route_watch *watch;
     const struct rmq_route *route; /* the last one; NULL: none yet */
     struct rmq_list queues;
+    struct commit_place *places;
+    size_t place_count;
     bool busy;  /* a rebalance is under way */
     bool again; /* and another is wanted behind it */
     bool told;  /* its failure has been told */
@@ -64,6 +76,8 @@ struct consumer_queue {
     int64_t done;              /* -1: nothing to commit */
     int64_t committed;         /* what the broker has of us; -1: unknown */
     int64_t committing;        /* what it is being sent; -1: nothing */
+    bool opening;              /* its commit is the first at its place */
+    unsigned passed;           /* the last pass that has tried it */
     bool in_pass, told;
     bool locked;  /* we have its lock, as far as we know */
     bool expired; /* but are not sure any more: nothing is handed out */
@@ -95,8 +109,11 @@ struct rmq_consumer {
     size_t error_count;
     /* commits: one pass at a time */
     uint64_t commit_due_ms;
+    unsigned commit_round;
     size_t pass_flying;
     bool pass;
+    unsigned pass_number;
+    bool pass_all; /* also offsets that the broker should have */
     int pass_rc;
     bool commit_told, lock_told;
     struct rmq_list pass_waiters, next_waiters;
@@ -138,6 +155,8 @@ void rmq_consumer_rebalance(struct consumer_topic *topic);
 
 /* Find out where to begin, and read. */
 void rmq_consumer_queue_start(struct consumer_queue *queue);
+/* Must it wait for another's first commit? Then queue_leave_on is called again. */
+bool rmq_consumer_queue_must_wait(const struct consumer_queue *queue);
 /* Send the queue's offset. false: it could not be sent. */
 bool rmq_consumer_queue_commit(struct consumer_queue *queue, int64_t timeout_ms);
 bool rmq_consumer_queue_dirty(const struct consumer_queue *queue);

@@ -111,6 +111,63 @@ bool rmq_consumer_queue_dirty(const struct consumer_queue *queue)
     return queue->done >= 0 && queue->done != queue->committed;
 }
 
+static struct commit_place *place_of(const struct consumer_queue *queue)
+{
+    struct consumer_topic *topic = queue->topic;
+    for (size_t i = 0; i < topic->place_count; i++) {
+        if (strcmp(topic->places[i].broker, queue->broker) == 0)
+            return &topic->places[i];
+    }
+    return NULL;
+}
+
+/* NULL: no memory; then nobody waits for anybody. */
+static struct commit_place *make_place(struct consumer_queue *queue)
+{
+    struct consumer_topic *topic = queue->topic;
+    struct commit_place *place = place_of(queue);
+    if (place != NULL)
+        return place;
+    place = realloc(topic->places, (topic->place_count + 1) * sizeof(*place));
+    if (place == NULL)
+        return NULL;
+    topic->places = place;
+    place += topic->place_count;
+    *place = (struct commit_place){.broker = strdup(queue->broker)};
+    if (place->broker == NULL)
+        return NULL;
+    topic->place_count++;
+    return place;
+}
+
+bool rmq_consumer_queue_must_wait(const struct consumer_queue *queue)
+{
+    const struct commit_place *place = place_of(queue);
+    return place != NULL && place->opening;
+}
+
+static bool send_pass(struct rmq_consumer *consumer);
+static void on_soon(uv_timer_t *timer);
+
+/* The first commit of a place has its answer, whatever it is: those that waited go on. */
+static void open_place(struct consumer_queue *opener)
+{
+    struct consumer_topic *topic = opener->topic;
+    struct commit_place *place = place_of(opener);
+    struct consumer_queue *queue;
+    opener->opening = false;
+    place->opening = false; /* there: places are never taken away */
+    place->open = true;
+    FOR_QUEUES(topic, queue)
+    {
+        if (queue != opener && queue->state == QUEUE_LEAVING)
+            rmq_consumer_queue_leave_on(queue);
+    }
+    struct rmq_consumer *consumer = topic->consumer;
+    if (consumer->pass && !consumer->closing && !send_pass(consumer) && consumer->pass_flying == 0)
+        (void)uv_timer_start(&consumer->soon, on_soon, 0, 0);
+}
+
 static void on_committed(void *arg, int rc, const struct rmq_command *reply,
                          const struct rmq_err *err)
 {
@@ -131,12 +188,15 @@ static void on_committed(void *arg, int rc, const struct rmq_command *reply,
         rmq_consumer_tell(consumer, &consumer->commit_told, &failure);
     }
     queue->committing = -1;
+    if (queue->opening)
+        open_place(queue);
     if (queue->state == QUEUE_LEAVING)
         rmq_consumer_queue_leave_on(queue);
     if (in_pass) {
         if (rc != 0 && consumer->pass_rc == 0)
             consumer->pass_rc = rc;
-        if (--consumer->pass_flying == 0)
+        bool waiting = --consumer->pass_flying == 0 && !consumer->closing && send_pass(consumer);
+        if (consumer->pass_flying == 0 && !waiting)
             rmq_consumer_pass_end(consumer);
     }
     rmq_consumer_settle(consumer);
@@ -161,6 +221,9 @@ bool rmq_consumer_queue_commit(struct consumer_queue *queue, int64_t timeout_ms)
             consumer->pass_rc = rc;
         return false;
     }
+    struct commit_place *place = make_place(queue);
+    if (place != NULL && !place->open)
+        queue->opening = place->opening = true;
     queue->committing = queue->done;
     queue->flying++;
     return true;
@@ -182,7 +245,7 @@ void rmq_consumer_waiters_end(struct rmq_list *waiters, int rc)
 
 void rmq_consumer_pass_end(struct rmq_consumer *consumer)
 {
-    consumer->pass = false;
+    consumer->pass = consumer->pass_all = false;
     rmq_consumer_waiters_end(&consumer->pass_waiters, consumer->pass_rc);
     if (!consumer->closing && !rmq_list_empty(&consumer->next_waiters))
         rmq_consumer_pass(consumer);
@@ -195,26 +258,41 @@ static void on_soon(uv_timer_t *timer)
     rmq_consumer_settle(consumer);
 }
 
-void rmq_consumer_pass(struct rmq_consumer *consumer)
+/* What is to be sent and has not been tried in this pass. true: some must wait. */
+static bool send_pass(struct rmq_consumer *consumer)
 {
     struct consumer_queue *queue;
-    if (consumer->pass)
-        return;
-    consumer->pass = true;
-    consumer->pass_rc = 0;
-    rmq_list_move_all(&consumer->next_waiters, &consumer->pass_waiters);
+    bool waiting = false;
     for (size_t i = 0; i < consumer->topic_count; i++) {
         FOR_QUEUES(&consumer->topics[i], queue)
         {
-            if (queue->state != QUEUE_READING || queue->expired ||
-                !rmq_consumer_queue_dirty(queue) || queue->committing >= 0)
+            if (queue->state != QUEUE_READING || queue->expired || queue->committing >= 0 ||
+                queue->passed == consumer->pass_number ||
+                !(rmq_consumer_queue_dirty(queue) || (consumer->pass_all && queue->done >= 0)))
                 continue;
+            if (rmq_consumer_queue_must_wait(queue)) {
+                waiting = true;
+                continue;
+            }
+            queue->passed = consumer->pass_number;
             if (rmq_consumer_queue_commit(queue, REQUEST_MS)) {
                 queue->in_pass = true;
                 consumer->pass_flying++;
             }
         }
     }
-    if (consumer->pass_flying == 0) /* from the loop: a waiter must not hear of it inside a call */
+    return waiting;
+}
+
+void rmq_consumer_pass(struct rmq_consumer *consumer)
+{
+    if (consumer->pass)
+        return;
+    consumer->pass = true;
+    consumer->pass_rc = 0;
+    consumer->pass_number++;
+    rmq_list_move_all(&consumer->next_waiters, &consumer->pass_waiters);
+    if (!send_pass(consumer) &&
+        consumer->pass_flying == 0) /* from the loop: a waiter must not hear of it inside a call */
         (void)uv_timer_start(&consumer->soon, on_soon, 0, 0);
 }

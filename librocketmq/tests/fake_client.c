@@ -44,6 +44,14 @@ struct fake_queue *fake_queue(struct rmq_client *client, const char *broker, int
     return NULL;
 }
 
+size_t fake_open(const struct rmq_client *client, int32_t code)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < client->pending_count; i++)
+        count += client->pending[i]->request.code == code;
+    return count;
+}
+
 /* --- messages --- */
 
 static size_t make_body(char *ret, int32_t queue_id, int64_t offset)
@@ -243,6 +251,8 @@ static void answer_offset(struct rmq_client *client, struct fake_pending *pendin
 static void answer(struct rmq_client *client, struct fake_pending *pending)
 {
     int32_t code = pending->request.code;
+    if (code == RMQ_UPDATE_CONSUMER_OFFSET)
+        client->opened[pending->broker[7] - 'a'] = true;
     if (fake_chance(client->lose)) {
         end(pending, fake_chance(500) ? RMQ_LOST : RMQ_UNREACHABLE, NULL, "lost");
     } else if (fake_chance(client->refuse)) {
@@ -374,6 +384,10 @@ int rmq_client_call_broker(struct rmq_client *client, const char *broker, int64_
     if (fake_chance(client->refuse_call))
         return fake_chance(500) ? rmq_fail(err, RMQ_AGAIN, "full")
                                 : rmq_fail(err, RMQ_NOT_FOUND, "no address of %s", broker);
+    for (size_t i = 0; request->code == RMQ_UPDATE_CONSUMER_OFFSET && i < client->pending_count;
+         i++)
+        assert(client->opened[broker[7] - 'a'] || strcmp(client->pending[i]->broker, broker) != 0 ||
+               client->pending[i]->request.code != RMQ_UPDATE_CONSUMER_OFFSET);
     struct fake_pending *pending = calloc(1, sizeof(*pending));
     assert(pending != NULL && client->pending_count < FAKE_PENDING);
     rmq_buf_init(&pending->frame, 1 << 20);

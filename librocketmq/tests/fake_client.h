@@ -51,6 +51,7 @@ struct rmq_client {
     struct fake_pending *pending[FAKE_PENDING];
     size_t pending_count, pending_most;
     size_t asked[512]; /* requests by code */
+    bool opened[4];    /* brokers that have answered a commit: before, they bear one at a time */
     /* the group */
     const char *members[FAKE_MEMBERS];
     size_t member_count;
@@ -69,6 +70,8 @@ void fake_client_deinit(struct rmq_client *client);
 #define FAKE_RUN_UNTIL(client, condition)                                                          \
     while (!(condition))                                                                           \
     uv_run(&(client)->loop, UV_RUN_ONCE)
+/* Requests of that code that have no answer yet. */
+size_t fake_open(const struct rmq_client *client, int32_t code);
 struct fake_queue *fake_queue(struct rmq_client *client, const char *broker, int32_t id);
 /* Is the message there for a reader? */
 bool fake_wanted(const struct rmq_client *client, int64_t offset);

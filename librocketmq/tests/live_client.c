@@ -11,18 +11,20 @@
  *   watch TOPIC MS  print the route at each change for so long
  *
  * options: --tls, --ca FILE, --verify-host, --cert FILE --key FILE, --access KEY --secret KEY,
- * --binary, --id CLIENT_ID, --refresh MS, --log. A failure is one line on stderr and exit status 1.
+ * --binary, --old (brokers of 4.9), --id CLIENT_ID, --log. A failure is one line on
+ * stderr and exit status 1.
  */
 #include <rocketmq/admin.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STEP_LIMIT_MS = 60000 };
+enum { STEP_LIMIT_MS = 60000, TICK_MS = 5 };
 
 static uv_loop_t loop;
 static struct rmq_client *client;
 static const char *own_id;
+static bool old_broker; /* 4.9 */
 
 /* What the last step has come to. */
 static struct {
@@ -36,9 +38,12 @@ static struct {
     const char *wanted;
 } step;
 
-static void on_limit(uv_timer_t *timer)
+/* Ticks, for UV_RUN_ONCE may run a timer first and then sleep until the next one. */
+static void on_tick(uv_timer_t *timer)
 {
-    (void)timer;
+    size_t *ticks = timer->data;
+    if (++*ticks < STEP_LIMIT_MS / TICK_MS)
+        return;
     fprintf(stderr, "a step takes too long\n");
     exit(1);
 }
@@ -60,16 +65,18 @@ static void finished(int rc, const struct rmq_err *err)
 /* Run the loop until the step has ended. asked: what starting it returned. */
 static int wait_step(int asked)
 {
-    uv_timer_t limit;
+    uv_timer_t tick;
+    size_t ticks = 0;
     if (asked != 0) {
         step.rc = asked;
         return asked;
     }
-    (void)uv_timer_init(&loop, &limit);
-    (void)uv_timer_start(&limit, on_limit, STEP_LIMIT_MS, 0);
+    (void)uv_timer_init(&loop, &tick);
+    tick.data = &ticks;
+    (void)uv_timer_start(&tick, on_tick, TICK_MS, TICK_MS);
     while (!step.done)
         (void)uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&limit, NULL);
+    uv_close((uv_handle_t *)&tick, NULL);
     (void)uv_run(&loop, UV_RUN_NOWAIT);
     return step.rc;
 }
@@ -284,7 +291,8 @@ static void offsets_and_groups(const char *topic, const char *group, const char 
     begin();
     (void)wait_step(
         rmq_admin_group_offset(client, group, topic, broker, 1, on_offset, NULL, &step.err));
-    expect(step.rc == RMQ_NOT_FOUND, "no group offset yet");
+    /* 4.9 always says 0 while the queue is young. */
+    expect(step.rc == RMQ_NOT_FOUND || (old_broker && step.rc == 0), "no group offset yet");
     begin();
     (void)wait_step(
         rmq_admin_set_group_offset(client, group, topic, broker, 1, 2, on_admin, NULL, &step.err));
@@ -293,6 +301,8 @@ static void offsets_and_groups(const char *topic, const char *group, const char 
     (void)wait_step(
         rmq_admin_group_offset(client, group, topic, broker, 1, on_offset, NULL, &step.err));
     expect(step.rc == 0 && step.number == 2, "group offset");
+    if (old_broker)
+        return; /* it resets through members that are online */
     begin();
     (void)wait_step(
         rmq_admin_reset_offsets(client, group, topic, 0, true, on_admin, NULL, &step.err));
@@ -444,6 +454,8 @@ int main(int argc, char **argv)
             tls.verify_host = true;
         } else if (strcmp(argv[i], "--binary") == 0) {
             options.codec = RMQ_CODEC_BINARY;
+        } else if (strcmp(argv[i], "--old") == 0) {
+            old_broker = true;
         } else if (strcmp(argv[i], "--log") == 0) {
             options.log = print_log;
         } else if (strncmp(argv[i], "--", 2) == 0) {

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/log.h"
-#include "cluster/snapshot.h"
+#include "cluster/snapshot_io.h"
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -69,7 +69,7 @@ struct gt_cluster {
     void *closed_arg;
     size_t open; /* handles and the log */
 
-    struct gt_mail proposed_mail;
+    struct gt_mail proposed_mail, send_mail, last_mail;
     pthread_mutex_t lock; /* guards incoming */
     struct gt_commit *incoming, **incoming_tail;
 };
@@ -111,7 +111,8 @@ static void add_entries(struct gt_cluster *cluster, struct gantry_view entries, 
     }
     if (gt_buf_add_view(&last->entries, entries) != 0)
         fail(cluster, last->entries.error, "no memory for a message of the cluster");
-    send_next(cluster);
+    /* Not from here: the machine may be what asks. */
+    gt_mailbox_send(cluster->setup.control, &cluster->send_mail);
 }
 
 static void append(void *arg, struct gantry_view entries)
@@ -140,6 +141,16 @@ static void send_next(struct gt_cluster *cluster)
     /* Before it goes: the lease counts from here. */
     gt_cluster_sent(cluster->state, cluster->sent, now_ms());
     gt_cluster_log_send(cluster->log, &cluster->message);
+}
+
+static void on_last_mail(struct gt_mail *mail);
+
+static void on_send_mail(struct gt_mail *mail)
+{
+    struct gt_cluster *cluster =
+        (struct gt_cluster *)((char *)mail - offsetof(struct gt_cluster, send_mail));
+    send_next(cluster);
+    schedule(cluster);
 }
 
 static void drop_chunks(struct gt_cluster *cluster)
@@ -334,13 +345,40 @@ static void on_fenced(void *arg, const char *reason)
     cluster->fenced = true;
 }
 
-static void new_incarnation(struct gt_incarnation *ret)
+/* The incarnation is noted in the store: whoever opens the store next holds the lock that this
+ * process held, so he knows that this life is over, and its tasks are free at once. */
+static const char incarnation_key[] = "incarnation";
+
+static void note_incarnation(struct gt_cluster *cluster)
 {
+    struct gt_commit *commit = new_commit(cluster);
+    if (commit == NULL)
+        return;
+    gt_commit_put(commit, GT_TABLE_META, gantry_view_of(incarnation_key),
+                  (struct gantry_view){(const char *)cluster->incarnation.bytes,
+                                       sizeof cluster->incarnation.bytes});
+    gt_store_settle(cluster->setup.store, commit);
+}
+
+static void read_incarnation(struct gt_store *store, struct gt_incarnation *ret)
+{
+    struct gt_buf value;
+    gt_buf_init(&value, 256);
+    if (gt_store_get(store, GT_TABLE_META, gantry_view_of(incarnation_key), &value, NULL) == 0 &&
+        value.len == sizeof ret->bytes)
+        memcpy(ret->bytes, value.data, sizeof ret->bytes);
+    gt_buf_deinit(&value);
+}
+
+static void new_incarnation(struct gt_cluster *cluster)
+{
+    struct gt_incarnation *incarnation = &cluster->incarnation;
     size_t got = 0;
-    while (got < sizeof ret->bytes) {
-        ssize_t len = getrandom(ret->bytes + got, sizeof ret->bytes - got, 0);
+    while (got < sizeof incarnation->bytes) {
+        ssize_t len = getrandom(incarnation->bytes + got, sizeof incarnation->bytes - got, 0);
         got += len > 0 ? (size_t)len : 0;
     }
+    note_incarnation(cluster);
 }
 
 /* --- In --- */
@@ -574,7 +612,7 @@ static void rejoin(struct gt_cluster *cluster)
         return;
     }
     /* A message of the old incarnation may still be under way; it means nothing any more. */
-    new_incarnation(&cluster->incarnation);
+    new_incarnation(cluster);
     cluster->sent = 0;
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
@@ -596,11 +634,12 @@ static void look_at_time(struct gt_cluster *cluster)
     uv_timer_start(&cluster->timer, on_timer, (uint64_t)wait, 0);
 }
 
-/* Something has happened: look when the machine wants to be asked again. */
+/* Something has happened: have the machine asked, from the loop, when it wants to be asked again.
+ */
 static void schedule(struct gt_cluster *cluster)
 {
-    if (cluster->phase != PHASE_FINDING)
-        look_at_time(cluster);
+    if (cluster->phase != PHASE_FINDING && !cluster->closing)
+        uv_timer_start(&cluster->timer, on_timer, 0, 0);
 }
 
 /* --- Opening and closing --- */
@@ -636,18 +675,21 @@ int gt_cluster_open(const struct gt_cluster_setup *setup, struct gt_cluster **re
     cluster->proposals_tail = &cluster->proposals;
     cluster->incoming_tail = &cluster->incoming;
     cluster->proposed_mail.run = on_proposed_mail;
+    cluster->send_mail.run = on_send_mail;
+    cluster->last_mail.run = on_last_mail;
     cluster->relay = (struct gt_store_relay){cluster, propose};
     gt_buf_init(&cluster->message, GT_CLUSTER_MESSAGE_MAX);
     pthread_mutex_init(&cluster->lock, NULL);
-    new_incarnation(&cluster->incarnation);
     cluster->member = strdup(setup->member);
     struct gt_cluster_settings settings = {
-        .incarnation = cluster->incarnation,
         .name = cluster->member,
         .strategy = setup->strategy,
         .lease_ms = setup->lease_ms,
         .stop_when_unreachable = setup->stop_when_unreachable,
     };
+    read_incarnation(setup->store, &settings.replaces);
+    new_incarnation(cluster);
+    settings.incarnation = cluster->incarnation;
     struct gt_cluster_io io = {
         .arg = cluster,
         .append = append,
@@ -693,14 +735,21 @@ void gt_cluster_quit(struct gt_cluster *cluster, void (*left)(void *arg), void *
         schedule(cluster);
 }
 
-static void look_for_closed(struct gt_cluster *cluster)
+/* Behind every mail that is still on the way. */
+static void on_last_mail(struct gt_mail *mail)
 {
-    if (--cluster->open > 0)
-        return;
+    struct gt_cluster *cluster =
+        (struct gt_cluster *)((char *)mail - offsetof(struct gt_cluster, last_mail));
     void (*closed)(void *) = cluster->closed;
     void *arg = cluster->closed_arg;
     free_cluster(cluster);
     closed(arg);
+}
+
+static void look_for_closed(struct gt_cluster *cluster)
+{
+    if (--cluster->open == 0)
+        gt_mailbox_send(cluster->setup.control, &cluster->last_mail);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -1,272 +1,281 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A snapshot's bytes: length of the state (varint), the state, then the rows of the tables: table
- * (1 byte), length of key and value (varints), key, value. They are cut into parts anywhere. */
-#include "cluster/snapshot.h"
+/* The shared state to bytes and back; the digest is a hash of these bytes. What one wrote another
+ * reads, and no input may crash it: every number is checked. docs/formats/cluster-log.md draws
+ * them. */
+#include "cluster/internal.h"
 
-#include "base/cursor.h"
-#include "store/tables.h"
+#include "base/java_order.h"
+
 #include <stdlib.h>
+#include <xxhash.h>
+
+static const char magic[4] = {'G', 'T', 'C', 'S'};
 
 enum {
-    PART_BYTES = 900 << 10,
-    SNAPSHOT_MAX = 1 << 30,
-    COMMIT_BYTES = 4 << 20, /* rows that are put into the store at once */
+    SNAPSHOT_MESSAGES = 10000,
+    SNAPSHOT_MS = 3600000,
+    /* How much longer each next member in order waits, in case those before it cannot. */
+    NEXT_MESSAGES = 2500,
+    NEXT_MS = 600000,
 };
 
-static const enum gt_table tables[] = {GT_TABLE_POSITIONS, GT_TABLE_PROGRESS};
+bool gt_cluster_snapshot_due(const struct gt_cluster_state *state, int64_t now_ms)
+{
+    if (state->self == NULL || state->leaving)
+        return false;
+    uint64_t rank = state->self->index;
+    if (state->since_snapshot >= SNAPSHOT_MESSAGES + rank * NEXT_MESSAGES)
+        return true;
+    return state->changes > 0 &&
+           now_ms - state->snapshot_ms >= SNAPSHOT_MS + (int64_t)rank * NEXT_MS;
+}
 
 /* --- Writing --- */
 
-struct gt_snapshot_writer {
-    struct gt_snapshot_setup setup;
-    struct gt_commit marker; /* behind all that was settled before; the scan runs in its done */
-    struct gt_mail scanned_mail;
-    struct gt_buf bytes;
-    struct gantry_err err; /* of the scan */
-    int64_t offset;        /* the snapshot is as of this one */
-    uint32_t parts, seen;
-    int64_t first_offset;
-    bool scanning, freed;
-};
-
-static void add_varint(struct gt_buf *buf, uint64_t value)
+static void write_member(struct gt_buf *buf, const struct gt_member *member)
 {
-    uint8_t *out = (uint8_t *)gt_buf_reserve(buf, 10);
-    if (out != NULL)
-        buf->len += (size_t)(gt_put_varint(out, value) - out);
+    gt_buf_add(buf, member->incarnation.bytes, sizeof member->incarnation.bytes);
+    gt_put_sized(buf, gantry_view_of(member->name));
+    gt_put_number(buf, (uint64_t)member->lease_ms);
+    gt_put_number(buf, member->strategy);
+    gt_put_number(buf, member->virtual_nodes);
+    gt_put_number(buf, gt_zigzag(member->joined));
+    gt_put_number(buf, member->number);
+    gt_put_number(buf, gt_zigzag(member->last_offset));
 }
 
-struct scanning {
-    struct gt_buf *bytes;
-    enum gt_table table;
-};
-
-static int add_row(void *arg, struct gantry_view key, struct gantry_view value)
+static void write_task(struct gt_buf *buf, const struct gt_cluster_task *task)
 {
-    struct scanning *scanning = arg;
-    uint8_t table = (uint8_t)scanning->table;
-    gt_buf_add(scanning->bytes, &table, 1);
-    add_varint(scanning->bytes, key.len);
-    add_varint(scanning->bytes, value.len);
-    gt_buf_add_view(scanning->bytes, key);
-    gt_buf_add_view(scanning->bytes, value);
-    return scanning->bytes->error;
-}
-
-/* Thread: the committer, which alone writes to the tables: they stand still. */
-static void on_marker(struct gt_commit *commit)
-{
-    struct gt_snapshot_writer *writer =
-        (struct gt_snapshot_writer *)((char *)commit - offsetof(struct gt_snapshot_writer, marker));
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0] && writer->err.code == 0; i++) {
-        struct scanning scanning = {&writer->bytes, tables[i]};
-        writer->err.code =
-            gt_store_scan(writer->setup.store, tables[i], (struct gantry_view){NULL, 0}, add_row,
-                          &scanning, &writer->err);
+    gt_put_number(buf, task->owner != NULL ? task->owner->index + 1 : 0);
+    gt_put_number(buf, task->next != NULL ? task->next->index + 1 : 0);
+    gt_put_number(buf, task->moving ? 1 : 0);
+    gt_put_number(buf, task->epoch);
+    struct gantry_view status = {task->status, 0};
+    if (task->status != NULL) {
+        status.len = strlen(task->status) + 1;
+        status.len += strlen(task->status + status.len) + 1;
     }
-    gt_mailbox_send(writer->setup.control, &writer->scanned_mail);
+    gt_put_sized(buf, status);
 }
 
-static const struct gt_commit_ops marker_ops = {.done = on_marker};
-
-static void free_writer(struct gt_snapshot_writer *writer)
+static void write_connector(struct gt_buf *buf, const struct gt_cluster_connector *connector)
 {
-    gt_buf_deinit(&writer->bytes);
-    gt_commit_deinit(&writer->marker);
-    free(writer);
-}
-
-static void on_scanned(struct gt_mail *mail)
-{
-    struct gt_snapshot_writer *writer =
-        (struct gt_snapshot_writer *)((char *)mail -
-                                      offsetof(struct gt_snapshot_writer, scanned_mail));
-    writer->scanning = false;
-    if (writer->freed) {
-        free_writer(writer);
-        return;
-    }
-    if (writer->err.code != 0 || writer->bytes.error != 0) {
-        writer->setup.done(writer->setup.arg, -1);
-        return;
-    }
-    struct gantry_view rest = gt_buf_view(&writer->bytes);
-    writer->parts = (uint32_t)((rest.len + PART_BYTES - 1) / PART_BYTES);
-    for (uint32_t part = 0; part < writer->parts; part++) {
-        struct gt_buf entry;
-        size_t len = rest.len < PART_BYTES ? rest.len : PART_BYTES;
-        gt_buf_init(&entry, 2 * PART_BYTES);
-        gt_cluster_add_snapshot(&entry, writer->offset, part, writer->parts,
-                                (struct gantry_view){rest.data, len});
-        if (entry.error == 0) /* else it stays incomplete, and nobody is told where it is */
-            writer->setup.part(writer->setup.arg, gt_buf_view(&entry));
-        gt_buf_deinit(&entry);
-        rest.data += len;
-        rest.len -= len;
-    }
-    gt_buf_deinit(&writer->bytes);
-}
-
-int gt_snapshot_writer_new(const struct gt_snapshot_setup *setup, struct gt_snapshot_writer **ret,
-                           struct gantry_err *err)
-{
-    struct gt_snapshot_writer *writer = calloc(1, sizeof *writer);
-    struct gt_buf state;
-    gt_buf_init(&state, SNAPSHOT_MAX);
-    int code = writer == NULL ? GANTRY_NO_MEMORY : gt_cluster_state_write(setup->state, &state);
-    if (code == 0) {
-        writer->setup = *setup;
-        writer->first_offset = -1;
-        writer->offset = gt_cluster_offset(setup->state);
-        writer->scanned_mail.run = on_scanned;
-        gt_commit_init(&writer->marker, &marker_ops);
-        gt_buf_init(&writer->bytes, SNAPSHOT_MAX);
-        add_varint(&writer->bytes, state.len);
-        gt_buf_add_view(&writer->bytes, gt_buf_view(&state));
-        code = writer->bytes.error;
-    }
-    gt_buf_deinit(&state);
-    if (code != 0) {
-        if (writer != NULL)
-            free_writer(writer);
-        return gantry_err_set(err, code, "cannot take a snapshot: %s", gantry_error_text(code));
-    }
-    writer->scanning = true;
-    gt_store_settle(setup->store, &writer->marker);
-    *ret = writer;
-    return 0;
-}
-
-void gt_snapshot_writer_saw(struct gt_snapshot_writer *writer, int64_t offset,
-                            struct gantry_view message)
-{
-    struct gt_cluster_part part;
-    if (writer->parts == 0 || gt_cluster_snapshot_part(message, &part, NULL) != 0 ||
-        part.offset != writer->offset || part.count != writer->parts ||
-        memcmp(part.incarnation.bytes, writer->setup.incarnation.bytes,
-               sizeof part.incarnation.bytes) != 0 ||
-        part.part != writer->seen)
-        return;
-    if (part.part == 0)
-        writer->first_offset = offset;
-    writer->seen++;
-    if (writer->seen == writer->parts)
-        writer->setup.done(writer->setup.arg, writer->first_offset);
-}
-
-void gt_snapshot_writer_free(struct gt_snapshot_writer *writer)
-{
-    if (writer->scanning)
-        writer->freed = true; /* the committer still has it */
+    gt_put_number(buf, connector->present ? 1 : 0);
+    if (connector->present)
+        gt_buf_add(buf, connector->config, connector->config_len);
     else
-        free_writer(writer);
+        gt_put_sized(buf, gantry_view_of(connector->name));
+    gt_put_number(buf, connector->old_count);
+    for (size_t i = 0; i < connector->old_count; i++) {
+        gt_put_number(buf, connector->old[i].number);
+        write_task(buf, &connector->old[i]);
+    }
+    for (size_t i = 0; i < connector->task_count; i++)
+        write_task(buf, &connector->tasks[i]);
+}
+
+int gt_cluster_state_write(const struct gt_cluster_state *state, struct gt_buf *buf)
+{
+    uint8_t commits[8];
+    gt_buf_add(buf, magic, sizeof magic);
+    gt_buf_add_char(buf, GT_CLUSTER_VERSION);
+    gt_put_number(buf, gt_zigzag(state->offset));
+    gt_put_number(buf, gt_zigzag(state->gone_offset));
+    gt_put_number(buf, state->epoch);
+    gt_store_le64(commits, state->commits);
+    gt_buf_add(buf, commits, sizeof commits);
+    gt_put_number(buf, state->since_snapshot);
+    gt_put_number(buf, state->changes);
+    gt_put_number(buf, state->member_count);
+    for (size_t i = 0; i < state->member_count; i++)
+        write_member(buf, state->members[i]);
+    gt_put_number(buf, state->connector_count);
+    for (size_t i = 0; i < state->connector_count && buf->error == 0; i++)
+        write_connector(buf, state->connectors[i]);
+    return buf->error;
+}
+
+uint64_t gt_cluster_digest(const struct gt_cluster_state *state)
+{
+    struct gt_buf buf;
+    gt_buf_init(&buf, SIZE_MAX / 8);
+    uint64_t digest = gt_cluster_state_write(state, &buf) == 0 ? XXH3_64bits(buf.data, buf.len) : 0;
+    gt_buf_deinit(&buf);
+    return digest;
 }
 
 /* --- Reading --- */
 
-struct gt_snapshot_reader {
-    struct gt_buf bytes;
-    struct gt_incarnation incarnation; /* whose snapshot it is */
-    int64_t offset;
-    uint32_t next, count; /* parts */
-    size_t rows;          /* where the rows begin, once it is whole */
-};
-
-struct gt_snapshot_reader *gt_snapshot_reader_new(void)
+static struct gantry_view read_text(struct gt_cursor *cursor, size_t max)
 {
-    struct gt_snapshot_reader *reader = calloc(1, sizeof *reader);
-    if (reader != NULL)
-        gt_buf_init(&reader->bytes, SNAPSHOT_MAX);
-    return reader;
+    struct gantry_view view = gt_cursor_sized(cursor);
+    if (view.len == 0 || view.len > max || memchr(view.data, '\0', view.len) != NULL)
+        cursor->bad = true;
+    return view;
 }
 
-void gt_snapshot_reader_free(struct gt_snapshot_reader *reader)
+static uint64_t read_number(struct gt_cursor *cursor, uint64_t max)
 {
-    if (reader == NULL)
-        return;
-    gt_buf_deinit(&reader->bytes);
-    free(reader);
+    uint64_t value = gt_cursor_varint(cursor);
+    if (value > max)
+        cursor->bad = true;
+    return cursor->bad ? 0 : value;
 }
 
-int gt_snapshot_reader_add(struct gt_snapshot_reader *reader, struct gantry_view message,
-                           struct gantry_view *ret_state, struct gantry_err *err)
+static int read_member(struct gt_cluster_state *state, struct gt_cursor *cursor)
 {
-    struct gt_cluster_part part;
-    bool first = reader->next == 0;
-    if (gt_cluster_snapshot_part(message, &part, NULL) != 0)
-        return first ? gantry_err_set(err, GANTRY_CORRUPT, "it does not begin there") : 0;
-    if (first) {
-        reader->incarnation = part.incarnation;
-        reader->offset = part.offset;
-        reader->count = part.count;
-    } else if (memcmp(part.incarnation.bytes, reader->incarnation.bytes,
-                      sizeof part.incarnation.bytes) != 0 ||
-               part.offset != reader->offset || part.part < reader->next) {
-        return 0; /* another one's, or a part that was sent twice */
+    struct gt_member *member = calloc(1, sizeof *member);
+    if (member == NULL)
+        return GANTRY_NO_MEMORY;
+    struct gantry_view bytes = gt_cursor_bytes(cursor, sizeof member->incarnation.bytes);
+    if (bytes.len > 0)
+        memcpy(member->incarnation.bytes, bytes.data, bytes.len);
+    struct gantry_view name = read_text(cursor, GT_MEMBER_NAME_MAX);
+    member->lease_ms = (int64_t)read_number(cursor, GT_LEASE_MAX_MS);
+    member->strategy = (enum gt_cluster_strategy)read_number(cursor, GT_STRATEGY_HASH);
+    member->virtual_nodes = (uint32_t)read_number(cursor, GT_VIRTUAL_NODES_MAX);
+    member->joined = gt_unzigzag(gt_cursor_varint(cursor));
+    member->number = gt_cursor_varint(cursor);
+    member->last_offset = gt_unzigzag(gt_cursor_varint(cursor));
+    member->seen = state->heard;
+    int rc = cursor->bad || member->lease_ms < GT_LEASE_MIN_MS ||
+                     gt_member_find(state, &member->incarnation) != NULL
+                 ? GANTRY_CORRUPT
+                 : 0;
+    if (rc == 0) {
+        member->name = strndup(name.data, name.len);
+        rc = member->name == NULL ? GANTRY_NO_MEMORY : gt_member_insert(state, member);
     }
-    if (part.part != reader->next || part.count != reader->count)
-        return gantry_err_set(err, GANTRY_CORRUPT, "part %u of %u is missing", reader->next,
-                              reader->count);
-    if (gt_buf_add_view(&reader->bytes, part.bytes) != 0)
-        return gantry_err_set(err, reader->bytes.error, "no memory for it");
-    if (++reader->next < reader->count)
-        return 0;
-    struct gt_cursor cursor = gt_cursor_of(reader->bytes.data, reader->bytes.len);
-    uint64_t len = gt_cursor_varint(&cursor);
-    *ret_state = gt_cursor_bytes(&cursor, (size_t)len);
-    if (cursor.bad)
-        return gantry_err_set(err, GANTRY_CORRUPT, "its state is cut off");
-    reader->rows = reader->bytes.len - gt_cursor_left(&cursor);
-    return 1;
-}
-
-static void free_commit(struct gt_commit *commit)
-{
-    gt_commit_deinit(commit);
-    free(commit);
-}
-
-int gt_snapshot_reader_apply(const struct gt_snapshot_reader *reader, struct gt_store *store,
-                             struct gantry_err *err)
-{
-    static const struct gt_commit_ops ops = {.done = free_commit};
-    struct gt_cursor cursor =
-        gt_cursor_of(reader->bytes.data + reader->rows, reader->bytes.len - reader->rows);
-    struct gt_commit *commit = NULL;
-    int code = 0;
-    while (gt_cursor_left(&cursor) > 0 && code == 0) {
-        int table = gt_cursor_u8(&cursor);
-        uint64_t key_len = gt_cursor_varint(&cursor), value_len = gt_cursor_varint(&cursor);
-        struct gantry_view key = gt_cursor_bytes(&cursor, (size_t)key_len);
-        struct gantry_view value = gt_cursor_bytes(&cursor, (size_t)value_len);
-        if (cursor.bad || (table != GT_TABLE_POSITIONS && table != GT_TABLE_PROGRESS)) {
-            code = gantry_err_set(err, GANTRY_CORRUPT, "a row of its tables is malformed");
-            break;
-        }
-        if (commit == NULL && (commit = calloc(1, sizeof *commit)) != NULL)
-            gt_commit_init(commit, &ops);
-        if (commit == NULL) {
-            code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for its tables");
-            break;
-        }
-        gt_commit_put(commit, (enum gt_table)table, key, value);
-        code = commit->changes.error;
-        if (code == 0 && commit->changes.len >= COMMIT_BYTES) {
-            gt_store_settle(store, commit);
-            commit = NULL;
-        }
+    if (rc != 0) {
+        gt_member_free(member);
+        return rc;
     }
-    if (code == 0 && commit != NULL)
-        gt_store_settle(store, commit);
-    else if (commit != NULL)
-        free_commit(commit);
-    return code;
+    /* The numbers of owners count members as written: in order. */
+    return member->index + 1 == state->member_count ? 0 : GANTRY_CORRUPT;
 }
 
-void gt_snapshot_forget(struct gt_commit *commit, const char *connector)
+static struct gt_member *read_owner(const struct gt_cluster_state *state, struct gt_cursor *cursor)
 {
-    struct gt_key prefix;
-    gt_key_prefix(&prefix, connector);
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-        gt_commit_delete_prefix(commit, tables[i], gt_key_view(&prefix));
+    uint64_t number = read_number(cursor, state->member_count);
+    return number > 0 ? state->members[number - 1] : NULL;
+}
+
+static int read_task(const struct gt_cluster_state *state, struct gt_cursor *cursor,
+                     struct gt_cluster_task *task)
+{
+    task->owner = read_owner(state, cursor);
+    task->next = read_owner(state, cursor);
+    task->moving = read_number(cursor, 1) == 1;
+    task->epoch = read_number(cursor, state->epoch);
+    struct gantry_view status = gt_cursor_sized(cursor);
+    if (cursor->bad || (task->moving && task->owner == NULL) ||
+        status.len > GT_STATUS_MAX + GT_REASON_MAX + 2)
+        return GANTRY_CORRUPT;
+    if (status.len > 0) { /* two texts, each with its NUL */
+        const char *end = memchr(status.data, '\0', status.len);
+        size_t first = end != NULL ? (size_t)(end - status.data) + 1 : status.len;
+        end = memchr(status.data + first, '\0', status.len - first);
+        if (end == NULL || end + 1 != status.data + status.len)
+            return GANTRY_CORRUPT;
+        task->status = malloc(status.len);
+        if (task->status == NULL)
+            return GANTRY_NO_MEMORY;
+        memcpy(task->status, status.data, status.len);
+    }
+    return 0;
+}
+
+static int read_tasks(const struct gt_cluster_state *state, struct gt_cursor *cursor,
+                      struct gt_cluster_connector *connector)
+{
+    uint64_t old = read_number(cursor, gt_cursor_left(cursor)); /* each takes some bytes */
+    if (cursor->bad || (old == 0 && !connector->present))
+        return GANTRY_CORRUPT;
+    connector->old = calloc(old + 1, sizeof *connector->old);
+    if (connector->old == NULL)
+        return GANTRY_NO_MEMORY;
+    connector->old_count = (size_t)old;
+    int rc = 0;
+    for (size_t i = 0; i < connector->old_count && rc == 0; i++) {
+        connector->old[i].number = (uint32_t)read_number(cursor, GT_TASKS_MAX - 1);
+        rc = read_task(state, cursor, &connector->old[i]);
+        if (rc == 0 && (connector->old[i].owner == NULL || !connector->old[i].moving))
+            rc = GANTRY_CORRUPT;
+    }
+    for (size_t i = 0; i < connector->task_count && rc == 0; i++) {
+        rc = read_task(state, cursor, &connector->tasks[i]);
+        if (rc == 0 && old > 0 && connector->tasks[i].owner != NULL)
+            rc = GANTRY_CORRUPT;
+    }
+    return rc;
+}
+
+static int read_connector(struct gt_cluster_state *state, struct gt_cursor *cursor)
+{
+    struct gt_entry entry = {.type = GT_ENTRY_CONFIG};
+    bool present = read_number(cursor, 1) == 1;
+    if (present)
+        (void)gt_entry_read_config(cursor, &entry);
+    else
+        entry.connector = read_text(cursor, GT_CLUSTER_NAME_MAX);
+    if (cursor->bad || gt_connector_find(state, entry.connector) != NULL)
+        return GANTRY_CORRUPT;
+    struct gt_cluster_connector *connector = gt_connector_need(state, entry.connector);
+    if (connector == NULL || (present && gt_connector_configure(connector, &entry) != 0))
+        return GANTRY_NO_MEMORY;
+    int rc = read_tasks(state, cursor, connector);
+    if (rc == 0 && present)
+        gt_connector_tell(state, connector);
+    return rc;
+}
+
+static int read_all(struct gt_cluster_state *state, struct gt_cursor *cursor)
+{
+    state->offset = gt_unzigzag(gt_cursor_varint(cursor));
+    state->gone_offset = gt_unzigzag(gt_cursor_varint(cursor));
+    state->epoch = gt_cursor_varint(cursor);
+    state->commits = gt_cursor_le64(cursor);
+    state->since_snapshot = gt_cursor_varint(cursor);
+    state->changes = gt_cursor_varint(cursor);
+    int rc = 0;
+    uint64_t members = read_number(cursor, gt_cursor_left(cursor));
+    for (uint64_t i = 0; i < members && rc == 0; i++)
+        rc = read_member(state, cursor);
+    uint64_t connectors = read_number(cursor, gt_cursor_left(cursor));
+    for (uint64_t i = 0; i < connectors && rc == 0; i++)
+        rc = read_connector(state, cursor);
+    if (rc == 0 && (cursor->bad || gt_cursor_left(cursor) > 0 || state->offset < -1 ||
+                    state->offset == INT64_MAX))
+        rc = GANTRY_CORRUPT;
+    return rc;
+}
+
+int gt_cluster_state_read(struct gt_cluster_state *state, struct gantry_view bytes, int64_t now_ms,
+                          int64_t *ret_next, struct gantry_err *err)
+{
+    struct gt_cursor cursor = gt_cursor_of(bytes.data, bytes.len);
+    struct gantry_view start = gt_cursor_bytes(&cursor, sizeof magic);
+    uint8_t version = gt_cursor_u8(&cursor);
+
+    gt_cluster_advance(state, now_ms);
+    if (start.len != sizeof magic || memcmp(start.data, magic, sizeof magic) != 0 || version == 0)
+        return gantry_err_set(err, GANTRY_CORRUPT, "cluster snapshot: does not begin with GTCS");
+    if (version > GT_CLUSTER_VERSION)
+        return gantry_err_set(err, GANTRY_VERSION,
+                              "cluster snapshot: of version %u, this worker knows %d; update this "
+                              "worker",
+                              version, GT_CLUSTER_VERSION);
+    if (state->offset >= 0 || state->member_count > 0 || state->connector_count > 0)
+        return gantry_err_set(err, GANTRY_INVALID, "cluster snapshot: the state is not a new one");
+    int rc = read_all(state, &cursor);
+    if (rc != 0) {
+        state->broken = true;
+        return gantry_err_set(err, rc, "cluster snapshot: %s at byte %zu of %zu",
+                              gantry_error_text(rc), bytes.len - gt_cursor_left(&cursor),
+                              bytes.len);
+    }
+    *ret_next = state->offset + 1;
+    state->dirty = false;
+    state->io.changed(state->io.arg);
+    return 0;
 }

@@ -5,10 +5,10 @@
  * caller stores no tombstone, a refused configuration is not stored). */
 #include "rest/config_text.h"
 #include "rest/dialect.h"
-#include "rest/java_order.h"
 #include "rest/lenient_json.h"
 #include "rest/router.h"
 
+#include "base/java_order.h"
 #include "base/json.h"
 #include "base/log.h"
 

@@ -4,8 +4,8 @@
  * HashMap. Observed replies: connect-2019, section 4, and the golden captures d25 to d30. */
 #include "rest/lenient_json.h"
 
+#include "base/java_order.h"
 #include "base/json.h"
-#include "rest/java_order.h"
 
 #include <stdlib.h>
 #include <string.h>

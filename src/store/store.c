@@ -3,7 +3,8 @@
  *
  * A group is everything that was submitted while the group before it was being made durable: one
  * commit at once when nothing else happens, hundreds under load, all for one sync of each file and
- * one LMDB transaction. */
+ * one LMDB transaction. A transaction keeps what it changes in memory and has an end (LMDB's is at
+ * 128 Ki pages), so a group has one too; what is behind it makes the next group. */
 #include "store/store.h"
 
 #include "base/clock.h"
@@ -19,7 +20,11 @@
 #include <unistd.h>
 
 /* A commit carries positions and a sink's state (1 MiB each at most), never records. */
-enum { CHANGES_MAX = 16 << 20 };
+enum {
+    CHANGES_MAX = 16 << 20,
+    GROUP_BYTES_MAX = 32 << 20, /* of changes */
+    GROUP_MAX = 4096,           /* commits */
+};
 
 struct gt_store {
     char *folder; /* owned */
@@ -366,6 +371,26 @@ static void commit_group(struct gt_store *store, struct gt_commit *group)
     end_group(group);
 }
 
+/* Off the front of what waits; NULL: nothing does. Under the lock. */
+static struct gt_commit *take_group(struct gt_store *store)
+{
+    struct gt_commit *group = store->head, *last = group;
+    if (group == NULL)
+        return NULL;
+    size_t bytes = group->changes.len;
+    for (int count = 1; last->next != NULL && count < GROUP_MAX; count++) {
+        bytes += last->next->changes.len;
+        if (bytes > GROUP_BYTES_MAX)
+            break;
+        last = last->next;
+    }
+    store->head = last->next;
+    last->next = NULL;
+    if (store->head == NULL)
+        store->tail = &store->head;
+    return group;
+}
+
 static struct timespec deadline_after(int64_t ms)
 {
     int64_t ns = gt_clock_mono_ns() + ms * 1000000;
@@ -385,11 +410,10 @@ static void *run_committer(void *arg)
                      ? pthread_cond_timedwait(&store->changed, &store->lock, &deadline)
                      : pthread_cond_wait(&store->changed, &store->lock);
         }
-        struct gt_commit *group = store->head, *settled = store->settled_head;
+        struct gt_commit *settled = store->settled_head, *group = take_group(store);
         if (group == NULL && settled == NULL && store->stopping)
             break;
-        store->head = store->settled_head = NULL;
-        store->tail = &store->head;
+        store->settled_head = NULL;
         store->settled_tail = &store->settled_head;
         pthread_mutex_unlock(&store->lock);
         if (settled != NULL)
@@ -426,11 +450,10 @@ void gt_store_stop(struct gt_store *store)
     pthread_mutex_unlock(&store->lock);
     if (atomic_load(&store->started))
         pthread_join(store->thread, NULL);
-    else if (store->head != NULL) /* never started: what was submitted still gets its done */
-        commit_group(store, store->head);
-    store->head = NULL;
-    store->tail = &store->head;
-    end_group(store->settled_head); /* none, unless it was never started */
+    /* Never started: what was submitted still gets its done. */
+    for (struct gt_commit *group; (group = take_group(store)) != NULL;)
+        commit_group(store, group);
+    end_group(store->settled_head);
     store->settled_head = NULL;
     store->settled_tail = &store->settled_head;
     atomic_store(&store->started, false);

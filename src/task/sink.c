@@ -16,6 +16,7 @@
 enum {
     STATE_MAX = 1 << 20,
     PROGRESS_MAX = STATE_MAX + (8 << 20), /* with the offsets: 50,000 topics of the longest names */
+    VAIN_COMMITS_MAX = 16, /* asked for in turn, with no record of the queue taken in between */
 };
 
 /* A topic that the task reads, and how many of its queues were dealt out. */
@@ -34,6 +35,7 @@ struct input {
     bool trouble;   /* it cannot be read now; shown */
     struct gt_reader *reader;
     int64_t end_at_start;
+    int vain_commits;
 };
 
 enum cycle { CYCLE_NONE, CYCLE_FLUSHING, CYCLE_COMMITTING };
@@ -539,12 +541,17 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
     sink->full = code == GANTRY_AGAIN && taken < count;
     sink->want_commit = sink->want_commit || result.want_commit;
     if (taken > 0) {
+        input->vain_commits = 0;
         sink->dirty = true;
         sink->dirty_bytes += taken == count ? bytes : bytes / (int64_t)count * (int64_t)taken;
         atomic_fetch_add(&task->records, taken);
     } else if (code == 0 && !result.want_commit) {
         return gantry_err_set(err, GANTRY_INVALID,
                               "the connector took no record and asked for nothing");
+    } else if (result.want_commit && ++input->vain_commits > VAIN_COMMITS_MAX) {
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "the connector asked for %d commits and took no record of topic %s",
+                              VAIN_COMMITS_MAX, gt_topic_name(input->topic));
     }
     sink->dirty = sink->dirty || result.want_commit;
     return 0;

@@ -138,6 +138,38 @@ static int ctx_position(struct gantry_task_context *ctx, struct gantry_view part
     return code;
 }
 
+struct each_position {
+    void (*fn)(void *arg, struct gantry_view partition, struct gantry_view position);
+    void *arg;
+};
+
+static int give_position(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    const struct each_position *each = arg;
+    struct gantry_view partition, position;
+    (void)key;
+    if (gt_position_record_read(value, &partition, &position) != 0)
+        return GANTRY_CORRUPT;
+    each->fn(each->arg, partition, position);
+    return 0;
+}
+
+static int ctx_positions(struct gantry_task_context *ctx,
+                         void (*fn)(void *arg, struct gantry_view partition,
+                                    struct gantry_view position),
+                         void *arg, struct gantry_err *err)
+{
+    struct gt_task *task = of_context(ctx);
+    struct each_position each = {fn, arg};
+    struct gt_key prefix;
+    gt_key_prefix(&prefix, task->connector);
+    int code = gt_store_scan(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&prefix),
+                             give_position, &each, err);
+    if (code == GANTRY_CORRUPT)
+        gantry_err_set(err, code, "a stored position of connector %s is damaged", task->connector);
+    return code;
+}
+
 static void ctx_report_lag(struct gantry_task_context *ctx, int64_t bytes)
 {
     atomic_store(&of_context(ctx)->lag, bytes);
@@ -204,7 +236,7 @@ static void begin(struct gt_task *task);
 static void restart_after_pause(uv_timer_t *timer)
 {
     struct gt_task *task = timer->data;
-    if (!task->stopping)
+    if (!task->stopping && !task->live)
         begin(task);
 }
 
@@ -420,6 +452,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
         .wake = ctx_wake,
         .wake_after = ctx_wake_after,
         .position = ctx_position,
+        .positions = ctx_positions,
         .report_lag = ctx_report_lag,
         .log = ctx_log,
     };

@@ -40,11 +40,11 @@ void gt_topics_close(struct gt_topics *topics);
 
 /** What is special to RocketMQ. Texts are copied. */
 struct gt_rocketmq_settings {
-    bool auto_create;           /* topics that nobody has are made, and groups */
-    uint32_t queues;            /* of a topic that is made, at each broker; 0: 4 */
-    const char *consumer_group; /* prefix of the groups whose offsets are reported; NULL:
-                                   connector-consumer-group */
-    const char *producer_group; /* NULL: connector-producer-group */
+    bool create_topics, create_groups; /* make those that nobody has */
+    uint32_t queues;                   /* of a topic that is made, at each broker; 0: 4 */
+    const char *consumer_group;        /* prefix of the groups whose offsets are reported; NULL:
+                                          connector-consumer-group */
+    const char *producer_group;        /* NULL: connector-producer-group */
 };
 
 /** Topics in RocketMQ. Nothing is asked for yet. They are closed before the link. 0,

@@ -23,6 +23,8 @@ struct member {
     int64_t pause_ms, restarts; /* the last pause; restarts in a row */
     int64_t running_since_ns;
     uint64_t failures; /* that are dealt with */
+    uint64_t epoch;    /* in a cluster: of the start; 0: not this worker's */
+    bool stopping;
 };
 
 struct connector {
@@ -34,7 +36,9 @@ struct connector {
     const struct gt_connector_class *klass; /* NULL: unknown */
     struct member *members;                 /* owned */
     size_t member_count;
-    char *problem; /* owned: why there are no tasks; NULL: there are */
+    struct plan plan; /* in a cluster, where tasks start one by one; else empty */
+    bool shared;      /* a cluster says which of its tasks run here */
+    char *problem;    /* owned: why there are no tasks; NULL: there are */
     bool closing;
     size_t open; /* tasks and timers that are not closed yet */
     void (*stopped)(void *arg);
@@ -48,6 +52,8 @@ static void free_connector(struct connector *connector)
     for (size_t i = 0; i < connector->member_count; i++)
         gt_props_deinit(&connector->members[i].props);
     free(connector->members);
+    if (connector->shared)
+        gt_plan_deinit(&connector->plan);
     gt_props_deinit(&connector->props);
     free(connector->problem);
     free(connector->name);
@@ -99,6 +105,10 @@ static void on_restart(uv_timer_t *timer)
         gt_info("worker", "starting a failed task again connector=%s task=%u", connector->name,
                 gt_task_index(member->task));
         gt_task_start(member->task);
+        return;
+    }
+    if (connector->shared) {
+        gt_connector_task_start(connector, (uint32_t)(member - connector->members), member->epoch);
         return;
     }
     struct gt_props props;
@@ -154,6 +164,17 @@ static bool all_running(const struct connector *connector)
     return connector->member_count > 0;
 }
 
+/* A task of a cluster's connector stands still. */
+static void tell_stopped(struct member *member)
+{
+    struct connector *connector = member->connector;
+    uint64_t epoch = member->epoch;
+    member->epoch = 0;
+    member->stopping = false;
+    gt_shared_stopped(connector->worker, connector->name, (uint32_t)(member - connector->members),
+                      epoch);
+}
+
 static void on_report(struct gt_task *task, void *arg)
 {
     struct member *member = arg;
@@ -161,6 +182,9 @@ static void on_report(struct gt_task *task, void *arg)
     struct gt_worker *worker = connector->worker;
     struct gt_task_status status;
     gt_task_status(task, &status);
+    if (connector->shared && status.state != GT_TASK_STOPPED && !member->stopping)
+        gt_cluster_put_status(worker->cluster, connector->name, gt_task_index(task), member->epoch,
+                              gt_task_state_name(status.state), status.reason);
     switch (status.state) {
     case GT_TASK_RUNNING:
         if (member->running_since_ns == 0)
@@ -173,7 +197,7 @@ static void on_report(struct gt_task *task, void *arg)
         break;
     case GT_TASK_FAILED:
         settle(connector);
-        if (!connector->closing && status.failures != member->failures)
+        if (!connector->closing && !member->stopping && status.failures != member->failures)
             restart_later(member);
         member->failures = status.failures;
         break;
@@ -186,6 +210,8 @@ static void on_report(struct gt_task *task, void *arg)
         member->own = NULL;
         worker->tasks--;
         connector->open--;
+        if (connector->shared)
+            tell_stopped(member);
         look_for_stopped(connector);
         gt_worker_look_for_end(worker);
         break;
@@ -214,6 +240,7 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
         .connector = connector->name,
         .index = (uint32_t)index,
         .count = (uint32_t)plan->task_count,
+        .epoch = member->epoch,
         .config = &plan->tasks[index].config,
         .converter = plan->converter,
         .report = on_report,
@@ -297,6 +324,87 @@ struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
     return connector;
 }
 
+/* --- In a cluster --- */
+
+struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot *slot,
+                                           struct gt_props *props, int64_t updated_ms,
+                                           struct plan *plan)
+{
+    struct connector *connector = calloc(1, sizeof *connector);
+    size_t count = plan->task_count > 0 ? plan->task_count : 1;
+    if (connector == NULL)
+        return NULL;
+    connector->worker = worker;
+    connector->slot = slot;
+    connector->updated_ms = updated_ms;
+    connector->klass = plan->klass;
+    connector->props = *props;
+    gt_props_init(props);
+    connector->plan = *plan;
+    gt_plan_init(plan);
+    connector->shared = true;
+    connector->name = strdup(slot->name);
+    connector->members = calloc(count, sizeof *connector->members);
+    if (connector->name == NULL || connector->members == NULL) {
+        free_connector(connector);
+        return NULL;
+    }
+    connector->member_count = count;
+    for (size_t i = 0; i < count; i++) {
+        connector->members[i].connector = connector;
+        gt_props_init(&connector->members[i].props);
+        if (i < connector->plan.task_count)
+            (void)gt_props_copy(&connector->members[i].props, &connector->plan.tasks[i].props);
+    }
+    if (connector->plan.outcome != GT_CREATE_OK)
+        set_problem(connector, connector->plan.err.text);
+    return connector;
+}
+
+void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_t epoch)
+{
+    struct gt_worker *worker = connector->worker;
+    struct gantry_err err = {0};
+    if (task >= connector->member_count) {
+        gt_shared_stopped(worker, connector->name, task, epoch);
+        return;
+    }
+    struct member *member = &connector->members[task];
+    member->epoch = epoch;
+    if (connector->problem != NULL) { /* it waits, FAILED, for another configuration or worker */
+        gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED",
+                              connector->problem);
+        return;
+    }
+    gt_info("worker", "starting a task connector=%s task=%u epoch=%llu", connector->name, task,
+            (unsigned long long)epoch);
+    if (start_member(member, &connector->plan, task, &err) == 0)
+        return;
+    gt_error("worker", "cannot start a task connector=%s task=%u: %s", connector->name, task,
+             err.text);
+    gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED", err.text);
+    restart_later(member);
+}
+
+bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch)
+{
+    if (task >= connector->member_count || connector->members[task].epoch != epoch)
+        return false;
+    struct member *member = &connector->members[task];
+    if (member->stopping)
+        return true;
+    gt_info("worker", "stopping a task connector=%s task=%u epoch=%llu", connector->name, task,
+            (unsigned long long)epoch);
+    member->stopping = true;
+    if (member->timer_open)
+        uv_timer_stop(&member->timer);
+    if (member->task != NULL)
+        gt_task_stop(member->task);
+    else
+        tell_stopped(member);
+    return true;
+}
+
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg)
 {
     connector->closing = true;
@@ -305,9 +413,13 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
     connector->settled = NULL;
     connector->open++; /* until all have been told */
     for (size_t i = 0; i < connector->member_count; i++) {
-        close_timer(&connector->members[i]);
-        if (connector->members[i].task != NULL)
-            gt_task_stop(connector->members[i].task);
+        struct member *member = &connector->members[i];
+        close_timer(member);
+        if (member->task != NULL && !member->stopping)
+            gt_task_stop(member->task);
+        else if (connector->shared && member->task == NULL && member->epoch != 0)
+            tell_stopped(member);
+        member->stopping = true;
     }
     connector->open--;
     look_for_stopped(connector);
@@ -330,11 +442,17 @@ const struct gt_props *gt_connector_props(const struct connector *connector)
 
 bool gt_connector_running(const struct connector *connector)
 {
-    return all_running(connector);
+    return connector->shared ? gt_shared_running(connector->worker, connector->name, NULL)
+                             : all_running(connector);
 }
 
 char *gt_connector_reason(const struct connector *connector)
 {
+    if (connector->shared) {
+        char *reason = NULL;
+        (void)gt_shared_running(connector->worker, connector->name, &reason);
+        return reason;
+    }
     for (size_t i = 0; i < connector->member_count; i++) {
         struct gt_task_status status;
         if (connector->members[i].task == NULL)
@@ -384,7 +502,9 @@ int gt_config_show(const struct gt_connector_class *klass, const char *name,
 static int show_member(const struct connector *connector, const struct member *member,
                        struct gt_task_view *view)
 {
-    struct gt_task_status status = {.state = GT_TASK_FAILED};
+    struct gt_task_status status = {.state = connector->shared && connector->problem == NULL
+                                                 ? GT_TASK_UNASSIGNED
+                                                 : GT_TASK_FAILED};
     if (member->task != NULL)
         gt_task_status(member->task, &status);
     else
@@ -400,7 +520,8 @@ static int show_member(const struct connector *connector, const struct member *m
     return view->reason == NULL ? GANTRY_NO_MEMORY : code;
 }
 
-int gt_connector_show(const struct connector *connector, struct gt_connector_view *view)
+int gt_connector_show(const struct connector *connector, bool own_tasks,
+                      struct gt_connector_view *view)
 {
     int code = gt_config_show(connector->klass, connector->name, &connector->props,
                               connector->updated_ms, view);
@@ -409,9 +530,11 @@ int gt_connector_show(const struct connector *connector, struct gt_connector_vie
     if (code == 0 && view->tasks == NULL)
         code = GANTRY_NO_MEMORY;
     for (size_t i = 0; i < connector->member_count && code == 0; i++) {
-        code = show_member(connector, &connector->members[i], &view->tasks[i]);
-        view->task_count = i + 1;
+        if (own_tasks && connector->shared && connector->members[i].epoch == 0)
+            continue;
+        code = show_member(connector, &connector->members[i], &view->tasks[view->task_count]);
+        view->task_count++;
     }
-    view->running = all_running(connector);
+    view->running = gt_connector_running(connector);
     return code;
 }

@@ -4,12 +4,14 @@
  *    worker.c     opening, running, closing; signals; shutdown
  *    service.c    requests from outside to operations
  *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
+ *    shared.c     in a cluster: what it says about connectors and tasks, done here
  *    reload.c     a look at the plugin folders
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
 #ifndef GT_WORKER_INTERNAL_H
 #define GT_WORKER_INTERNAL_H
 
+#include "cluster/cluster.h"
 #include "plugin/config_check.h"
 #include "plugin/registry.h"
 #include "store/store.h"
@@ -40,6 +42,10 @@ struct plan {
 
 void gt_plan_init(struct plan *plan);
 void gt_plan_deinit(struct plan *plan);
+/** The plan of a configuration that another worker has checked and split: @p tasks are the tasks'
+ * configurations, as JSON. Thread: any; does not block. */
+void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
+                  const struct gt_props *props, const struct gantry_view *tasks, size_t task_count);
 /** Check @p props and split the work. Thread: any; may block in the connector's validate() and
  * split(). */
 void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
@@ -73,6 +79,11 @@ struct gt_worker {
     uv_timer_t shutdown_timer;
 
     struct gt_store *store;
+    struct gt_link *link;               /* to RocketMQ; NULL: the embedded log, and alone */
+    struct gt_cluster *cluster;         /* with a link */
+    struct stopped_task *stopped_tasks; /* in a cluster: to be told, outside the machine's calls */
+    struct gt_mail stopped_mail;
+    bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;
     struct gt_executor **executors; /* owned */
@@ -82,15 +93,18 @@ struct gt_worker {
     void (*stop_listener)(void *arg);
     void *listener;
 
-    struct gt_map slots; /* name to struct slot */
-    size_t tasks;        /* that are not freed yet */
-    size_t operations;   /* that are not ended yet */
+    struct gt_map slots;       /* name to struct slot */
+    size_t tasks;              /* that are not freed yet */
+    size_t operations;         /* that are not ended yet */
+    struct gantry_err failure; /* why it ends by itself; code 0: it does not */
     bool closing, listener_stopped, ended, timed_out;
     uv_work_t listener_stop;
 };
 
 /** Close everything that is still open as soon as nothing is under way. */
 void gt_worker_look_for_end(struct gt_worker *worker);
+/** The worker cannot go on: it ends in an orderly way, and gt_worker_run() gives the error. */
+void gt_worker_fail(struct gt_worker *worker, const struct gantry_err *err);
 /** The least busy executor: sources look from the first one on, sinks from the last, so that a pair
  * runs side by side. */
 size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind);
@@ -117,6 +131,31 @@ void gt_operations_close(struct gt_worker *worker);
 int gt_operation_show(const struct slot *slot, struct gt_connector_view *view);
 
 struct slot *gt_slot_find(struct gt_worker *worker, const char *name);
+/** The slot, made when there is none; gt_slot_release() forgets it again if nothing is in it. NULL
+ * without memory. */
+struct slot *gt_slot_get(struct gt_worker *worker, const char *name);
+void gt_slot_release(struct slot *slot);
+/** The cluster has taken (or removed) the configuration of this name: an operation that waits for
+ * it goes on. */
+void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed);
+/** States of tasks in the cluster have changed. */
+void gt_operations_look(struct gt_worker *worker);
+
+/* --- shared.c */
+
+/** Join the cluster that the settings name. The link, the store and the loop are open. */
+int gt_shared_open(struct gt_worker *worker, struct gantry_err *err);
+/** The worker ends: leave, then close. Calls gt_worker_look_for_end at the end of each. */
+void gt_shared_leave(struct gt_worker *worker);
+void gt_shared_close(struct gt_worker *worker);
+/** A task that the cluster had started here stands still. */
+void gt_shared_stopped(struct gt_worker *worker, const char *connector, uint32_t task,
+                       uint64_t epoch);
+/** Whether all tasks of the connector run, wherever; if not, *ret_reason (may be NULL) is why, to
+ * be freed, or NULL. */
+bool gt_shared_running(struct gt_worker *worker, const char *connector, char **ret_reason);
+/** Whether nothing changes any more by itself soon: all run, or one has FAILED or is PAUSED. */
+bool gt_shared_settled(struct gt_worker *worker, const char *connector);
 
 /* --- reload.c */
 
@@ -129,6 +168,14 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
  * plan and @p props (both are emptied). NULL without memory. */
 struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
                                     struct gt_props *props, int64_t updated_ms, struct plan *plan);
+/** In a cluster: make a connector whose tasks are started one by one. Takes @p plan and @p props.
+ */
+struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot *slot,
+                                           struct gt_props *props, int64_t updated_ms,
+                                           struct plan *plan);
+void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_t epoch);
+/** False: it has no such task in that epoch. */
+bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
 /** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
@@ -143,7 +190,8 @@ int gt_config_show(const struct gt_connector_class *klass, const char *name,
 /** Why it does not run, as the first task that has a reason gives it. To be freed by the caller;
  * NULL: none is known. */
 char *gt_connector_reason(const struct connector *connector);
-/** Fill @p view for a reply. 0 or GANTRY_NO_MEMORY. */
-int gt_connector_show(const struct connector *connector, struct gt_connector_view *view);
+/** Fill @p view for a reply; own_tasks: only those that this worker runs. 0 or GANTRY_NO_MEMORY. */
+int gt_connector_show(const struct connector *connector, bool own_tasks,
+                      struct gt_connector_view *view);
 
 #endif

@@ -42,6 +42,7 @@ struct operation {
     struct gt_mail committed_mail;
     uv_timer_t timer; /* SETTLE_MS */
     bool settling;
+    bool confirming; /* in a cluster: it has been asked for, and not come back yet */
 };
 
 static void run_slot(struct slot *slot);
@@ -51,7 +52,7 @@ struct slot *gt_slot_find(struct gt_worker *worker, const char *name)
     return gt_map_get(&worker->slots, gantry_view_of(name));
 }
 
-static struct slot *get_slot(struct gt_worker *worker, const char *name)
+struct slot *gt_slot_get(struct gt_worker *worker, const char *name)
 {
     struct slot *slot = gt_slot_find(worker, name);
     if (slot != NULL)
@@ -155,9 +156,26 @@ static void end_settling(void *arg)
 static void on_settle_timeout(uv_timer_t *timer)
 {
     struct operation *operation = timer->data;
-    if (operation->slot->connector != NULL)
+    if (operation->confirming) {
+        const char *trouble = operation->worker->cluster != NULL
+                                  ? gt_cluster_trouble(operation->worker->cluster)
+                                  : "the worker is stopping";
+        operation->outcome = GT_CREATE_FAILED;
+        gantry_err_set(
+            &operation->err, GANTRY_TIMEOUT,
+            "the cluster has not confirmed it after %d ms%s%s; it may still come to pass",
+            SETTLE_MS, *trouble != '\0' ? ": " : "", trouble);
+    } else if (operation->slot->connector != NULL)
         gt_connector_await(operation->slot->connector, NULL, NULL);
     end_settling(operation);
+}
+
+static void begin_settling(struct operation *operation)
+{
+    operation->settling = true;
+    uv_timer_init(&operation->worker->loop, &operation->timer);
+    operation->timer.data = operation;
+    uv_timer_start(&operation->timer, on_settle_timeout, SETTLE_MS, 0);
 }
 
 /* --- Start --- */
@@ -184,10 +202,7 @@ static void start(struct operation *operation)
         finish(operation);
         return;
     }
-    operation->settling = true;
-    uv_timer_init(&worker->loop, &operation->timer);
-    operation->timer.data = operation;
-    uv_timer_start(&operation->timer, on_settle_timeout, SETTLE_MS, 0);
+    begin_settling(operation);
     gt_connector_await(slot->connector, end_settling, operation);
 }
 
@@ -228,6 +243,97 @@ static void on_committed(struct gt_commit *commit)
 
 static const struct gt_commit_ops config_ops = {.done = on_committed};
 
+/* --- In a cluster: ask all for it, and wait until it comes back --- */
+
+static int add_json(struct gt_buf *buf, const struct gt_props *props, size_t *ret_len)
+{
+    size_t from = buf->len;
+    int code = gt_json_add_props(buf, props);
+    *ret_len = buf->len - from;
+    return code;
+}
+
+static int ask_config(struct operation *operation, struct gantry_err *err)
+{
+    struct plan *plan = &operation->plan;
+    size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 0, len = 0;
+    struct gantry_view *tasks = calloc(count + 1, sizeof *tasks);
+    size_t *lens = calloc(count + 1, sizeof *lens);
+    struct gt_buf json;
+    gt_buf_init(&json, 8 << 20);
+    int code =
+        tasks == NULL || lens == NULL ? GANTRY_NO_MEMORY : add_json(&json, &operation->props, &len);
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = add_json(&json, &plan->tasks[i].props, &lens[i]);
+    /* One that cannot be split here has one task, which says why, or runs where it can. */
+    if (code == 0 && count == 0)
+        code = add_json(&json, &operation->props, &lens[count++]);
+    if (code != 0) {
+        gantry_err_set(err, code, "no memory for the configuration");
+    } else {
+        size_t at = len;
+        for (size_t i = 0; i < count; i++) {
+            tasks[i] = (struct gantry_view){json.data + at, lens[i]};
+            at += lens[i];
+        }
+        code = gt_cluster_put_config(operation->worker->cluster, operation->slot->name,
+                                     operation->updated_ms, (struct gantry_view){json.data, len},
+                                     tasks, count, err);
+    }
+    gt_buf_deinit(&json);
+    free(tasks);
+    free(lens);
+    return code;
+}
+
+static void ask_cluster(struct operation *operation)
+{
+    struct gantry_err err = {0};
+    int code = operation->kind == CREATE ? ask_config(operation, &err)
+                                         : gt_cluster_delete_config(operation->worker->cluster,
+                                                                    operation->slot->name, &err);
+    if (code != 0) {
+        refuse(operation, GT_CREATE_FAILED, &err);
+        return;
+    }
+    operation->confirming = true;
+    begin_settling(operation);
+}
+
+static void look_for_settled(struct operation *operation)
+{
+    if (operation->settling && !operation->confirming &&
+        gt_shared_settled(operation->worker, operation->slot->name))
+        end_settling(operation);
+}
+
+void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
+{
+    struct operation *operation = slot->head;
+    if (operation == NULL || !operation->confirming)
+        return;
+    if (operation->kind == STOP && removed) {
+        operation->confirming = false;
+        end_settling(operation);
+    } else if (operation->kind == CREATE && !removed && operation->updated_ms == updated_ms) {
+        operation->confirming = false;
+    }
+}
+
+void gt_operations_look(struct gt_worker *worker)
+{
+    size_t cursor = 0;
+    struct gantry_view key;
+    void *value;
+    while (worker->operations > 0 && gt_map_next(&worker->slots, &cursor, &key, &value)) {
+        struct slot *slot = value;
+        if (slot->head != NULL)
+            look_for_settled(slot->head);
+    }
+}
+
+/* --- Alone: the store has it --- */
+
 static void add_config(struct operation *operation)
 {
     struct gt_props stored;
@@ -252,6 +358,10 @@ static void add_config(struct operation *operation)
 
 static void store(struct operation *operation)
 {
+    if (operation->worker->cluster != NULL) {
+        ask_cluster(operation);
+        return;
+    }
     if (operation->kind == CREATE)
         add_config(operation);
     else
@@ -366,7 +476,12 @@ static void run_slot(struct slot *slot)
         begin(slot->head);
     }
     slot->looping = false;
-    if (slot->head != NULL || slot->connector != NULL)
+    gt_slot_release(slot);
+}
+
+void gt_slot_release(struct slot *slot)
+{
+    if (slot->looping || slot->head != NULL || slot->connector != NULL)
         return;
     gt_map_remove(&slot->worker->slots, gantry_view_of(slot->name));
     free(slot->name);
@@ -388,7 +503,7 @@ static struct operation *new_operation(struct gt_worker *worker, enum kind kind)
 
 static int enqueue(struct operation *operation, const char *name)
 {
-    struct slot *slot = get_slot(operation->worker, name);
+    struct slot *slot = gt_slot_get(operation->worker, name);
     if (slot == NULL)
         return GANTRY_NO_MEMORY;
     operation->slot = slot;

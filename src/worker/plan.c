@@ -3,6 +3,7 @@
  * block. */
 #include "worker/internal.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "convert/converter.h"
 #include <stdlib.h>
@@ -178,6 +179,36 @@ void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const c
         if (findings.items[i].warning)
             gt_warn("worker", "connector=%s %s", name, findings.items[i].text);
     }
+out:
+    gt_findings_deinit(&findings);
+}
+
+void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
+                  const struct gt_props *props, const struct gantry_view *tasks, size_t task_count)
+{
+    struct gt_findings findings;
+    gt_findings_init(&findings);
+    const char *class_name = gt_config_value(NULL, props, "connector.class");
+    if (!find_class(plan, registry, class_name != NULL ? class_name : ""))
+        goto out;
+    plan->tasks = calloc(task_count + 1, sizeof *plan->tasks);
+    plan->task_count = plan->tasks != NULL ? task_count : 0;
+    int code = plan->tasks != NULL ? 0 : GANTRY_NO_MEMORY;
+    for (size_t i = 0; i < plan->task_count; i++)
+        gt_props_init(&plan->tasks[i].props);
+    for (size_t i = 0; i < plan->task_count && code == 0; i++)
+        code = gt_json_parse_props(&plan->tasks[i].props, tasks[i], &plan->err);
+    if (code != 0) {
+        plan->outcome = GT_CREATE_FAILED;
+        if (plan->err.code == 0)
+            gantry_err_set(&plan->err, code, "out of memory");
+        goto out;
+    }
+    check_tasks(plan, &findings);
+    if (plan->task_count > 0 && gt_findings_errors(&findings) == 0)
+        check_converter(plan, &plan->tasks[0].config, &findings);
+    if (gt_findings_errors(&findings) > 0)
+        refuse(plan, GT_CREATE_INVALID, &findings);
 out:
     gt_findings_deinit(&findings);
 }

@@ -17,7 +17,8 @@ static int by_name(const void *a, const void *b)
 static int show_slot(const struct slot *slot, struct gt_request *request)
 {
     struct gt_connector_view *view = &request->connectors[request->connector_count];
-    int code = slot->connector != NULL ? gt_connector_show(slot->connector, view)
+    bool own = request->kind == GT_REQUEST_ALLOCATED;
+    int code = slot->connector != NULL ? gt_connector_show(slot->connector, own, view)
                                        : gt_operation_show(slot, view);
     request->connector_count += slot->connector != NULL || code != 0;
     return code < 0 ? code : 0;
@@ -51,12 +52,21 @@ static int show_all(struct gt_worker *worker, struct gt_request *request)
 
 static int show_members(struct gt_worker *worker, struct gt_request *request)
 {
-    request->members = calloc(1, sizeof *request->members);
+    const char *alone[] = {worker->member};
+    const char *const *names = alone;
+    size_t count = 1;
+    if (worker->cluster != NULL)
+        names = gt_cluster_group(worker->cluster, &count);
+    request->members = calloc(count + 1, sizeof *request->members);
     if (request->members == NULL)
         return GANTRY_NO_MEMORY;
-    request->members[0] = strdup(worker->member);
-    request->member_count = request->members[0] != NULL;
-    return request->members[0] != NULL ? 0 : GANTRY_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        request->members[i] = strdup(names[i]);
+        if (request->members[i] == NULL)
+            return GANTRY_NO_MEMORY;
+        request->member_count = i + 1;
+    }
+    return 0;
 }
 
 /* --- Stops --- */

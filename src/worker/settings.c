@@ -8,6 +8,7 @@
 #include "worker/settings.h"
 
 #include "base/file.h"
+#include "cluster/state.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <pwd.h>
@@ -19,6 +20,7 @@ enum {
     FILE_MAX_BYTES = 1 << 20,
     TOKEN_MAX_BYTES = 4096,
     ID_MAX_BYTES = 255,
+    CLUSTER_MAX_BYTES = 80, /* topics and groups of up to 127 bytes are made of it */
 };
 
 #define KIB    ((int64_t)1024)
@@ -146,28 +148,63 @@ static const struct setting table[] = {
          "when the REST "
          "listener goes beyond loopback; without it they may touch what the worker's user may."),
 
+    /* RocketMQ and the cluster */
+    TEXT("namesrvAddr", NULL, PLACE_TEXT, AT(name_servers),
+         "Name servers of a RocketMQ cluster, host:port, separated by semicolons: topics are kept "
+         "there, and workers with the same connectClusterId form one cluster. Without it: the "
+         "embedded log, and a worker that is alone."),
+    TEXT("connectClusterId", "DefaultConnectCluster", PLACE_TEXT, AT(cluster),
+         "The cluster's name, also the consumer group under which RocketMQ's tools show its "
+         "workers."),
+    TEXT("allocTaskStrategy", "incremental", PLACE_TEXT, AT(strategy),
+         "Which worker runs which task: incremental (moves as little as possible), average or "
+         "consistent-hash, or the class name of 2019. The strategy of the oldest worker counts."),
+    DURATION(
+        "lease.ms", "6s", 1000, 600 * 1000, AT(lease_ms),
+        "A worker that has not been heard of for so long (and a quarter of it) loses its tasks "
+        "to the others."),
+    CHOICE("lease.unreachable", "continue", "continue,stop", AT(lease_unreachable),
+           "What a worker does with its tasks when the broker of the cluster log is down for all "
+           "longer than its lease."),
+    NUMBER("topic.queues", GANTRY_CONFIG_INT, "4", 1, 1024, PLACE_INT, AT(topic_queues),
+           "Queues per broker of a topic that is made because it does not exist."),
+    FLAG("autoCreateTopicEnable", "true", AT(create_topics), "Make topics that do not exist."),
+    FLAG("autoCreateGroupEnable", "true", AT(create_groups),
+         "Make consumer groups that do not exist."),
+    TEXT("rmqConsumerGroup", "connector-consumer-group", PLACE_TEXT, AT(consumer_group),
+         "How the consumer groups begin under which the broker shows the sinks' progress: "
+         "GROUP-CONNECTOR."),
+    TEXT("rmqProducerGroup", "connector-producer-group", PLACE_TEXT, AT(producer_group),
+         "The producer group of sources."),
+    FLAG("aclEnable", "false", AT(acl), "Sign requests with accessKey and secretKey."),
+    SECRET("accessKey", AT(access_key), "The user's name for the broker's access control."),
+    SECRET("secretKey", AT(secret_key), "The user's password."),
+    FLAG("tls.enable", "false", AT(tls), "Speak TLS with name servers and brokers."),
+    TEXT("tls.client.trustCertPath", NULL, PLACE_PATH, AT(tls_ca),
+         "Certificates to trust, PEM. With tls.client.authServer=true."),
+    TEXT("tls.client.certPath", NULL, PLACE_PATH, AT(tls_cert), "Own certificate, PEM."),
+    TEXT("tls.client.keyPath", NULL, PLACE_PATH, AT(tls_key), "Its key, PEM."),
+    SECRET("tls.client.keyPassword", AT(tls_key_password), "The key's password."),
+    FLAG("tls.client.authServer", "false", AT(tls_verify),
+         "Refuse servers whose certificate is not trusted."),
+    FLAG("tls.client.verifyHost", "false", AT(tls_verify_host),
+         "Refuse servers whose certificate does not name the host."),
+
     /* keys of the worker of 2019 without effect */
-    TEXT("namesrvAddr", NULL, PLACE_GIVEN, 0,
-         "Name servers of a broker. Not supported by this version, and refused: topics are kept in "
-         "the embedded log."),
     WITHOUT_EFFECT("configPersistInterval", "configurations are stored when they change"),
     WITHOUT_EFFECT("positionPersistInterval",
                    "positions are committed with the records they belong to"),
     WITHOUT_EFFECT("offsetPersistInterval",
                    "a sink's progress is committed by sink.commit.ms and sink.commit.bytes"),
-    WITHOUT_EFFECT("connectClusterId", "without a broker a worker is alone"),
-    WITHOUT_EFFECT("clusterStoreTopic", "without a broker a worker is alone"),
+    WITHOUT_EFFECT("clusterStoreTopic", "the cluster keeps all in gantry-cluster-ID"),
     WITHOUT_EFFECT("configStoreTopic", "configurations are kept in the store"),
     WITHOUT_EFFECT("positionStoreTopic", "positions are kept in the store"),
     WITHOUT_EFFECT("offsetStoreTopic", "progress is kept in the store"),
-    WITHOUT_EFFECT("allocTaskStrategy", "a worker that is alone runs all tasks"),
-    WITHOUT_EFFECT("rmqProducerGroup", "there is no broker"),
-    WITHOUT_EFFECT("rmqConsumerGroup", "there is no broker"),
-    WITHOUT_EFFECT("operationTimeout", "there is no broker"),
-    WITHOUT_EFFECT("rmqMaxRedeliveryTimes", "there is no broker"),
-    WITHOUT_EFFECT("rmqMessageConsumeTimeout", "there is no broker"),
-    WITHOUT_EFFECT("rmqMaxConsumeThreadNums", "there is no broker; see executor.threads"),
-    WITHOUT_EFFECT("rmqMinConsumeThreadNums", "there is no broker; see executor.threads"),
+    WITHOUT_EFFECT("operationTimeout", "the client library has its own limits"),
+    WITHOUT_EFFECT("rmqMaxRedeliveryTimes", "the client library has its own limits"),
+    WITHOUT_EFFECT("rmqMessageConsumeTimeout", "the client library has its own limits"),
+    WITHOUT_EFFECT("rmqMaxConsumeThreadNums", "see executor.threads"),
+    WITHOUT_EFFECT("rmqMinConsumeThreadNums", "see executor.threads"),
     WITHOUT_EFFECT("maxMessageSize", "a connector's own keys limit its records"),
 };
 
@@ -476,16 +513,73 @@ static bool is_printable(const char *text)
     return gt_utf8_valid(gantry_view_of(text));
 }
 
+/* Names of topics and groups are made of it. */
+static bool is_group_name(const char *text)
+{
+    return *text != '\0' && strlen(text) <= CLUSTER_MAX_BYTES &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] ==
+               '\0';
+}
+
+static bool is_server(struct gantry_view text)
+{
+    size_t colon = text.len;
+    while (colon > 0 && text.data[colon - 1] != ':')
+        colon--;
+    int64_t port;
+    return colon > 1 && gt_parse_int((struct gantry_view){text.data + colon, text.len - colon}, 1,
+                                     65535, &port) == 0;
+}
+
+static void check_name_servers(struct load *load)
+{
+    const char *at = load->settings->name_servers;
+    size_t count = 0;
+    for (size_t len; at != NULL && *at != '\0'; at += len + (at[len] == ';')) {
+        len = strcspn(at, ";");
+        struct gantry_view server = gt_view_trim((struct gantry_view){at, len});
+        count += server.len > 0;
+        if (server.len > 0 && !is_server(server))
+            report(load, "namesrvAddr", false,
+                   "'%.*s' is not a server's address; write HOST:PORT, several with ; between them",
+                   (int)(server.len < 100 ? server.len : 100), server.data);
+    }
+    if (load->settings->name_servers != NULL && count == 0)
+        report(load, "namesrvAddr", false, "names no server; write HOST:PORT, or leave it out");
+}
+
+static void check_broker(struct load *load)
+{
+    struct gt_settings *settings = load->settings;
+    check_name_servers(load);
+    static const char *const keys[] = {"connectClusterId", "rmqConsumerGroup", "rmqProducerGroup"};
+    const char *const values[] = {settings->cluster, settings->consumer_group,
+                                  settings->producer_group};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (values[i] != NULL && !is_group_name(values[i]))
+            report(load, keys[i], false,
+                   "'%.100s' cannot be a group's name; take 1 to %d of a-z A-Z 0-9 _ -", values[i],
+                   CLUSTER_MAX_BYTES);
+    }
+    if (settings->strategy != NULL && gt_cluster_strategy_find(settings->strategy) < 0)
+        report(load, "allocTaskStrategy", false,
+               "there is no strategy '%.100s'; known: incremental, average, consistent-hash",
+               settings->strategy);
+    if (settings->acl && (settings->access_key == NULL || settings->secret_key == NULL))
+        report(load, "aclEnable", false, "needs accessKey and secretKey");
+    if (settings->tls_verify && settings->tls_ca == NULL)
+        report(load, "tls.client.authServer", false, "needs tls.client.trustCertPath");
+    if ((settings->tls_cert == NULL) != (settings->tls_key == NULL))
+        report(load, "tls.client.certPath", false,
+               "own certificate and key go together; give both or none");
+}
+
 /* What one key alone does not tell. */
 static void check_together(struct load *load)
 {
     struct gt_settings *settings = load->settings;
-    const char *broker = gt_props_get(&settings->given, "namesrvAddr");
 
-    if (broker != NULL)
-        report(load, "namesrvAddr", false,
-               "'%.100s': a broker is not supported by this version; leave namesrvAddr out",
-               broker);
+    check_broker(load);
     if (settings->worker_id != NULL && strlen(settings->worker_id) > ID_MAX_BYTES)
         report(load, "workerId", false, "%zu bytes long; at most %d are allowed",
                strlen(settings->worker_id), ID_MAX_BYTES);

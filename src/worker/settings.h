@@ -41,6 +41,19 @@ struct gt_settings {
     int64_t restart_backoff_ms;     /* task.restart.backoff.ms, 1000, doubles to ... */
     int64_t restart_backoff_max_ms; /* task.restart.backoff.max.ms, 60000 */
     int64_t restart_max;            /* task.restart.max, -1 = for ever */
+
+    const char *name_servers;      /* namesrvAddr; NULL: the embedded log */
+    const char *cluster;           /* connectClusterId */
+    const char *strategy;          /* allocTaskStrategy */
+    int64_t lease_ms;              /* lease.ms */
+    const char *lease_unreachable; /* lease.unreachable: continue | stop */
+    int topic_queues;              /* topic.queues */
+    bool create_topics, create_groups;
+    const char *consumer_group, *producer_group; /* rmqConsumerGroup, rmqProducerGroup */
+    bool acl;
+    const char *access_key, *secret_key;
+    bool tls, tls_verify, tls_verify_host;
+    const char *tls_ca, *tls_cert, *tls_key, *tls_key_password;
 };
 
 /** Read a properties file (NULL: none) and apply options (KEY=VALUE pairs; win over the file).

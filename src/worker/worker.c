@@ -164,8 +164,7 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
 
 /* --- Opening --- */
 
-static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins,
-                     struct gantry_err *err)
+static int open_embedded(struct gt_worker *worker, struct gantry_err *err)
 {
     const struct gt_settings *settings = worker->settings;
     struct gt_topics_settings topics = {
@@ -179,13 +178,59 @@ static int open_data(struct gt_worker *worker, const struct gantry_plugin *const
     int code = gt_store_open(settings->store, 0, &worker->store, err);
     if (code == 0)
         code = import_java(worker, err);
+    return code == 0 ? gt_topics_open(worker->store, &topics, &worker->topics, err) : code;
+}
+
+static int open_link(struct gt_worker *worker, struct gantry_err *err)
+{
+    const struct gt_settings *settings = worker->settings;
+    struct gt_link_settings link = {
+        .name_servers = settings->name_servers,
+        .client_id = worker->member,
+        .tls = settings->tls,
+        .tls_ca = settings->tls_verify ? settings->tls_ca : NULL,
+        .tls_cert = settings->tls_cert,
+        .tls_key = settings->tls_key,
+        .tls_key_password = settings->tls_key_password,
+        .tls_verify_host = settings->tls_verify_host,
+        .access_key = settings->acl ? settings->access_key : NULL,
+        .secret_key = settings->acl ? settings->secret_key : NULL,
+    };
+    return gt_link_open(&link, &worker->link, err);
+}
+
+/* With a broker the store is a cache of what the cluster log says, beside a store of our own. */
+static int open_broker(struct gt_worker *worker, struct gantry_err *err)
+{
+    const struct gt_settings *settings = worker->settings;
+    struct gt_rocketmq_settings topics = {
+        .queues = (uint32_t)settings->topic_queues,
+        .create_topics = settings->create_topics,
+        .create_groups = settings->create_groups,
+        .producer_group = settings->producer_group,
+        .consumer_group = settings->consumer_group,
+    };
+    char *folder = NULL;
+    if (asprintf(&folder, "%s/cluster", settings->store) < 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    int code = gt_store_open_cache(folder, &worker->store, err);
+    free(folder);
     if (code == 0)
-        code = gt_topics_open(worker->store, &topics, &worker->topics, err);
+        code = open_link(worker, err);
     if (code == 0)
-        code = gt_registry_open_plugins(plugins, &settings->given, &worker->registry, err);
+        code = gt_topics_open_rocketmq(worker->store, worker->link, &topics, &worker->topics, err);
+    return code == 0 ? gt_shared_open(worker, err) : code;
+}
+
+static int open_data(struct gt_worker *worker, const struct gantry_plugin *const *plugins,
+                     struct gantry_err *err)
+{
+    const struct gt_settings *settings = worker->settings;
+    int code = gt_registry_open_plugins(plugins, &settings->given, &worker->registry, err);
     if (code == 0)
-        code = gt_store_start(worker->store, err);
-    return code;
+        code =
+            settings->name_servers != NULL ? open_broker(worker, err) : open_embedded(worker, err);
+    return code == 0 ? gt_store_start(worker->store, err) : code;
 }
 
 static int open_executors(struct gt_worker *worker, struct gantry_err *err)
@@ -298,7 +343,7 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         .sink_commit_bytes = settings->sink_commit_bytes,
     };
     struct booting booting = {worker, err};
-    if (code == 0)
+    if (code == 0 && worker->cluster == NULL) /* in a cluster its log says what runs here */
         code = gt_store_scan(worker->store, GT_TABLE_CONNECTORS, (struct gantry_view){NULL, 0},
                              boot_connector, &booting, err);
     if (code != 0) {
@@ -342,8 +387,14 @@ void gt_worker_look_for_end(struct gt_worker *worker)
 {
     if (!worker->closing || worker->ended)
         return;
-    close_connectors(worker);
+    /* In a cluster the tasks are stopped, and given to others, by leaving it. */
+    if (worker->cluster == NULL || worker->cluster_left)
+        close_connectors(worker);
     if (worker->operations > 0 || worker->tasks > 0 || !worker->listener_stopped)
+        return;
+    if (worker->cluster != NULL && worker->cluster_left)
+        gt_shared_close(worker);
+    if (worker->cluster_open)
         return;
     worker->ended = true;
     /* They stay caught until the very end: a second SIGTERM must not cut an orderly end short. */
@@ -389,7 +440,17 @@ static void begin_end(struct gt_worker *worker)
     worker->listener_stop.data = worker;
     uv_queue_work(&worker->loop, &worker->listener_stop, run_listener_stop, after_listener_stop);
     gt_operations_close(worker);
+    if (worker->cluster != NULL)
+        gt_shared_leave(worker);
     gt_worker_look_for_end(worker);
+}
+
+void gt_worker_fail(struct gt_worker *worker, const struct gantry_err *err)
+{
+    if (worker->failure.code == 0)
+        worker->failure = *err;
+    if (!worker->closing)
+        begin_end(worker);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -416,6 +477,8 @@ int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
                               "is committed is safe",
                               worker->tasks, (long long)worker->settings->shutdown_ms);
     gt_info("worker", "stopped");
+    if (worker->failure.code != 0)
+        return gantry_err_set(err, worker->failure.code, "%s", worker->failure.text);
     return 0;
 }
 
@@ -458,6 +521,7 @@ void gt_worker_close(struct gt_worker *worker)
     if (worker->store != NULL)
         gt_store_stop(worker->store);
     gt_topics_close(worker->topics);
+    gt_link_close(worker->link);
     gt_registry_close(worker->registry);
     gt_store_close(worker->store);
     if (worker->loop_open) {

@@ -1,9 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures: workers that end with their test, and must end well."""
 
+import os
+import sys
+import uuid
+
 import pytest
 
-from harness import Worker
+from harness import Broker, Worker
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "embedded: about the embedded log; not run with a broker")
+
+
+def with_broker():
+    return os.environ.get("GANTRY_E2E_BROKER") == "1"
+
+
+def pytest_collection_modifyitems(config, items):
+    if with_broker():
+        left_out = [item for item in items if item.get_closest_marker("embedded")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rocketmq(tmp_path_factory):
+    """With GANTRY_E2E_BROKER=1: a real name server and broker for all tests."""
+    if not with_broker():
+        yield None
+        return
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "rocketmq"))
+    from cluster import Cluster
+    with Cluster(str(tmp_path_factory.mktemp("rocketmq"))) as cluster:
+        Broker.namesrv = cluster.namesrv
+        yield cluster
+        Broker.namesrv = None
+
+
+@pytest.fixture(autouse=True)
+def own_names(rocketmq):
+    Broker.cluster = "t" + uuid.uuid4().hex[:10]
 
 
 @pytest.fixture

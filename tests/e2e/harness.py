@@ -108,6 +108,7 @@ class Worker:
             "storePathRootDir": os.path.join(self.folder, "store"),
             "task.restart.backoff.ms": 50,
             "task.restart.backoff.max.ms": 200,
+            **Broker.settings(),
         }
         self.set(**settings)
         self.options = list(options)
@@ -155,6 +156,8 @@ class Worker:
         if not BOOT.search(self.log()):
             raise AssertionError(f"ended with {self.process.returncode}; the log:\n{self.log()}")
         self.port = int(LISTENING.search(self.log()).group(1))
+        if self.settings.get("namesrvAddr"):
+            self.wait_log("joined the cluster")
         return self
 
     def refused(self):
@@ -284,13 +287,31 @@ class Worker:
         return json.loads(found.group(1)), json.loads(found.group(2))
 
 
+class Broker:
+    """Where the workers of a test keep their topics when the tests run with a real RocketMQ. None of a test's names is
+    another one's: neither its cluster nor its topics."""
+
+    namesrv = None  # None: the embedded log
+    cluster = ""    # the present test's
+
+    @classmethod
+    def settings(cls):
+        return {"namesrvAddr": cls.namesrv, "connectClusterId": cls.cluster} if cls.namesrv else {}
+
+    @classmethod
+    def topics(cls, names):
+        if not cls.namesrv:
+            return names
+        return ",".join(f"{cls.cluster}-{name.strip()}" if name.strip() else name for name in names.split(","))
+
+
 def source_config(topic, filename, config=None):
-    return {"connector-class": SOURCE, "topic": topic, "filename": str(filename), "source-record-converter": "string",
+    return {"connector-class": SOURCE, "topic": Broker.topics(topic), "filename": str(filename), "source-record-converter": "string",
             **(config or {})}
 
 
 def sink_config(topics, filename, config=None):
-    return {"connector-class": SINK, "topicNames": topics, "filename": str(filename),
+    return {"connector-class": SINK, "topicNames": Broker.topics(topics), "filename": str(filename),
             "source-record-converter": "string", **(config or {})}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from harness import SINK, SOURCE, append, run_gantry, wait_file, write
 
+pytestmark = pytest.mark.embedded
+
 JSON_CONVERTER = "org.apache.rocketmq.connect.runtime.converter.JsonConverter"
 
 # 17 lines; some characters take two, three or four bytes, one takes two characters in Java.

@@ -8,6 +8,8 @@ import pytest
 
 from harness import append, lines, read, run_gantry, wait_file, wait_for, write
 
+pytestmark = pytest.mark.embedded
+
 
 def segments(worker, topic="t"):
     """The segment files of a topic's first queue, oldest first, with their sizes on disk."""

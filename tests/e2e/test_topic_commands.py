@@ -12,6 +12,8 @@ import pytest
 
 from harness import (SINK, SOURCE, append, binary, lines, read, run_gantry, wait_file, wait_for, write)
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture
 def running(worker, tmp_path):

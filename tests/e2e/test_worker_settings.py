@@ -66,7 +66,7 @@ def test_the_properties_file_of_2019(new_worker, tmp_path):
     start_with_text(worker, FILE_OF_2019.format(store=worker.store))
     assert "The worker [DEFAULT_WORKER_1] boot success." in worker.log()
     assert "unknown key" not in worker.log()
-    for key in ("offsetPersistInterval", "configPersistInterval", "maxMessageSize", "allocTaskStrategy"):
+    for key in ("offsetPersistInterval", "configPersistInterval", "maxMessageSize", "clusterStoreTopic"):
         assert f"{key}: has no effect: " in worker.log()
     source, sink = write(tmp_path / "in", lines(10)), tmp_path / "out"
     worker.pair(source, sink)
@@ -101,7 +101,7 @@ def test_all_wrong_values_are_told_at_once(tmp_path):
 @pytest.mark.parametrize("text, expected", [
     ("httpPort=65536\n", ("httpPort", "65536", "65535")),
     ("httpPort=8081 # comment\n", ("httpPort", "8081 # comment")),
-    ("namesrvAddr=127.0.0.1:9876\n", ("namesrvAddr", "127.0.0.1:9876", "not supported")),
+    ("namesrvAddr=127.0.0.1\n", ("namesrvAddr", "127.0.0.1", "HOST:PORT")),
     ("rest.address=0.0.0.0\n", ("rest.address", "0.0.0.0", "rest.token.file")),
     ("rest.address=localhost\n", ("rest.address", "localhost", "127.0.0.1")),
     ("rest.token.file=/nowhere/token\n", ("rest.token.file", "/nowhere/token")),

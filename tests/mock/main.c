@@ -4,7 +4,6 @@
  * commands on standard input and on connections to the control port, and ends at `quit`, at the end
  * of its input or at SIGTERM. */
 #include "mock_internal.h"
-#include <signal.h>
 
 struct talk {
     struct talk *next;
@@ -171,7 +170,6 @@ int main(int count, char **arguments)
         fprintf(stderr, "usage: mock-broker [BROKERS], 1 to 8\n");
         return 2;
     }
-    (void)signal(SIGPIPE, SIG_IGN);
     if (uv_loop_init(&control.loop) != 0)
         return 1;
     control.mock = mock_start(&control.loop, (int)brokers);

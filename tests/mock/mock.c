@@ -2,6 +2,7 @@
 /* Sockets of the mock, and what goes wrong on them. */
 #include "mock_internal.h"
 #include <inttypes.h>
+#include <signal.h>
 
 struct write {
     uv_write_t request;
@@ -493,6 +494,7 @@ struct mock *mock_start(uv_loop_t *loop, int brokers)
 {
     struct mock *mock = mock_alloc(sizeof(*mock));
     assert(brokers > 0 && brokers <= (int)(sizeof(mock->brokers) / sizeof(mock->brokers[0])));
+    (void)signal(SIGPIPE, SIG_IGN); /* peers go away */
     mock->loop = loop;
     mock->autocreate = true;
     rmq_buf_init(&mock->ids, BUF_MAX);

@@ -42,7 +42,6 @@ BROKER_SETTINGS = {
     "maxHashSlotNum": 20000,
     "maxIndexNum": 80000,
     "warmMapedFileEnable": "false",
-    "timerWheelEnable": "false",
     "enablePopLog": "false",
     "reviveQueueNum": 1,
     "autoCreateTopicEnable": "true",
@@ -68,6 +67,7 @@ LOGBACK = """<configuration>
   </appender>
   <logger name="RocketmqTraffic" level="OFF"/>
   <logger name="RocketmqWaterMark" level="OFF"/>
+  <logger name="RocketmqNamesrvWaterMark" level="OFF"/>
   <logger name="RocketmqStatistics" level="OFF"/>
   <logger name="RocketmqPop" level="ERROR"/>
   <root level="{level}"><appender-ref ref="file"/></root>
@@ -195,13 +195,14 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def spawn(words, folder, **streams):
-    """A process that cannot outlive the thread that starts it, without settings of the user's for Java or RocketMQ."""
+def spawn(words, folder, outlives=False, **streams):
+    """A process that cannot outlive the thread that starts it unless it shall, without settings of the user's for Java or
+    RocketMQ."""
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("NAMESRV_ADDR", "ROCKETMQ_HOME", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
                                    "JDK_JAVA_OPTIONS", "CLASSPATH")}
-    return subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True, preexec_fn=_die_with_parent,
-                            **streams)
+    return subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True,
+                            preexec_fn=None if outlives else _die_with_parent, **streams)
 
 
 def _kill_all():
@@ -225,6 +226,7 @@ class Server:
     logback_names = ()
     heap = ("-Xms64m", "-Xmx128m")
     sockets = (0, 0)  # ports that it needs below and above its own
+    outlives = False  # the process that starts it; for scripts/rocketmq
 
     def __init__(self, folder, version=VERSION, host="127.0.0.1", port=None, tls=None, settings=None, options=(),
                  log_level="INFO", quick=True, heap=None):
@@ -281,6 +283,9 @@ class Server:
         words = [java(), "-server", *self.heap, *(QUICK if self.quick else ()), "-XX:-UsePerfData",
                  "-XX:MaxDirectMemorySize=256m", f"-XX:ErrorFile={self.folder}/hs_err.log",
                  "-Djava.net.preferIPv4Stack=true",
+                 # 4.9 reaches into the JDK to unmap files.
+                 "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+                 "--add-opens=java.base/jdk.internal.ref=ALL-UNNAMED",
                  f"-Duser.home={self.folder}/home", f"-Djava.io.tmpdir={self.folder}/tmp",
                  f"-Drocketmq.home.dir={self.folder}/home",
                  "-Drmq.logback.configurationFile=" + os.path.join(self.folder, "home", "conf", self.logback_names[0]),
@@ -299,9 +304,10 @@ class Server:
         self._started_at = time.monotonic()
         with open(self.out_path, "ab") as out:
             self._log_from = out.tell()
-            self.process = spawn(words, self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            self.process = spawn(words, self.folder, self.outlives, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT)
         self._frozen = False
-        if self not in _servers:
+        if self not in _servers and not self.outlives:
             _servers.append(self)
         return self
 
@@ -769,13 +775,13 @@ class Tls:
             raise ServerError(f"openssl {' '.join(words)}: {done.stderr.strip()}")
 
     def _make(self):
-        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
-                      "-days", "2", "-subj", "/CN=gantry test authority")
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout")
+        self._openssl("req", "-x509", *key, "ca.key", "-out", "ca.pem", "-days", "2",
+                      "-subj", "/CN=gantry test authority")
         with open(self.path("names"), "w", encoding="ascii") as file:
             file.write("subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost\n")
         for who in ("server", "client"):
-            self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{who}.key", "-out", f"{who}.csr",
-                          "-subj", f"/CN=gantry test {who}")
+            self._openssl("req", *key, f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN=gantry test {who}")
             self._openssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                           "-out", f"{who}.pem", "-days", "2", "-extfile", "names")
 
@@ -805,7 +811,8 @@ class Tls:
 
 class Acl:
     """Users of a broker. `users`: {name: (secret, {"Topic:t": ["Pub", "Sub", "Get"], "Group:g": ["Sub"]})}. From 5.3 they
-    live in the broker (ACL 2.0), before that in a file of which it knows PUB and SUB only (1.0)."""
+    live in the broker (ACL 2.0), before that in a file of which it knows PUB and SUB only (1.0); there names and secrets
+    need more than 6 letters."""
 
     def __init__(self, admin=("gantry-admin", "admin-secret"), users=None):
         self.admin = admin

@@ -192,6 +192,36 @@ def test_ports_are_not_given_twice():
         rmq.release_port(port, 2, 1)
 
 
+def test_servers_for_development(tmp_path):
+    def script(*words):
+        done = subprocess.run([sys.executable, os.path.join(rmq.TOP, "scripts", "rocketmq"), *words], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return done.returncode, done.stdout.strip(), done.stderr
+    folder = ("--dir", str(tmp_path))
+    while True:  # the broker's ports are 1033 to 1036 above
+        port = rmq.free_port()
+        if all(rmq._bindable(port + more) for more in (1033, 1035, 1036)):
+            break
+        rmq.release_port(port)
+    start = ("start", *folder, "--version", rmq.OLD_VERSION, "--port", str(port))
+    address = f"namesrvAddr=127.0.0.1:{port}"
+    try:
+        assert script("status", *folder)[:2] == (1, "nothing runs")
+        assert script(*start)[:2] == (0, address)
+        code, text, _ = script("status", *folder)
+        assert code == 0 and text.startswith(address)
+        code, _, error = script(*start)
+        assert code == 1 and "runs already" in error
+        code, _, error = script("start", "--dir", str(tmp_path / "other"), "--port", str(port))
+        assert code == 1 and f"port {port} cannot be had" in error
+        table = rmq.loads(rmq.call(("127.0.0.1", port), 106)[3])["brokerAddrTable"]
+        assert table["broker-a"]["brokerAddrs"] == {"0": f"127.0.0.1:{port + 1035}"}
+    finally:
+        assert script("stop", *folder)[:2] == (0, "ended")
+    assert script("status", *folder)[:2] == (1, "nothing runs")
+    rmq.release_port(port)
+
+
 # --- the proxy
 
 @pytest.fixture(name="behind", scope="module")
@@ -231,8 +261,9 @@ def test_the_proxy_delays(behind):
 
 def test_the_proxy_cuts(behind):
     cluster, proxy, tool = behind
+    before = proxy.accepted
     with socket.create_connection((cluster.broker.advertise, cluster.broker.port), 10) as sock:
-        rmq.wait_for(lambda: proxy.connections >= 1, "the connection")
+        rmq.wait_for(lambda: proxy.accepted > before, "the connection")
         proxy.cut()
         assert proxy.connections == 0
         with pytest.raises(ConnectionResetError):
@@ -296,8 +327,8 @@ def test_the_proxy_alone():
 # --- who may do what
 
 USERS = {
-    "alice": ("alice-secret", {"Topic:open": ["Pub", "Sub", "Get"], "Group:alices": ["Sub", "Get"]}),
-    "bob": ("bob-secret", {"Topic:open": ["Sub", "Get"], "Group:bobs": ["Sub", "Get"]}),
+    "alice-user": ("alice-secret", {"Topic:open": ["Pub", "Sub", "Get"], "Group:alices": ["Sub", "Get"]}),
+    "bob-user": ("bob-secret", {"Topic:open": ["Sub", "Get"], "Group:bobs": ["Sub", "Get"]}),
 }
 
 
@@ -305,24 +336,28 @@ USERS = {
 def test_acl(tmp_path, version):
     acl = rmq.Acl(users=USERS)
     with rmq.Cluster(tmp_path, version=version, acl=acl) as cluster, \
-            JavaTool(tmp_path / "tool", cluster.namesrv, version, credentials=("alice", "alice-secret")) as tool:
+            JavaTool(tmp_path / "tool", cluster.namesrv, version, credentials=("alice-user", "alice-secret")) as tool:
         cluster.create_topic("open", queues=1)
         cluster.create_topic("closed", queues=1)
         tool.produce("open", 3, 20, queue=0)
         assert numbers(tool.consume("open", "alices", 3)) == [0, 1, 2]
-        for refused in (dict(credentials=("bob", "bob-secret")), dict(credentials=("alice", "wrong")),
-                        dict(credentials=("nobody", "x"))):
+        for refused in (dict(credentials=("bob-user", "bob-secret")), dict(credentials=("alice-user", "wrong")),
+                        dict(credentials=("nobody-user", "x"))):
             with pytest.raises(ToolError, match="CODE: 1 |CODE: 16"):
                 tool.produce("open", 1, 20, queue=0, **refused)
         with pytest.raises(ToolError, match="CODE: 1 |CODE: 16"):
             tool.produce("closed", 1, 20, queue=0)
-        assert len(tool.pull("open", 0, 0, 3, group="bobs", credentials=("bob", "bob-secret"))[0]) == 3
+        assert len(tool.pull("open", 0, 0, 3, group="bobs", credentials=("bob-user", "bob-secret"))[0]) == 3
         assert cluster.broker.call(202, {"topic": "open"})[0] in (1, 16)  # nobody in particular
 
 
-@pytest.mark.parametrize("client_auth", [False, True])
-def test_tls(tmp_path, client_auth):
-    tls = rmq.Tls(tmp_path / "keys", "enforcing", client_auth)
+@pytest.fixture(name="keys", scope="module")
+def keys_fixture(tmp_path_factory):
+    return tmp_path_factory.mktemp("keys")
+
+
+def test_tls(tmp_path, keys):
+    tls = rmq.Tls(keys, "enforcing")
     with rmq.Cluster(tmp_path / "cluster", tls=tls) as cluster:
         with JavaTool(tmp_path / "tool", cluster.namesrv, tls=tls) as tool:
             cluster.create_topic("t", queues=1)
@@ -330,18 +365,24 @@ def test_tls(tmp_path, client_auth):
             assert numbers(tool.pull("t", 0, 0, 3)[0]) == [0, 1, 2]
         address = (cluster.broker.host, cluster.broker.port)
         with pytest.raises(OSError):
-            rmq.call(address, 105, {"topic": "t"})
-        stranger = ssl.create_default_context(cafile=tls.path("ca.pem"))
-        if client_auth:
-            with pytest.raises(OSError):
-                rmq.call(address, 202, {"topic": "t"}, tls=stranger)
-        else:
-            assert rmq.call(address, 202, {"topic": "t"}, tls=stranger)[0] == 0
+            rmq.call(address, 202, {"topic": "t"})
+        assert rmq.call(address, 202, {"topic": "t"}, tls=ssl.create_default_context(cafile=tls.path("ca.pem")))[0] == 0
+        with pytest.raises(ssl.SSLError):
+            rmq.call(address, 202, {"topic": "t"}, tls=ssl.create_default_context())
 
 
-def test_permissive_tls_serves_both(tmp_path):
-    tls = rmq.Tls(tmp_path / "keys", "permissive")
-    with rmq.NameServer(tmp_path / "server", tls=tls) as server:
+def test_tls_that_asks_for_the_client(tmp_path, keys):
+    tls = rmq.Tls(keys, "enforcing", client_auth=True)
+    with rmq.NameServer(tmp_path, tls=tls) as server:
+        address = (server.host, server.port)
+        assert rmq.call(address, 106, tls=tls.client_context())[0] == 0
+        with pytest.raises(OSError):
+            rmq.call(address, 106, tls=ssl.create_default_context(cafile=tls.path("ca.pem")))
+
+
+def test_permissive_tls_serves_both(tmp_path, keys):
+    tls = rmq.Tls(keys, "permissive")
+    with rmq.NameServer(tmp_path, tls=tls) as server:
         assert rmq.call((server.host, server.port), 106)[0] == 0
         assert rmq.call((server.host, server.port), 106, tls=tls.client_context())[0] == 0
 

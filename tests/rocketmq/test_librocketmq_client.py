@@ -17,7 +17,7 @@ def program():
     if path:
         return path
     for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "librocketmq", "live_client")
+        path = os.path.join(rmq.TOP, folder, "librocketmq", "tests", "live_client")
         if os.path.exists(path):
             return path
     raise rmq.ServerError("live_client is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
@@ -96,6 +96,14 @@ def test_everything_once(plain, codec):
     done = works(plain.namesrv, "all", "once" + "".join(codec).strip("-"), *codec)
     assert "ok the topic is gone" in done.out
     assert "unknown group: REFUSED 26" in done.out
+
+
+def test_everything_once_with_4_9(tmp_path):
+    # 4.9 cannot delete a topic's files on today's Java without these.
+    opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "sun.nio.ch", "jdk.internal.ref")]
+    with rmq.Cluster(tmp_path, version=rmq.OLD_VERSION, options=opened) as cluster:
+        works(cluster.namesrv, "all", "json", "--old")
+        works(cluster.namesrv, "all", "binary", "--old", "--binary")
 
 
 def test_a_dead_name_server_is_passed_over(plain):
@@ -208,6 +216,14 @@ def test_tls_with_a_server_that_is_not_trusted(sealed, tls, tmp_path):
     assert "hostname mismatch" in err.lower(), err
     err = fails(sealed.namesrv, "route", "TBW102", "--tls", "--ca", tls.path("none.pem"))
     assert "INVALID" in err and "none.pem" in err, err
+
+
+def test_access_control_of_4_9(tmp_path):
+    acl = rmq.Acl(admin=("gantry-admin", "admin-secret"))
+    with rmq.Cluster(tmp_path, version=rmq.OLD_VERSION, acl=acl) as cluster:
+        works(cluster.namesrv, "create", "t", "--access", acl.admin[0], "--secret", acl.admin[1])
+        err = fails(cluster.namesrv, "create", "t", "--access", acl.admin[0], "--secret", "wrong-secret")
+        assert "REFUSED" in err, err
 
 
 def test_plain_text_to_tls_and_tls_to_plain_text(sealed, plain):

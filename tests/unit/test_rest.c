@@ -4,11 +4,11 @@
 #include "rest/access.h"
 #include "rest/dialect.h"
 #include "rest/http_head.h"
-#include "rest/java_order.h"
 #include "rest/lenient_json.h"
 #include "rest/rest.h"
 #include "rest/router.h"
 
+#include "base/java_order.h"
 #include "base/log.h"
 
 #include <arpa/inet.h>

@@ -115,6 +115,9 @@ static void defaults_hold_without_a_file(void **state)
     assert_int_equal(f->settings.restart_backoff_max_ms, 60000);
     assert_int_equal(f->settings.restart_max, -1);
     assert_int_equal(f->settings.given.count, 0);
+    assert_null(f->settings.name_servers);
+    assert_string_equal(f->settings.cluster, "DefaultConnectCluster");
+    assert_int_equal(f->settings.lease_ms, 6000);
     gt_settings_deinit(&f->settings);
 }
 
@@ -140,8 +143,8 @@ static void a_file_of_2019_is_taken_as_it_stands(void **state)
     (void)snprintf(store, sizeof store, "%s/store2019", getenv("HOME"));
     assert_string_equal(f->settings.store, store);
     assert_finding(f, "offsetPersistInterval", true, "sink.commit.ms");
-    assert_finding(f, "rmqProducerGroup", true, "no effect");
-    assert_int_equal(f->findings.count, 2);
+    assert_string_equal(f->settings.producer_group, "connector-producer-group");
+    assert_int_equal(f->findings.count, 1);
     gt_settings_deinit(&f->settings);
 }
 
@@ -170,7 +173,11 @@ static void each_key_of_2019_is_known(void **state)
                                        "workerId"};
     struct fixture *f = *state;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        option(f, keys[i], "1");
+        option(f, keys[i],
+               strcmp(keys[i], "allocTaskStrategy") == 0
+                   ? "org.apache.rocketmq.connect.runtime.service.strategy."
+                     "DefaultAllocateConnAndTaskStrategy"
+                   : "1");
     assert_int_equal(load(f, NULL), 0);
     for (size_t i = 0; i < f->findings.count; i++) {
         assert_true(f->findings.items[i].warning);
@@ -215,7 +222,8 @@ static void all_wrong_values_are_reported_at_once(void **state)
     assert_int_equal(
         load(f, "httpPort=99999\nlog.compression=zip\nlog.segment.bytes=1k\nrest.insecure=yes\n"
                 "sink.commit.ms=soon\nexecutor.threads=2x\nrest.address=localhost\n"
-                "task.restart.backoff.ms=2m\nnamesrvAddr=127.0.0.1:9876\n"),
+                "task.restart.backoff.ms=2m\nnamesrvAddr=127.0.0.1\nallocTaskStrategy=random\n"
+                "connectClusterId=a b\naclEnable=true\n"),
         GANTRY_INVALID);
     assert_finding(f, "httpPort", false, "'99999' is not a whole number from 0 to 65535");
     assert_finding(f, "log.compression", false, "'zip' is not one of: none,lz4,zstd");
@@ -225,8 +233,11 @@ static void all_wrong_values_are_reported_at_once(void **state)
     assert_finding(f, "executor.threads", false, "'2x'");
     assert_finding(f, "rest.address", false, "'localhost' is not an address");
     assert_finding(f, "task.restart.backoff.ms", false, "task.restart.backoff.max.ms");
-    assert_finding(f, "namesrvAddr", false, "broker is not supported");
-    assert_int_equal(gt_findings_errors(&f->findings), 9);
+    assert_finding(f, "namesrvAddr", false, "'127.0.0.1' is not a server's address");
+    assert_finding(f, "allocTaskStrategy", false, "no strategy 'random'");
+    assert_finding(f, "connectClusterId", false, "'a b' cannot be a group's name");
+    assert_finding(f, "aclEnable", false, "needs accessKey and secretKey");
+    assert_int_equal(gt_findings_errors(&f->findings), 12);
     assert_int_equal(f->err.code, GANTRY_INVALID);
     assert_non_null(strstr(f->err.text, "httpPort"));
 }

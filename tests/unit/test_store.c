@@ -260,6 +260,79 @@ static void test_group_commit(void **state)
     close_store(fx);
 }
 
+/* --- Groups have an end --- */
+
+struct sized {
+    struct gt_commit commit;
+    size_t number;
+};
+
+static struct {
+    uint64_t round, rounds; /* the committer's, and so the rest until it has stopped */
+    size_t bytes, most_bytes, commits, most_commits;
+    size_t done;
+} load;
+
+static int sized_sync(struct gt_commit *commit, uint64_t round, struct gantry_err *err)
+{
+    (void)err;
+    if (round != load.round) {
+        load.rounds++;
+        load.bytes = load.commits = 0;
+    }
+    load.round = round;
+    load.bytes += commit->changes.len;
+    load.commits++;
+    load.most_bytes = load.bytes > load.most_bytes ? load.bytes : load.most_bytes;
+    load.most_commits = load.commits > load.most_commits ? load.commits : load.most_commits;
+    return 0;
+}
+
+static void sized_done(struct gt_commit *commit)
+{
+    assert_int_equal(commit->err.code, 0);
+    assert_int_equal(((struct sized *)commit)->number, load.done++);
+    gt_commit_deinit(commit);
+}
+
+/* What has gathered, here before the start, is committed in several groups, in order. */
+static void check_groups(struct fixture *fx, size_t count, size_t bytes, bool start)
+{
+    static const struct gt_commit_ops ops = {.sync = sized_sync, .done = sized_done};
+    struct gantry_err err = {0};
+    memset(&load, 0, sizeof load);
+    char *value = calloc(1, bytes);
+    struct sized *commits = calloc(count, sizeof *commits);
+    assert_non_null(value);
+    assert_non_null(commits);
+    open_store(fx, false);
+    for (size_t i = 0; i < count; i++) {
+        commits[i].number = i;
+        gt_commit_init(&commits[i].commit, &ops);
+        gt_commit_put(&commits[i].commit, GT_TABLE_PROGRESS, text("last"),
+                      (struct gantry_view){value, bytes});
+        assert_int_equal(gt_store_submit(fx->store, &commits[i].commit, &err), 0);
+    }
+    if (start)
+        assert_int_equal(gt_store_start(fx->store, &err), 0);
+    close_store(fx);
+    assert_int_equal(load.done, count);
+    free(commits);
+    free(value);
+}
+
+static void test_groups_have_an_end(void **state)
+{
+    for (int start = 0; start < 2; start++) {
+        check_groups(*state, 80, 1 << 20, start == 1);
+        assert_int_equal(load.rounds, 3);
+        assert_in_range(load.most_bytes, 31 << 20, 32 << 20);
+        check_groups(*state, 10000, 10, start == 1);
+        assert_int_equal(load.rounds, 3);
+        assert_int_equal(load.most_commits, 4096);
+    }
+}
+
 /* --- Failures --- */
 
 /* A commit of a file of ours whose sync fails once; all commits since the epoch's last change
@@ -880,6 +953,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_put_get_scan_delete, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_groups_have_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_finishes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_now_from_threads, setup, teardown),

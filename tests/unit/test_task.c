@@ -29,6 +29,7 @@ static struct script {
     atomic_long polls, commits, starts, stops;
     atomic_long started_at;    /* source: the number after the committed position */
     atomic_long fail_start;    /* so many starts fail */
+    int fail_start_code;       /* 0: GANTRY_IO */
     const char *const *topics; /* source: record N names topics[N % 3]; NULL: none does */
     atomic_bool marks_only;    /* source: a mark and no record with each poll */
     struct gantry_task_context *ctx;
@@ -52,20 +53,31 @@ struct number_task {
 
 static const struct gantry_view partition = {"p", 1};
 
+static void see_position(void *arg, struct gantry_view seen, struct gantry_view position)
+{
+    assert_true(gantry_view_equal(seen, partition));
+    assert_int_equal(position.len, 8);
+    *(long *)arg = (long)gt_load_le64(position.data);
+}
+
 static int source_start(void *plugin, struct gantry_task_context *ctx, void **ret,
                         struct gantry_err *err)
 {
     (void)plugin;
     struct gantry_view position;
+    long seen = 0;
     if (atomic_load(&script.fail_start) > 0) {
         atomic_fetch_sub(&script.fail_start, 1);
-        return gantry_err_set(err, GANTRY_IO, "scripted start failure");
+        return gantry_err_set(err, script.fail_start_code != 0 ? script.fail_start_code : GANTRY_IO,
+                              "scripted start failure");
     }
     struct number_task *task = calloc(1, sizeof *task);
     assert_non_null(task);
     task->ctx = ctx;
     assert_int_equal(ctx->position(ctx, partition, &position, err), 0);
     task->next = position.len == 8 ? (long)gt_load_le64(position.data) : 0;
+    assert_int_equal(ctx->positions(ctx, see_position, &seen, err), 0);
+    assert_int_equal(seen, task->next);
     atomic_store(&script.started_at, task->next);
     atomic_fetch_add(&script.starts, 1);
     script.ctx = ctx;
@@ -455,6 +467,32 @@ static void test_failed_start(void **state)
     stop_task(bench, source);
 }
 
+/* A full disk is waited for, also by a connector that finds it at its start. */
+static void test_start_without_space(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    script.fail_start = 1;
+    script.fail_start_code = GANTRY_NO_SPACE;
+    script.limit = 10;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_PAUSED);
+    struct gt_task_status status;
+    gt_task_status(source, &status);
+    assert_string_equal(status.reason, "scripted start failure");
+    WAIT(bench, topic_end(bench) == 10 && state_of(source) == GT_TASK_RUNNING);
+    assert_int_equal(status.failures, 0);
+    stop_task(bench, source);
+    assert_int_equal(script.stops, 1);
+
+    script.fail_start = 1000;
+    source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, state_of(source) == GT_TASK_PAUSED);
+    stop_task(bench, source); /* also while it waits */
+}
+
 /* Without commits a source stops at commit_bytes, and goes on when they come. */
 static void test_back_pressure(void **state)
 {
@@ -584,6 +622,27 @@ static void test_sink_takes_part(void **state)
     stop_task(bench, sink);
 }
 
+/* A sink that takes nothing and asks for a commit again and again would go in circles. */
+static void test_sink_asks_in_vain(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 100);
+    script.take = -1;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    struct gt_task_status status;
+    gt_task_status(sink, &status);
+    assert_non_null(strstr(status.reason, "took no record"));
+    assert_true(script.puts < 100);
+    script.take = 0;
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 100);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
 static void test_sink_full(void **state)
 {
     struct bench *bench = *state;
@@ -692,12 +751,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_source_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_start_without_space, setup, teardown),
         cmocka_unit_test_setup_teardown(test_back_pressure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
         cmocka_unit_test_setup_teardown(test_topics_of_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_topic_of_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_marks_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),

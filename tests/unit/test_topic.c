@@ -4,6 +4,7 @@
 #include "topic_support.h"
 
 #include "base/clock.h"
+#include "topic/embedded/unread.h"
 #include "topic/inspect.h"
 #include <dirent.h>
 #include <pthread.h>
@@ -332,6 +333,48 @@ static void fill(struct fixture *fx, const char *topic)
 {
     for (int64_t i = 0; i < 10; i++)
         append(fx, topic, i * 20, 20, 2000);
+}
+
+static void put_connector(struct fixture *fx, const char *name, const char *json)
+{
+    static const struct gt_commit_ops no_ops = {0};
+    struct gantry_err err = {0};
+    struct gt_commit commit;
+    gt_commit_init(&commit, &no_ops);
+    gt_commit_put(&commit, GT_TABLE_CONNECTORS, gantry_view_of(name), gantry_view_of(json));
+    assert_int_equal(gt_store_commit_now(fx->store, &commit, &err), 0);
+    gt_commit_deinit(&commit);
+}
+
+static int64_t lowest_of(const struct gt_unread *unread, const char *topic, uint32_t queue)
+{
+    int64_t offset;
+    assert_int_equal(gt_unread_lowest(unread, topic, queue, &offset), 0);
+    return offset;
+}
+
+/* One walk over the store answers for all queues. */
+static void test_unread(void **state)
+{
+    struct fixture *fx = *state;
+    struct gantry_err err = {0};
+    struct gt_unread unread;
+    open_all(fx);
+    put_progress(fx, "a", 0, "t", 30);
+    put_progress(fx, "a", 1, "t", 50); /* the furthest task of a connector counts */
+    put_progress(fx, "b", 0, "t", 40);
+    put_progress(fx, "b", 1, "u", 7);
+    put_connector(fx, "b", "{\"topicNames\":\"u, t\"}");
+    put_connector(fx, "new", "{\"topics\":\"v\",\"connect.topicnames\":\"w,x\"}");
+    put_connector(fx, "source", "{\"topic\":\"t\"}");
+    assert_int_equal(gt_unread_read(&unread, fx->store, &err), 0);
+    assert_int_equal(lowest_of(&unread, "t", 0), 40);
+    assert_int_equal(lowest_of(&unread, "t", 1), 0); /* of b, that has not come to this queue */
+    assert_int_equal(lowest_of(&unread, "u", 0), 7);
+    assert_int_equal(lowest_of(&unread, "v", 0), 0);
+    assert_int_equal(lowest_of(&unread, "x", 3), 0);
+    assert_true(lowest_of(&unread, "y", 0) == INT64_MAX);
+    gt_unread_deinit(&unread);
 }
 
 static void test_retention_by_size(void **state)
@@ -1051,6 +1094,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_append_carries_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_appends_after_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disk_reserve, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retention_by_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retention_by_age, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FAKE_MAX 64
+#define FAKE_MAX 4096
 
 struct fake_text {
     char *data;
@@ -150,6 +150,19 @@ static inline int fake_position(struct gantry_task_context *ctx, struct gantry_v
     struct fake_text *found = fake_find(((struct fake_task *)ctx)->fake, partition);
     *ret = found != NULL ? (struct gantry_view){found->data, found->len}
                          : (struct gantry_view){NULL, 0};
+    return 0;
+}
+
+static inline int fake_positions(struct gantry_task_context *ctx,
+                                 void (*each)(void *arg, struct gantry_view partition,
+                                              struct gantry_view position),
+                                 void *arg, struct gantry_err *err)
+{
+    (void)err;
+    struct fake *fake = ((struct fake_task *)ctx)->fake;
+    for (size_t i = 0; i < fake->position_count; i++)
+        each(arg, (struct gantry_view){fake->partitions[i].data, fake->partitions[i].len},
+             (struct gantry_view){fake->positions[i].data, fake->positions[i].len});
     return 0;
 }
 
@@ -290,6 +303,7 @@ static inline void fake_task_init(struct fake_task *task, struct fake *fake, siz
         .wake = fake_wake,
         .wake_after = fake_wake_after,
         .position = fake_position,
+        .positions = fake_positions,
         .report_lag = fake_report_lag,
         .log = fake_task_log,
     };
@@ -307,6 +321,7 @@ static inline void fake_task_init(struct fake_task *task, struct fake *fake, siz
 static inline int fake_start(struct fake_task *task)
 {
     task->ctx.state = (struct gantry_view){task->state.data, task->state.len};
+    task->delay_ms = -1; /* a timer does not outlive the life that set it */
     int rc = task->connector->task_start(task->fake->plugin, &task->ctx, &task->task, &task->err);
     if (rc != 0)
         task->task = NULL;

@@ -362,6 +362,18 @@ static void a_position_survives_its_text(void **state)
     char partition[100];
     partition[file_partition_format("a\"b\\c\n", partition)] = '\0';
     assert_string_equal(partition, "{\"filename\":\"a\\\"b\\\\c\\u000a\"}");
+    char *path = file_partition_parse(gantry_view_of(partition));
+    assert_string_equal(path, "a\"b\\c\n");
+    free(path);
+    const struct file_identity id = {.device = 7, .inode = UINT64_MAX};
+    partition[file_left_partition_format(NULL, &id, partition)] = '\0';
+    assert_string_equal(partition, "{\"device\":7,\"inode\":18446744073709551615}");
+    assert_null(file_partition_parse(gantry_view_of(partition)));
+    partition[file_left_partition_format("a", &id, partition)] = '\0';
+    assert_string_equal(partition,
+                        "{\"filename\":\"a\",\"device\":7,\"inode\":18446744073709551615}");
+    assert_null(file_partition_parse(gantry_view_of(partition)));
+    assert_null(file_partition_parse(gantry_view_of("no object")));
 }
 
 static void generations_are_told_from_other_names(void **state)

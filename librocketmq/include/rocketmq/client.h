@@ -55,9 +55,9 @@ struct rmq_client_options {
 /* Nothing connects yet. RMQ_INVALID: an address or a TLS file is wrong (err names it). */
 int rmq_client_new(uv_loop_t *loop, const struct rmq_client_options *options,
                    struct rmq_client **ret, struct rmq_err *err);
-/* Leaves all groups (unregister), ends every request with RMQ_CLOSED, closes all connections; done
- * (may be NULL) runs when all memory is free. Producers, consumers and groups of the client must be
- * closed before. Call once. */
+/* Leaves all groups (unregister), ends every request with RMQ_CLOSED before it returns, closes all
+ * connections; done (may be NULL) runs when all memory is free. Producers, consumers and groups of
+ * the client must be closed before. Call once. */
 void rmq_client_close(struct rmq_client *client, void (*done)(void *arg), void *arg);
 uv_loop_t *rmq_client_loop(struct rmq_client *client);
 const char *rmq_client_id(const struct rmq_client *client);
@@ -85,14 +85,16 @@ struct rmq_route {
  * RMQ_UNREACHABLE, RMQ_TIMEOUT no name server answers (err names them all) | RMQ_CLOSED. */
 typedef void (*rmq_route_fn)(void *arg, int rc, const struct rmq_route *route,
                              const struct rmq_err *err);
-/* The topic's route; known ones are answered from memory while fresh (fresh true: ask now). A topic
- * asked for once is refreshed from then on, while in use (asked for within the last hour). */
+/* The topic's route; known ones are answered from memory (fresh true: ask now, also when a question
+ * is under way already). A topic asked for once is refreshed from then on, while in use (asked for
+ * within the last hour, watched, or of a membership); without a name server the last one stays. */
 int rmq_client_route(struct rmq_client *client, const char *topic, bool fresh, rmq_route_fn done,
                      void *arg, struct rmq_err *err);
 const struct rmq_route *rmq_route_ref(const struct rmq_route *route);
 void rmq_route_unref(const struct rmq_route *route);
 /* Have changed called (until the watch is removed) whenever a refresh shows another route than
- * before, and with NULL when the topic has disappeared. */
+ * before, with the first one if none is known yet, and with NULL when the topic has disappeared,
+ * which is also what a topic looks like while its only broker restarts. */
 struct rmq_route_watch;
 int rmq_client_watch_route(struct rmq_client *client, const char *topic,
                            void (*changed)(void *arg, const struct rmq_route *route), void *arg,
@@ -104,13 +106,15 @@ void rmq_route_watch_remove(struct rmq_route_watch *watch);
  * credentials: request must have room for three more fields. A reply with any code arrives as rc 0;
  * rmq_reply_check turns an error code into RMQ_REFUSED. */
 
-/* To a name server; one that cannot be reached or does not answer is followed by the next, so the
- * request must bear to be sent twice. */
+/* To a name server; one that cannot be reached or does not answer within timeout_ms is followed by
+ * the next (a single one that was lost is asked once more), so the request must bear to be sent
+ * twice. On failure err names all that were asked; RMQ_LOST or RMQ_TIMEOUT if one of them may have
+ * carried it out. */
 int rmq_client_call_namesrv(struct rmq_client *client, struct rmq_command *request,
                             int64_t timeout_ms, rmq_reply_fn reply, void *arg, struct rmq_err *err);
 /* To a broker by name, as the known routes and cluster information give its address. id 0: its
- * master only; -1: the master, or if there is none any replica. RMQ_NOT_FOUND: no address is known
- * now; a refresh of the routes has been started. */
+ * master only; -1: the master, or if there is none any replica; n: that replica, or if it has gone
+ * as -1. RMQ_NOT_FOUND: no address is known now; a refresh of the routes has been started. */
 int rmq_client_call_broker(struct rmq_client *client, const char *broker, int64_t id,
                            struct rmq_command *request, int64_t timeout_ms, rmq_reply_fn reply,
                            void *arg, struct rmq_err *err);
@@ -122,8 +126,9 @@ int rmq_client_call_address(struct rmq_client *client, const char *address,
                             void *arg, struct rmq_err *err);
 /* The master's last connect failed and its pause has not ended, or it has no address. */
 bool rmq_client_broker_failing(const struct rmq_client *client, const char *broker);
-/* Close the connection to a broker's master: what is in flight ends with RMQ_LOST; the next request
- * connects anew. So a sender knows that nothing of it is on the wire any more. */
+/* Close the connection to a broker's master: what is in flight ends, from the loop, with RMQ_LOST;
+ * what was not sent yet, and the next request, go out on a new one. So a sender knows that nothing
+ * of it will be sent any more; what the broker has read before, it may still carry out. */
 void rmq_client_reset_broker(struct rmq_client *client, const char *broker);
 
 /* 0 | RMQ_REFUSED, with the server's code, "what" and its remark in err. */
@@ -148,6 +153,9 @@ struct rmq_membership_options {
     void *arg;
 };
 
+/* A consumer's retry topic, %RETRY%GROUP, is subscribed along, as the Java clients do: a broker
+ * keeps one list of subscriptions a group, that of the last heartbeat. Producers may share a group.
+ * RMQ_INVALID: the client is a consumer of that group already, or a name is wrong. */
 int rmq_membership_new(struct rmq_client *client, const struct rmq_membership_options *options,
                        struct rmq_membership **ret, struct rmq_err *err);
 /* Unregisters (sent, not awaited) and frees. */

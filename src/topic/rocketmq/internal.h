@@ -77,7 +77,7 @@ struct gt_rocketmq {
     struct gt_topics api; /* first */
     struct gt_store *store;
     struct gt_link *link;
-    bool auto_create;
+    bool create_topics, create_groups;
     uint32_t queues;
     char *consumer_group, *producer_group; /* owned */
 

@@ -23,7 +23,7 @@ static void on_group_made(void *arg, int rc, const struct rmq_err *err)
 
 void gt_rq_make_group(struct gt_rocketmq *topics, const char *group)
 {
-    if (!topics->auto_create || topics->closing)
+    if (!topics->create_groups || topics->closing)
         return;
     struct group_ask *ask = malloc(sizeof *ask + strlen(group) + 1);
     if (ask == NULL)

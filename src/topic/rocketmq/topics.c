@@ -320,7 +320,7 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
         ;
     else if (rc == 0)
         take_found(topic, route);
-    else if (rc == RMQ_NOT_FOUND && topics->auto_create)
+    else if (rc == RMQ_NOT_FOUND && topics->create_topics)
         create(topic);
     else if (rc == RMQ_NOT_FOUND)
         retry_later(topic, "it does not exist; make it (mqadmin updateTopic), or allow it with "
@@ -590,7 +590,8 @@ int gt_topics_open_rocketmq(struct gt_store *store, struct gt_link *link,
     topics->api.engine = &rocketmq_engine;
     topics->store = store;
     topics->link = link;
-    topics->auto_create = settings->auto_create;
+    topics->create_topics = settings->create_topics;
+    topics->create_groups = settings->create_groups;
     topics->queues = settings->queues != 0 ? settings->queues : 4;
     topics->open_mail.run = on_open;
     topics->close_mail.run = on_close;

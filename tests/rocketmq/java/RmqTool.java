@@ -109,46 +109,39 @@ public class RmqTool {
         int size = words.number("SIZE");
         int batch = words.option("batch", 1);
         String[] bodies = words.option("body64", "").split(",");
-        DefaultMQProducer producer = new DefaultMQProducer(unique("rmqtool-producer"), words.hook());
-        producer.setNamesrvAddr(words.namesrv());
-        producer.setInstanceName(unique("producer"));
-        producer.setSendMsgTimeout(words.option("timeout", 10000));
-        producer.setVipChannelEnabled(false);
-        producer.start();
-        try {
-            MessageQueue queue = null;
-            if (words.option("queue", null) != null) {
-                queue = find(producer.fetchPublishMessageQueues(topic), words.option("queue", 0),
-                    words.option("broker", null));
-            }
-            for (int first = 0; first < count; first += batch) {
-                List<Message> messages = new ArrayList<>();
-                for (int number = first; number < Math.min(count, first + batch); number++) {
-                    byte[] body = bodies[0].isEmpty()
-                        ? fill(words.option("body", "message " + number + " "), size)
-                        : Base64.getDecoder().decode(bodies[number % bodies.length]);
-                    Message message = new Message(topic, words.option("tag", null), words.option("key", null), body);
-                    if (words.option("delay", 0) > 0) {
-                        message.setDelayTimeLevel(words.option("delay", 0));
-                    }
-                    for (String property : words.option("prop", "").split(",")) {
-                        int equals = property.indexOf('=');
-                        if (equals > 0) {
-                            message.putUserProperty(property.substring(0, equals), property.substring(equals + 1));
-                        }
-                    }
-                    messages.add(message);
+        int timeout = words.option("timeout", 10000);
+        DefaultMQProducer producer = producer(words);
+        MessageQueue queue = null;
+        if (words.option("queue", null) != null) {
+            queue = find(producer.fetchPublishMessageQueues(topic), words.option("queue", 0),
+                words.option("broker", null));
+        }
+        for (int first = 0; first < count; first += batch) {
+            List<Message> messages = new ArrayList<>();
+            for (int number = first; number < Math.min(count, first + batch); number++) {
+                byte[] body = bodies[0].isEmpty()
+                    ? fill(words.option("body", "message " + number + " "), size)
+                    : Base64.getDecoder().decode(bodies[number % bodies.length]);
+                Message message = new Message(topic, words.option("tag", null), words.option("key", null), body);
+                if (words.option("delay", 0) > 0) {
+                    message.setDelayTimeLevel(words.option("delay", 0));
                 }
-                var result = batch > 1
-                    ? (queue != null ? producer.send(messages, queue) : producer.send(messages))
-                    : (queue != null ? producer.send(messages.get(0), queue) : producer.send(messages.get(0)));
-                print("first", first, "count", messages.size(), "status", result.getSendStatus().name(),
-                    "broker", result.getMessageQueue().getBrokerName(),
-                    "queueId", result.getMessageQueue().getQueueId(), "queueOffset", result.getQueueOffset(),
-                    "msgId", result.getMsgId(), "offsetMsgId", result.getOffsetMsgId());
+                for (String property : words.option("prop", "").split(",")) {
+                    int equals = property.indexOf('=');
+                    if (equals > 0) {
+                        message.putUserProperty(property.substring(0, equals), property.substring(equals + 1));
+                    }
+                }
+                messages.add(message);
             }
-        } finally {
-            producer.shutdown();
+            var result = batch > 1
+                ? (queue != null ? producer.send(messages, queue, timeout) : producer.send(messages, timeout))
+                : (queue != null ? producer.send(messages.get(0), queue, timeout)
+                    : producer.send(messages.get(0), timeout));
+            print("first", first, "count", messages.size(), "status", result.getSendStatus().name(),
+                "broker", result.getMessageQueue().getBrokerName(),
+                "queueId", result.getMessageQueue().getQueueId(), "queueOffset", result.getQueueOffset(),
+                "msgId", result.getMsgId(), "offsetMsgId", result.getOffsetMsgId());
         }
     }
 
@@ -185,102 +178,85 @@ public class RmqTool {
         int queue = words.number("QUEUE");
         long offset = words.number("OFFSET");
         int count = words.number("N");
-        DefaultMQPullConsumer consumer =
-            new DefaultMQPullConsumer(words.option("group", "rmqtool-pull"), words.hook());
-        consumer.setNamesrvAddr(words.namesrv());
-        consumer.setInstanceName(unique("pull"));
-        consumer.setVipChannelEnabled(false);
-        consumer.start();
-        try {
-            MessageQueue from =
-                find(consumer.fetchSubscribeMessageQueues(topic), queue, words.option("broker", null));
-            while (true) {
-                var result =
-                    consumer.pull(from, "*", offset, Math.max(1, Math.min(32, count)), words.option("timeout", 10000));
-                offset = result.getNextBeginOffset();
-                if (result.getPullStatus() == PullStatus.FOUND) {
-                    for (MessageExt message : result.getMsgFoundList()) {
-                        print(message);
-                        count--;
-                    }
-                }
-                if (count <= 0 || result.getPullStatus() != PullStatus.FOUND) {
-                    print("status", result.getPullStatus().name(), "nextBeginOffset", offset,
-                        "minOffset", result.getMinOffset(), "maxOffset", result.getMaxOffset());
-                    return;
+        DefaultMQPullConsumer consumer = puller(words);
+        MessageQueue from =
+            find(consumer.fetchSubscribeMessageQueues(topic), queue, words.option("broker", null));
+        while (true) {
+            var result =
+                consumer.pull(from, "*", offset, Math.max(1, Math.min(32, count)), words.option("timeout", 10000));
+            offset = result.getNextBeginOffset();
+            if (result.getPullStatus() == PullStatus.FOUND) {
+                for (MessageExt message : result.getMsgFoundList()) {
+                    print(message);
+                    count--;
                 }
             }
-        } finally {
-            consumer.shutdown();
+            if (count <= 0 || result.getPullStatus() != PullStatus.FOUND) {
+                print("status", result.getPullStatus().name(), "nextBeginOffset", offset,
+                    "minOffset", result.getMinOffset(), "maxOffset", result.getMaxOffset());
+                return;
+            }
         }
     }
 
     static void admin(Words words) throws Exception {
         String what = words.next("what");
-        DefaultMQAdminExt admin = new DefaultMQAdminExt(words.hook(), 10000);
-        admin.setNamesrvAddr(words.namesrv());
-        admin.setInstanceName(unique("admin"));
-        admin.setVipChannelEnabled(false);
-        admin.start();
-        try {
-            switch (what) {
-                case "createTopic": {
-                    TopicConfig config = new TopicConfig(words.next("TOPIC"));
-                    config.setReadQueueNums(words.number("QUEUES"));
-                    config.setWriteQueueNums(config.getReadQueueNums());
-                    for (String address : masters(admin)) {
-                        admin.createAndUpdateTopicConfig(address, config);
-                    }
-                    break;
+        DefaultMQAdminExt admin = administrator(words);
+        switch (what) {
+            case "createTopic": {
+                TopicConfig config = new TopicConfig(words.next("TOPIC"));
+                config.setReadQueueNums(words.number("QUEUES"));
+                config.setWriteQueueNums(config.getReadQueueNums());
+                for (String address : masters(admin)) {
+                    admin.createAndUpdateTopicConfig(address, config);
                 }
-                case "deleteTopic": {
-                    String topic = words.next("TOPIC");
-                    admin.deleteTopicInBroker(masters(admin), topic);
-                    Set<String> servers = new HashSet<>(admin.getNameServerAddressList());
-                    for (String cluster : admin.examineBrokerClusterInfo().getClusterAddrTable().keySet()) {
-                        admin.deleteTopicInNameServer(servers, cluster, topic);
-                    }
-                    break;
-                }
-                case "topicStats":
-                    for (var entry : admin.examineTopicStats(words.next("TOPIC")).getOffsetTable().entrySet()) {
-                        print("broker", entry.getKey().getBrokerName(), "queueId", entry.getKey().getQueueId(),
-                            "minOffset", entry.getValue().getMinOffset(), "maxOffset", entry.getValue().getMaxOffset(),
-                            "lastUpdate", entry.getValue().getLastUpdateTimestamp());
-                    }
-                    break;
-                case "topicRoute":
-                    for (var data : admin.examineTopicRouteInfo(words.next("TOPIC")).getQueueDatas()) {
-                        print("broker", data.getBrokerName(), "readQueueNums", data.getReadQueueNums(),
-                            "writeQueueNums", data.getWriteQueueNums(), "perm", data.getPerm());
-                    }
-                    break;
-                case "clusterInfo":
-                    for (var data : admin.examineBrokerClusterInfo().getBrokerAddrTable().values()) {
-                        for (var address : data.getBrokerAddrs().entrySet()) {
-                            print("cluster", data.getCluster(), "broker", data.getBrokerName(),
-                                "brokerId", address.getKey(), "address", address.getValue());
-                        }
-                    }
-                    break;
-                case "consumerProgress":
-                    for (var entry : admin.examineConsumeStats(words.next("GROUP")).getOffsetTable().entrySet()) {
-                        print("topic", entry.getKey().getTopic(), "broker", entry.getKey().getBrokerName(),
-                            "queueId", entry.getKey().getQueueId(), "brokerOffset", entry.getValue().getBrokerOffset(),
-                            "consumerOffset", entry.getValue().getConsumerOffset());
-                    }
-                    break;
-                case "consumerConnection":
-                    for (var one : admin.examineConsumerConnectionInfo(words.next("GROUP")).getConnectionSet()) {
-                        print("clientId", one.getClientId(), "address", one.getClientAddr(),
-                            "language", String.valueOf(one.getLanguage()), "version", one.getVersion());
-                    }
-                    break;
-                default:
-                    throw new IllegalArgumentException("unknown: admin " + what);
+                break;
             }
-        } finally {
-            admin.shutdown();
+            case "deleteTopic": {
+                String topic = words.next("TOPIC");
+                admin.deleteTopicInBroker(masters(admin), topic);
+                Set<String> servers = new HashSet<>(admin.getNameServerAddressList());
+                for (String cluster : admin.examineBrokerClusterInfo().getClusterAddrTable().keySet()) {
+                    admin.deleteTopicInNameServer(servers, cluster, topic);
+                }
+                break;
+            }
+            case "topicStats":
+                for (var entry : admin.examineTopicStats(words.next("TOPIC")).getOffsetTable().entrySet()) {
+                    print("broker", entry.getKey().getBrokerName(), "queueId", entry.getKey().getQueueId(),
+                        "minOffset", entry.getValue().getMinOffset(), "maxOffset", entry.getValue().getMaxOffset(),
+                        "lastUpdate", entry.getValue().getLastUpdateTimestamp());
+                }
+                break;
+            case "topicRoute":
+                for (var data : admin.examineTopicRouteInfo(words.next("TOPIC")).getQueueDatas()) {
+                    print("broker", data.getBrokerName(), "readQueueNums", data.getReadQueueNums(),
+                        "writeQueueNums", data.getWriteQueueNums(), "perm", data.getPerm());
+                }
+                break;
+            case "clusterInfo":
+                for (var data : admin.examineBrokerClusterInfo().getBrokerAddrTable().values()) {
+                    for (var address : data.getBrokerAddrs().entrySet()) {
+                        print("cluster", data.getCluster(), "broker", data.getBrokerName(),
+                            "brokerId", address.getKey(), "address", address.getValue());
+                    }
+                }
+                break;
+            case "consumerProgress":
+                for (var entry : admin.examineConsumeStats(words.next("GROUP")).getOffsetTable().entrySet()) {
+                    print("topic", entry.getKey().getTopic(), "broker", entry.getKey().getBrokerName(),
+                        "queueId", entry.getKey().getQueueId(), "brokerOffset", entry.getValue().getBrokerOffset(),
+                        "consumerOffset", entry.getValue().getConsumerOffset());
+                }
+                break;
+            case "consumerConnection":
+                for (var one : admin.examineConsumerConnectionInfo(words.next("GROUP")).getConnectionSet()) {
+                    print("clientId", one.getClientId(), "address", one.getClientAddr(),
+                        "language", String.valueOf(one.getLanguage()), "version", one.getVersion());
+                }
+                break;
+            default:
+                throw new IllegalArgumentException("unknown: admin " + what);
         }
     }
 
@@ -330,6 +306,50 @@ public class RmqTool {
             }
             Thread.sleep(50);
         }
+    }
+
+    // --- clients that stay: a client's shutdown may take three seconds
+
+    private static final Map<String, Object> CLIENTS = new HashMap<>();
+
+    static DefaultMQProducer producer(Words words) throws Exception {
+        DefaultMQProducer found = (DefaultMQProducer) CLIENTS.get("producer" + words.who());
+        if (found == null) {
+            found = new DefaultMQProducer(unique("rmqtool-producer"), words.hook());
+            found.setNamesrvAddr(words.namesrv());
+            found.setInstanceName(unique("producer"));
+            found.setVipChannelEnabled(false);
+            found.start();
+            CLIENTS.put("producer" + words.who(), found);
+        }
+        return found;
+    }
+
+    static DefaultMQPullConsumer puller(Words words) throws Exception {
+        String group = words.option("group", "rmqtool-pull");
+        DefaultMQPullConsumer found = (DefaultMQPullConsumer) CLIENTS.get("pull" + group + words.who());
+        if (found == null) {
+            found = new DefaultMQPullConsumer(group, words.hook());
+            found.setNamesrvAddr(words.namesrv());
+            found.setInstanceName(unique("pull"));
+            found.setVipChannelEnabled(false);
+            found.start();
+            CLIENTS.put("pull" + group + words.who(), found);
+        }
+        return found;
+    }
+
+    static DefaultMQAdminExt administrator(Words words) throws Exception {
+        DefaultMQAdminExt found = (DefaultMQAdminExt) CLIENTS.get("admin" + words.who());
+        if (found == null) {
+            found = new DefaultMQAdminExt(words.hook(), 10000);
+            found.setNamesrvAddr(words.namesrv());
+            found.setInstanceName(unique("admin"));
+            found.setVipChannelEnabled(false);
+            found.start();
+            CLIENTS.put("admin" + words.who(), found);
+        }
+        return found;
     }
 
     // --- helpers
@@ -384,7 +404,7 @@ public class RmqTool {
             "flag", message.getFlag(), "bornTimestamp", message.getBornTimestamp(),
             "storeTimestamp", message.getStoreTimestamp(), "reconsumeTimes", message.getReconsumeTimes(),
             "properties", new TreeMap<>(message.getProperties()),
-            "body", Base64.getEncoder().encodeToString(message.getBody()));
+            "body", Base64.getEncoder().encodeToString(message.getBody() == null ? new byte[0] : message.getBody()));
     }
 
     static void print(Object... namesAndValues) {
@@ -480,6 +500,11 @@ public class RmqTool {
                 throw new IllegalArgumentException("--namesrv is missing");
             }
             return addresses;
+        }
+
+        /** What clients may be shared by. */
+        String who() {
+            return " " + namesrv() + " " + option("user", "") + " " + option("secret", "");
         }
 
         RPCHook hook() {

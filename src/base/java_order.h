@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The order in which the Java worker of 2019 wrote its maps: that of java.util.HashMap and
  * ConcurrentHashMap. Thread: any. */
-#ifndef GT_REST_JAVA_ORDER_H
-#define GT_REST_JAVA_ORDER_H
+#ifndef GT_BASE_JAVA_ORDER_H
+#define GT_BASE_JAVA_ORDER_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +15,10 @@ enum gt_java_map {
 /** String.hashCode of UTF-8 text, counted in UTF-16 units; a byte that is not UTF-8 counts as
  * U+FFFD. */
 uint32_t gt_java_hash(const char *text);
+
+/** String.compareTo of UTF-8 texts: below, at or above 0. By UTF-16 units, so that characters
+ * beyond U+FFFF stand before U+E000. */
+int gt_java_compare(const char *a, const char *b);
 
 /** Fill ret_order[0..count) with indexes of @p keys in the map's order; equal buckets keep the
  * given order. 0 or GANTRY_NO_MEMORY. */

@@ -2,7 +2,7 @@
 /* Java's maps are tables of buckets whose number is a power of two, 16 at first, and they are
  * walked bucket by bucket. A HashMap doubles its table when it holds more than three quarters of
  * that number, a ConcurrentHashMap already when it holds as many. */
-#include "rest/java_order.h"
+#include "base/java_order.h"
 
 #include <gantry/error.h>
 
@@ -46,6 +46,21 @@ uint32_t gt_java_hash(const char *text)
         hash = hash * 31 + c;
     }
     return hash;
+}
+
+int gt_java_compare(const char *a, const char *b)
+{
+    const unsigned char *p = (const unsigned char *)a, *q = (const unsigned char *)b;
+
+    while (*p != '\0' && *p == *q) {
+        p++;
+        q++;
+    }
+    /* UTF-8 has the order of the characters' numbers; only what UTF-16 writes as surrogates (from
+     * D800 on), that is four bytes from F0 on, comes before the rest of the three-byte ones. */
+    if (*p >= 0xee && *q >= 0xee && (*p >= 0xf0) != (*q >= 0xf0))
+        return *p >= 0xf0 ? -1 : 1;
+    return *p < *q ? -1 : *p > *q;
 }
 
 struct entry {
