@@ -710,7 +710,7 @@ static void test_refused(void **state)
     tell_mock(env, "full broker-b 0");
     assert_int_equal(finish(append), 0);
     assert_int_equal(gt_writer_ready(writer.writer, &err), 1);
-    tell_mock(env, "fail 320 20 2 busy");
+    tell_mock(env, "fail 320 5 2 busy");
     append = send_records(env, &writer, "t", NULL, 20, 10);
     assert_int_equal(finish(append), 0);
     close_own(&writer);
