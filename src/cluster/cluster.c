@@ -54,6 +54,7 @@ struct gt_cluster {
     struct proposal *proposals, **proposals_tail; /* in the log, or on the way */
     uint64_t proposed;
     struct gt_store_relay relay;
+    bool settled;                      /* something, since the store was last waited for */
     struct gt_snapshot_writer *writer; /* while one is made */
 
     uv_timer_t timer;
@@ -178,10 +179,31 @@ static void propose(void *arg, struct gt_commit *group)
     gt_mailbox_send(cluster->setup.control, &cluster->proposed_mail);
 }
 
+static void settle(struct gt_cluster *cluster, struct gt_commit *commit)
+{
+    cluster->settled = true;
+    gt_store_settle(cluster->setup.store, commit);
+}
+
+/* Have the store show what the log has said up to here: the committer applies it beside this
+ * thread, and a task that starts now must not begin at what was true before its former owner's last
+ * commit. */
+static void show_settled(struct gt_cluster *cluster)
+{
+    static const struct gt_commit_ops no_ops = {0};
+    struct gt_commit nothing;
+    if (!cluster->settled)
+        return;
+    cluster->settled = false;
+    gt_commit_init(&nothing, &no_ops);
+    (void)gt_store_commit_now(cluster->setup.store, &nothing, NULL); /* a broken store says so */
+    gt_commit_deinit(&nothing);
+}
+
 static void refuse(struct gt_cluster *cluster, struct gt_commit *commit, int code, const char *text)
 {
     gantry_err_set(&commit->err, code, "%s", text);
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void add_proposal(struct gt_cluster *cluster, struct gt_commit *commit)
@@ -285,7 +307,7 @@ static void on_commit(void *arg, uint64_t own, struct gantry_view changes)
             return;
         }
     }
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void on_refused(void *arg, uint64_t own)
@@ -303,7 +325,7 @@ static void on_reset(void *arg, const char *connector)
     if (commit == NULL)
         return;
     gt_snapshot_forget(commit, connector);
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 /* --- What the machine asks for --- */
@@ -320,6 +342,7 @@ static void on_task_start(void *arg, const char *connector, uint32_t task, uint6
 {
     struct gt_cluster *cluster = arg;
     cluster->running++;
+    show_settled(cluster);
     cluster->setup.events->task_start(cluster->setup.arg, connector, task, epoch);
 }
 
@@ -361,7 +384,7 @@ static void note_incarnation(struct gt_cluster *cluster)
     gt_commit_put(commit, GT_TABLE_META, gantry_view_of(incarnation_key),
                   (struct gantry_view){(const char *)cluster->incarnation.bytes,
                                        sizeof cluster->incarnation.bytes});
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void read_incarnation(struct gt_store *store, struct gt_incarnation *ret)
@@ -394,6 +417,7 @@ static void note_joined(struct gt_cluster *cluster)
     if (cluster->joined_told || !gt_cluster_is_member(cluster->state))
         return;
     cluster->joined_told = true;
+    show_settled(cluster);
     cluster->setup.events->joined(cluster->setup.arg);
 }
 
@@ -787,8 +811,11 @@ static int take_entry(struct gt_cluster *cluster, struct gt_buf *entry, struct g
 {
     int code = entry->error;
     if (code != 0)
-        gantry_err_set(err, code, "the configuration cannot be sent to the cluster: %s",
-                       gantry_error_text(code));
+        gantry_err_set(err, code, "%s",
+                       code == GANTRY_TOO_LARGE
+                           ? "the configuration and those of its tasks are larger together than "
+                             "the 3 MiB that the cluster's log takes; set tasks.max lower"
+                           : "no memory for the configuration");
     else if (!gt_cluster_is_member(cluster->state))
         code = gantry_err_set(err, GANTRY_AGAIN,
                               "this worker is not a member of the cluster now%s%s; try again",

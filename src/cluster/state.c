@@ -274,6 +274,9 @@ static int apply(struct gt_cluster_state *state, struct message *message,
             return apply_join(state, message, &entry->join);
         if (entry->type == GT_ENTRY_COMMIT)
             apply_commit(state, message, entry); /* refuses */
+        /* What nobody runs, an operator may reset from outside: `gantry connector reset`. */
+        if (entry->type == GT_ENTRY_RESET)
+            apply_reset(state, entry);
         return 0;
     }
     switch (entry->type) {

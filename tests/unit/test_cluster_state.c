@@ -481,6 +481,27 @@ static void reset_counts_only_while_nothing_is_owned(void **state)
     assert_told(&c->nodes[0], "reset:x reset:never");
 }
 
+static void one_who_is_no_member_may_reset_what_nobody_runs(void **state)
+{
+    struct cluster *c = *state;
+    join(c, 0);
+    open_node(c, 1);
+    configure(c, 0, "x", "p", 1);
+    forget_told(c);
+    gt_cluster_add_reset(&c->nodes[1].out, "x");
+    settle(c);
+    assert_told(&c->nodes[0], "");
+    gt_cluster_leave(c->nodes[0].state, c->now);
+    stopped(c, 0, "x", 0, 1);
+    assert_true(gt_cluster_left(c->nodes[0].state));
+    forget_told(c);
+    gt_cluster_add_reset(&c->nodes[1].out, "x");
+    settle(c);
+    assert_told(&c->nodes[0], "reset:x");
+    assert_told(&c->nodes[1], "reset:x");
+    assert_false(gt_cluster_is_member(c->nodes[1].state));
+}
+
 static void whoever_leaves_stops_everything_first_and_starts_nothing_more(void **state)
 {
     struct cluster *c = *state;
@@ -609,6 +630,7 @@ int main(void)
         CLUSTER_TEST(deleting_while_moving_stops_once_and_starts_nowhere),
         CLUSTER_TEST(one_that_is_to_get_back_what_it_stops_gets_it_anew),
         CLUSTER_TEST(reset_counts_only_while_nothing_is_owned),
+        CLUSTER_TEST(one_who_is_no_member_may_reset_what_nobody_runs),
         CLUSTER_TEST(whoever_leaves_stops_everything_first_and_starts_nothing_more),
         CLUSTER_TEST(leaving_without_having_joined_is_done_at_once),
         CLUSTER_TEST(the_strategy_of_the_first_member_counts),
