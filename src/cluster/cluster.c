@@ -80,6 +80,12 @@ static int64_t now_ms(void)
     return gt_clock_boot_ms();
 }
 
+/* For those who act for the tasks, on other threads. */
+static void note_lease(struct gt_cluster *cluster)
+{
+    atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
+}
+
 static void schedule(struct gt_cluster *cluster);
 static void send_next(struct gt_cluster *cluster);
 
@@ -362,6 +368,7 @@ static void on_changed(void *arg)
 static void on_fenced(void *arg, const char *reason)
 {
     struct gt_cluster *cluster = arg;
+    atomic_store(cluster->setup.lease_until_ms, INT64_MIN);
     gt_warn("cluster", "this worker is not a member any more, its tasks are stopped: %s", reason);
     refuse_proposals(cluster, "this worker is not a member of the cluster any more");
     drop_chunks(cluster);
@@ -436,6 +443,7 @@ static void caught_up(struct gt_cluster *cluster)
         return;
     cluster->phase = PHASE_JOINED;
     gt_cluster_join(cluster->state, now_ms());
+    note_lease(cluster);
     send_next(cluster);
 }
 
@@ -507,6 +515,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     if (offset < cluster->next || cluster->phase == PHASE_FINDING)
         return;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
+    note_lease(cluster);
     if (code == GANTRY_VERSION) {
         fail(cluster, code, err.text);
         return;
@@ -553,7 +562,7 @@ static void on_stored(void *arg)
     schedule(cluster);
 }
 
-static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
+static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms)
 {
     struct gt_cluster *cluster = arg;
     if (strcmp(cluster->trouble, text) != 0) {
@@ -563,7 +572,9 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
             gt_info("cluster", "the cluster log can be reached again");
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
-    gt_cluster_reach(cluster->state, reach, now_ms());
+    (void)gt_cluster_tick(cluster->state, now_ms()); /* a lease that is over stays over */
+    gt_cluster_reach(cluster->state, reach, when_ms);
+    note_lease(cluster);
     schedule(cluster);
 }
 
@@ -651,6 +662,7 @@ static void look_at_time(struct gt_cluster *cluster)
         return;
     int64_t now = now_ms();
     int64_t due = gt_cluster_tick(cluster->state, now);
+    note_lease(cluster);
     if (cluster->fenced && cluster->running == 0) {
         rejoin(cluster);
         due = now;

@@ -699,7 +699,7 @@ static bool drain(struct gt_task *task)
     take_commit(sink);
     if (sink->cycle != CYCLE_NONE)
         return false;
-    if (task->failing || task->pausing || !sink->dirty)
+    if (task->failing || task->pausing || !sink->dirty || !gt_claim_holds(&task->claim))
         return true;
     begin_cycle(sink);
     return task->failing || task->pausing;

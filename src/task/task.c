@@ -315,6 +315,8 @@ static void step(struct gt_runnable *runnable)
             end_run(task);
         return;
     }
+    if (!gt_claim_holds(&task->claim))
+        return; /* the control loop is about to stop it */
     task->ops->step(task);
 }
 
@@ -440,7 +442,10 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->stopped_mail.run = on_stopped;
     atomic_store(&task->lag, -1);
     task->connector = strdup(setup->connector);
-    task->claim = (struct gt_claim){task->connector, setup->index, setup->epoch};
+    task->claim = (struct gt_claim){.connector = task->connector,
+                                    .task = setup->index,
+                                    .epoch = setup->epoch,
+                                    .lease_until_ms = setup->env->lease_until_ms};
     int code = task->connector == NULL ? GANTRY_NO_MEMORY : copy_config(task, setup->config);
     if (code != 0)
         gantry_err_set(err, code, "no memory for a task of connector %s", setup->connector);

@@ -83,6 +83,7 @@ struct gt_worker {
     struct gt_cluster *cluster;         /* with a link */
     struct stopped_task *stopped_tasks; /* in a cluster: to be told, outside the machine's calls */
     struct gt_mail stopped_mail;
+    atomic_llong lease_until_ms; /* in a cluster: for all claims */
     bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;

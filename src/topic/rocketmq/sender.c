@@ -423,6 +423,11 @@ static void send_frame(struct gt_rq_lane *lane)
     struct rmq_target target = {lane->topic, lane->broker, (int32_t)lane->id};
     struct rmq_buf body;
     struct rmq_err err = {.text = "no memory for a request"};
+    if (!gt_claim_holds(&writer->claim)) {
+        lane->state = LANE_WAITING;
+        fail(writer, GANTRY_CLOSED, "this worker's lease is over");
+        return;
+    }
     int rc = build_body(lane->frame, &body);
     if (rc == 0)
         rc = rmq_producer_send_batch(writer->topics->producer, &target, &body, on_sent, lane->frame,
