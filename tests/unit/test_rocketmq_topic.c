@@ -113,7 +113,8 @@ static void open_engine(struct env *env, bool auto_create)
     struct gantry_err err = {0};
     const struct gt_link_settings link = {.name_servers = mock_namesrv(env->mock.mock),
                                           .client_id = "test"};
-    const struct gt_rocketmq_settings settings = {.auto_create = auto_create};
+    const struct gt_rocketmq_settings settings = {.create_topics = auto_create,
+                                                  .create_groups = auto_create};
     if (gt_store_open(env->fx.path, 16 << 20, &env->fx.store, &err) != 0 ||
         gt_store_start(env->fx.store, &err) != 0 || gt_link_open(&link, &env->link, &err) != 0 ||
         gt_topics_open_rocketmq(env->fx.store, env->link, &settings, &env->fx.topics, &err) != 0)
