@@ -139,7 +139,6 @@ static int ctx_position(struct gantry_task_context *ctx, struct gantry_view part
 }
 
 struct each_position {
-    size_t prefix_len; /* of the keys: the connector's name */
     void (*fn)(void *arg, struct gantry_view partition, struct gantry_view position);
     void *arg;
 };
@@ -148,8 +147,8 @@ static int give_position(void *arg, struct gantry_view key, struct gantry_view v
 {
     const struct each_position *each = arg;
     struct gantry_view partition, position;
-    if (key.len == each->prefix_len + sizeof(uint32_t))
-        return 0; /* no position: where a task's writer stands at brokers */
+    if (gt_key_is_tails(key))
+        return 0;
     if (gt_position_record_read(value, &partition, &position) != 0)
         return GANTRY_CORRUPT;
     each->fn(each->arg, partition, position);
@@ -164,7 +163,7 @@ static int ctx_positions(struct gantry_task_context *ctx,
     struct gt_task *task = of_context(ctx);
     struct gt_key prefix;
     gt_key_prefix(&prefix, task->connector);
-    struct each_position each = {prefix.len, fn, arg};
+    struct each_position each = {fn, arg};
     int code = gt_store_scan(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&prefix),
                              give_position, &each, err);
     if (code == GANTRY_CORRUPT)
