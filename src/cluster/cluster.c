@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/entry.h"
 #include "cluster/log.h"
 #include "cluster/snapshot_io.h"
 #include <stdlib.h>
@@ -64,6 +65,7 @@ struct gt_cluster {
     size_t running; /* own tasks that do not stand still */
     bool fenced;    /* to join again, once they do */
     bool joined_told, closing;
+    bool reset_seen; /* in the present message */
     void (*left)(void *arg);
     void *left_arg;
     void (*closed)(void *arg);
@@ -83,7 +85,8 @@ static int64_t now_ms(void)
 /* For those who act for the tasks, on other threads. */
 static void note_lease(struct gt_cluster *cluster)
 {
-    atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
+    if (cluster->setup.lease_until_ms != NULL) /* a visitor has no tasks */
+        atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
 }
 
 static void schedule(struct gt_cluster *cluster);
@@ -332,6 +335,7 @@ static void on_reset(void *arg, const char *connector)
         return;
     gt_snapshot_forget(commit, connector);
     settle(cluster, commit);
+    cluster->reset_seen = true;
 }
 
 /* --- What the machine asks for --- */
@@ -368,7 +372,7 @@ static void on_changed(void *arg)
 static void on_fenced(void *arg, const char *reason)
 {
     struct gt_cluster *cluster = arg;
-    atomic_store(cluster->setup.lease_until_ms, INT64_MIN);
+    note_lease(cluster); /* over */
     gt_warn("cluster", "this worker is not a member any more, its tasks are stopped: %s", reason);
     refuse_proposals(cluster, "this worker is not a member of the cluster any more");
     drop_chunks(cluster);
@@ -421,7 +425,8 @@ static void look_at_time(struct gt_cluster *cluster);
 
 static void note_joined(struct gt_cluster *cluster)
 {
-    if (cluster->joined_told || !gt_cluster_is_member(cluster->state))
+    if (cluster->joined_told || cluster->phase != PHASE_JOINED ||
+        !(cluster->setup.visitor || gt_cluster_is_member(cluster->state)))
         return;
     cluster->joined_told = true;
     show_settled(cluster);
@@ -442,7 +447,10 @@ static void caught_up(struct gt_cluster *cluster)
     if (cluster->phase != PHASE_REPLAY || cluster->next < cluster->end_at_start)
         return;
     cluster->phase = PHASE_JOINED;
-    gt_cluster_join(cluster->state, now_ms());
+    if (cluster->setup.visitor)
+        note_joined(cluster);
+    else
+        gt_cluster_join(cluster->state, now_ms());
     note_lease(cluster);
     send_next(cluster);
 }
@@ -504,6 +512,14 @@ static void read_snapshot(struct gt_cluster *cluster, int64_t offset, struct gan
     read_on(cluster, next);
 }
 
+static bool is_own(const struct gt_cluster *cluster, struct gantry_view bytes)
+{
+    struct gt_message_header header;
+    struct gt_cursor entries;
+    return gt_message_open(bytes, &header, &entries, NULL) == 0 &&
+           gt_incarnation_equal(&header.incarnation, &cluster->incarnation);
+}
+
 static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
@@ -514,6 +530,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     }
     if (offset < cluster->next || cluster->phase == PHASE_FINDING)
         return;
+    cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
     note_lease(cluster);
     if (code == GANTRY_VERSION) {
@@ -524,6 +541,8 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
         gt_warn("cluster", "a message of the cluster log is passed over offset=%lld: %s",
                 (long long)offset, err.text);
     cluster->next = offset + 1;
+    if (cluster->setup.visitor && is_own(cluster, bytes))
+        cluster->setup.events->reset(cluster->setup.arg, cluster->reset_seen);
     if (cluster->writer != NULL)
         gt_snapshot_writer_saw(cluster->writer, offset, bytes);
     caught_up(cluster);
@@ -552,6 +571,17 @@ static void on_gap(void *arg, int64_t next)
              "start it again",
              (long long)cluster->next, (long long)next - 1);
     fail(cluster, GANTRY_CHANGED, text);
+}
+
+static void on_missing(void *arg, const char *topic)
+{
+    struct gt_cluster *cluster = arg;
+    struct gantry_err err;
+    gantry_err_set(&err, GANTRY_NOT_FOUND,
+                   "there is no cluster %s (no topic %s at these name servers); name that of the "
+                   "workers: connectClusterId=ID",
+                   cluster->setup.cluster, topic);
+    cluster->setup.events->failed(cluster->setup.arg, &err);
 }
 
 static void on_stored(void *arg)
@@ -686,6 +716,7 @@ static void schedule(struct gt_cluster *cluster)
 
 static const struct gt_cluster_log_events log_events = {
     .found = on_found,
+    .missing = on_missing,
     .message = on_message,
     .gap = on_gap,
     .stored = on_stored,
@@ -746,6 +777,7 @@ int gt_cluster_open(const struct gt_cluster_setup *setup, struct gt_cluster **re
         .link = setup->link,
         .control = setup->control,
         .cluster = setup->cluster,
+        .visitor = setup->visitor,
         .events = &log_events,
         .arg = cluster,
     };
@@ -855,6 +887,20 @@ int gt_cluster_delete_config(struct gt_cluster *cluster, const char *connector,
     gt_buf_init(&entry, ENTRY_MAX);
     gt_cluster_add_delete(&entry, connector);
     return take_entry(cluster, &entry, err);
+}
+
+int gt_cluster_reset(struct gt_cluster *cluster, const char *connector, struct gantry_err *err)
+{
+    struct gt_buf entry;
+    gt_buf_init(&entry, ENTRY_MAX);
+    gt_cluster_add_reset(&entry, connector);
+    int code = entry.error;
+    if (code == 0)
+        append(cluster, gt_buf_view(&entry));
+    else
+        gantry_err_set(err, code, "no memory for the reset");
+    gt_buf_deinit(&entry);
+    return code;
 }
 
 void gt_cluster_put_status(struct gt_cluster *cluster, const char *connector, uint32_t task,

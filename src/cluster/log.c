@@ -35,6 +35,7 @@ struct gt_cluster_log {
     struct gt_mailbox *control;
     const struct gt_cluster_log_events *events;
     void *arg;
+    bool visitor;
     char *group, *topic, *snapshot_group; /* owned */
 
     /* The link thread's. */
@@ -68,7 +69,7 @@ struct gt_cluster_log {
         struct gt_buf message;
     } wanted;
     struct {
-        bool found, stored, gap, members, paused;
+        bool found, missing, stored, gap, members, paused;
         int64_t min, max, snapshot, gap_offset;
         enum gt_cluster_reach reach, interruption; /* GT_REACH_OK: there was none */
         int64_t interruption_ms;                   /* when the attempt began that failed */
@@ -162,7 +163,12 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
     struct gt_cluster_log *log = arg;
     if (!arrived(log))
         return;
-    if (rc == RMQ_NOT_FOUND) {
+    if (rc == RMQ_NOT_FOUND && log->visitor) {
+        pthread_mutex_lock(&log->lock);
+        log->got.missing = true;
+        pthread_mutex_unlock(&log->lock);
+        tell_control(log);
+    } else if (rc == RMQ_NOT_FOUND) {
         next_step(log, STEP_CREATE);
     } else if (rc != 0) {
         retry_later(log, rc, err);
@@ -264,7 +270,7 @@ static void on_address(void *arg, int rc, const struct rmq_broker_info *brokers,
     if (rc != 0)
         retry_later(log, rc, err);
     else
-        next_step(log, STEP_GROUP);
+        next_step(log, log->visitor ? STEP_MIN : STEP_GROUP);
 }
 
 /* The log can be reached: see whether its broker is where it was. */
@@ -702,7 +708,8 @@ static void work(struct gt_cluster_log *log)
     }
     bool resume = log->got.paused && log->got.block_count == 0;
     pthread_mutex_unlock(&log->lock);
-    join_group(log);
+    if (!log->visitor)
+        join_group(log);
     if (read)
         read_from(log, offset);
     else if (resume && log->puller != NULL)
@@ -751,7 +758,8 @@ static void on_control_mail(struct gt_mail *mail)
     size_t count = log->got.block_count;
     memcpy(blocks, log->got.blocks, count * sizeof *blocks);
     log->got.block_count = 0;
-    bool found = log->got.found, stored = log->got.stored, gap = log->got.gap;
+    bool found = log->got.found, missing = log->got.missing, stored = log->got.stored,
+         gap = log->got.gap;
     bool reach_changed = log->got.reach_changed, paused = log->got.paused;
     bool members = log->got.members;
     int64_t min = log->got.min, max = log->got.max, snapshot = log->got.snapshot;
@@ -768,7 +776,7 @@ static void on_control_mail(struct gt_mail *mail)
         log->got.name_count = 0;
     }
     log->got.found = log->got.stored = log->got.gap = log->got.reach_changed = false;
-    log->got.members = false;
+    log->got.members = log->got.missing = false;
     uint64_t reading = log->got.reading;
     pthread_mutex_unlock(&log->lock);
 
@@ -776,6 +784,8 @@ static void on_control_mail(struct gt_mail *mail)
         log->events->reach(log->arg, interruption, text, interruption_ms);
     if (reach_changed && reach == GT_REACH_OK && !log->closing)
         log->events->reach(log->arg, GT_REACH_OK, "", gt_clock_boot_ms());
+    if (missing && !log->closing)
+        log->events->missing(log->arg, log->topic);
     if (found && !log->closing)
         log->events->found(log->arg, min, max, snapshot);
     for (size_t i = 0; i < count; i++) {
@@ -806,6 +816,7 @@ int gt_cluster_log_open(const struct gt_cluster_log_setup *setup, struct gt_clus
     log->control = setup->control;
     log->events = setup->events;
     log->arg = setup->arg;
+    log->visitor = setup->visitor;
     log->link_mail.run = on_link_mail;
     log->control_mail.run = on_control_mail;
     log->closed_mail.run = run_closed;

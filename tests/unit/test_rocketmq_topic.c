@@ -211,7 +211,7 @@ static void begin_writer(struct env *env, struct test_writer *own, uint32_t task
 {
     struct gantry_err err = {0};
     sem_init(&own->wake, 0, 0);
-    own->claim = (struct gt_claim){"conn", task, 0};
+    own->claim = (struct gt_claim){"conn", task, 0, NULL};
     const struct gt_writer_spec spec = {&own->claim, replayable, on_wake, &own->wake};
     assert_int_equal(gt_writer_open(env->fx.topics, &spec, &own->writer, &err), 0);
 }
