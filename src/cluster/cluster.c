@@ -17,6 +17,7 @@
 
 enum {
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
+    LEAVE_MS = 1000,           /* how long a leave waits for a log that cannot be reached */
     ENTRY_MAX = GT_CLUSTER_MESSAGE_MAX - 64,
 };
 
@@ -68,6 +69,8 @@ struct gt_cluster {
     bool reset_seen; /* in the present message */
     void (*left)(void *arg);
     void *left_arg;
+    int64_t quit_ms;
+    bool leaves_unheard;
     void (*closed)(void *arg);
     void *closed_arg;
     size_t open; /* handles and the log */
@@ -218,7 +221,7 @@ static void refuse(struct gt_cluster *cluster, struct gt_commit *commit, int cod
 static void add_proposal(struct gt_cluster *cluster, struct gt_commit *commit)
 {
     const struct gt_claim *claim = commit->claim;
-    if (cluster->closing || !gt_cluster_is_member(cluster->state)) {
+    if (cluster->closing || cluster->leaves_unheard || !gt_cluster_is_member(cluster->state)) {
         refuse(cluster, commit, GANTRY_CLOSED, "this worker is not a member of the cluster now");
         return;
     }
@@ -436,7 +439,9 @@ static void note_joined(struct gt_cluster *cluster)
 static void look_for_left(struct gt_cluster *cluster)
 {
     void (*left)(void *) = cluster->left;
-    if (left == NULL || !(gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
+    bool alone = cluster->leaves_unheard && cluster->running == 0;
+    if (left == NULL ||
+        !(alone || gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
         return;
     cluster->left = NULL;
     left(cluster->left_arg);
@@ -686,6 +691,17 @@ static void rejoin(struct gt_cluster *cluster)
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
 
+/* It wants to leave, and nobody can be told: its lease will say it. What is not committed by now
+ * comes again, from its last committed place. */
+static void leave_unheard(struct gt_cluster *cluster)
+{
+    if (!cluster->leaves_unheard)
+        gt_warn("cluster", "leaving without a word, the cluster log cannot be reached: %s",
+                cluster->trouble);
+    cluster->leaves_unheard = true;
+    refuse_proposals(cluster, "the cluster log cannot be reached");
+}
+
 static void look_at_time(struct gt_cluster *cluster)
 {
     if (cluster->closing)
@@ -693,6 +709,11 @@ static void look_at_time(struct gt_cluster *cluster)
     int64_t now = now_ms();
     int64_t due = gt_cluster_tick(cluster->state, now);
     note_lease(cluster);
+    if (cluster->left != NULL && cluster->trouble[0] != '\0' && now - cluster->quit_ms >= LEAVE_MS)
+        leave_unheard(cluster);
+    look_for_left(cluster);
+    if (cluster->closing)
+        return;
     if (cluster->fenced && cluster->running == 0) {
         rejoin(cluster);
         due = now;
@@ -801,6 +822,7 @@ void gt_cluster_quit(struct gt_cluster *cluster, void (*left)(void *arg), void *
 {
     cluster->left = left;
     cluster->left_arg = arg;
+    cluster->quit_ms = now_ms();
     gt_cluster_leave(cluster->state, now_ms());
     look_for_left(cluster);
     if (cluster->left != NULL)
