@@ -374,11 +374,15 @@ static void test_close_in_ready(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window),          cmocka_unit_test(test_stride),
-        cmocka_unit_test(test_bounded),         cmocka_unit_test(test_moved),
-        cmocka_unit_test(test_error_told_once), cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_stride),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_error_told_once),
+        cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_going_on_ends_the_pause),
-        cmocka_unit_test(test_close_in_ready),  cmocka_unit_test_teardown(test_random, name_seed),
+        cmocka_unit_test(test_close_in_ready),
+        cmocka_unit_test_teardown(test_random, name_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
