@@ -80,6 +80,7 @@ static int64_t now_ms(void)
 }
 
 static void schedule(struct gt_cluster *cluster);
+static void show_lease(struct gt_cluster *cluster);
 static void send_next(struct gt_cluster *cluster);
 
 static void fail(struct gt_cluster *cluster, int code, const char *text)
@@ -320,6 +321,7 @@ static void on_task_start(void *arg, const char *connector, uint32_t task, uint6
 {
     struct gt_cluster *cluster = arg;
     cluster->running++;
+    show_lease(cluster); /* before its first step */
     cluster->setup.events->task_start(cluster->setup.arg, connector, task, epoch);
 }
 
@@ -494,6 +496,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     if (cluster->writer != NULL)
         gt_snapshot_writer_saw(cluster->writer, offset, bytes);
     caught_up(cluster);
+    show_lease(cluster);
     note_joined(cluster);
     look_for_left(cluster);
     schedule(cluster);
@@ -540,6 +543,7 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
     gt_cluster_reach(cluster->state, reach, now_ms());
+    show_lease(cluster);
     schedule(cluster);
 }
 
@@ -603,6 +607,11 @@ static void look_for_snapshot(struct gt_cluster *cluster)
 
 /* --- Time --- */
 
+static void show_lease(struct gt_cluster *cluster)
+{
+    atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     look_at_time(timer->data);
@@ -631,6 +640,7 @@ static void look_at_time(struct gt_cluster *cluster)
         rejoin(cluster);
         due = now;
     }
+    show_lease(cluster);
     look_for_snapshot(cluster);
     int64_t wait = due - now;
     wait = wait < 1 ? 1 : wait > 1000 ? 1000 : wait;

@@ -8,6 +8,7 @@
 #include "broker/link.h"
 #include "cluster/state.h"
 #include "store/store.h"
+#include <stdatomic.h>
 
 struct gt_cluster;
 
@@ -37,6 +38,9 @@ struct gt_cluster_setup {
     enum gt_cluster_strategy strategy;
     int64_t lease_ms;
     bool stop_when_unreachable;
+    /* Kept up to date: until when (gt_clock_boot_ms) this worker's tasks may go on. For other
+     * threads, which may look at it before this one comes to run again. */
+    atomic_llong *lease_until_ms;
     const struct gt_cluster_events *events;
     void *arg;
 };

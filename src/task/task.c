@@ -12,6 +12,7 @@
 #include "store/tables.h"
 #include <stdlib.h>
 
+enum { LEASE_PAUSE_MS = 100 };
 enum { PAUSE_MS = 1000 }; /* how often a paused task looks whether it can go on */
 
 const char *gt_task_state_name(enum gt_task_state state)
@@ -311,6 +312,12 @@ static void step(struct gt_runnable *runnable)
     if (task->failing || task->pausing || task->stopping) {
         if (task->ops->drain(task))
             end_run(task);
+        return;
+    }
+    const atomic_llong *lease = task->env->lease_until_ms;
+    if (lease != NULL && gt_clock_boot_ms() >= atomic_load(lease)) {
+        uv_update_time(gt_executor_loop(task->executor));
+        uv_timer_start(&task->timer, on_timer, LEASE_PAUSE_MS, 0);
         return;
     }
     task->ops->step(task);

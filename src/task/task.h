@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "plugin/registry.h"
 #include "task/executor.h"
+#include <stdatomic.h>
 
 struct gt_task;
 
@@ -40,6 +41,10 @@ struct gt_task_env {
     int64_t commit_bytes;       /* uncommitted bytes of a source before it waits */
     int64_t sink_commit_ms;     /* under load a sink commits after this time ... */
     int64_t sink_commit_bytes;  /* ... or so many bytes; at once when idle */
+    /* In a cluster: until when (gt_clock_boot_ms) tasks may go on; NULL: for ever. A process that
+     * was frozen or suspended may find it in the past before control does, and tasks then wait for
+     * what control says. */
+    const atomic_llong *lease_until_ms;
 };
 
 /** What a task is. Copied by gt_task_new but for what is noted. */

@@ -341,6 +341,7 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         .commit_bytes = settings->commit_bytes,
         .sink_commit_ms = settings->sink_commit_ms,
         .sink_commit_bytes = settings->sink_commit_bytes,
+        .lease_until_ms = settings->name_servers != NULL ? &worker->lease_until_ms : NULL,
     };
     struct booting booting = {worker, err};
     if (code == 0 && worker->cluster == NULL) /* in a cluster its log says what runs here */
