@@ -356,6 +356,7 @@ static void on_task_start(void *arg, const char *connector, uint32_t task, uint6
     struct gt_cluster *cluster = arg;
     cluster->running++;
     show_settled(cluster);
+    note_lease(cluster); /* before its first step */
     cluster->setup.events->task_start(cluster->setup.arg, connector, task, epoch);
 }
 
@@ -551,6 +552,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     if (cluster->writer != NULL)
         gt_snapshot_writer_saw(cluster->writer, offset, bytes);
     caught_up(cluster);
+    note_lease(cluster);
     note_joined(cluster);
     look_for_left(cluster);
     schedule(cluster);
@@ -718,6 +720,7 @@ static void look_at_time(struct gt_cluster *cluster)
         rejoin(cluster);
         due = now;
     }
+    note_lease(cluster);
     look_for_snapshot(cluster);
     int64_t wait = due - now;
     wait = wait < 1 ? 1 : wait > 1000 ? 1000 : wait;

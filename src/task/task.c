@@ -12,6 +12,7 @@
 #include "store/tables.h"
 #include <stdlib.h>
 
+enum { LEASE_PAUSE_MS = 100 };
 enum { PAUSE_MS = 1000 }; /* how often a paused task looks whether it can go on */
 
 const char *gt_task_state_name(enum gt_task_state state)
@@ -314,8 +315,11 @@ static void step(struct gt_runnable *runnable)
             end_run(task);
         return;
     }
-    if (!gt_claim_holds(&task->claim))
-        return; /* the control loop is about to stop it */
+    if (!gt_claim_holds(&task->claim)) { /* the control loop is about to stop it, or to renew */
+        uv_update_time(gt_executor_loop(task->executor));
+        uv_timer_start(&task->timer, on_timer, LEASE_PAUSE_MS, 0);
+        return;
+    }
     task->ops->step(task);
 }
 

@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "plugin/registry.h"
 #include "task/executor.h"
+#include <stdatomic.h>
 
 struct gt_task;
 

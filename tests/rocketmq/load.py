@@ -118,9 +118,11 @@ class Load:
                  lambda: f"lines: wanted {wanted}, arrived {self.arrived()}", timeout_s)
 
     def recovery_s(self, timeout_s=60):
-        """How long it takes until what is written now has arrived."""
+        """How long it takes until lines have arrived that are not even written yet."""
         begin = time.monotonic()
-        self.wait_arrived(None, timeout_s)
+        with self.lock:
+            wanted = {name: count + self.rate // 50 * 2 for name, count in self.written.items()}
+        self.wait_arrived(wanted, timeout_s)
         return time.monotonic() - begin
 
     # --- what must be true

@@ -11,7 +11,7 @@ import re
 import signal
 import time
 
-from harness import Worker, wait_for
+from harness import LISTENING, Worker, wait_for
 from proxy import Proxy
 
 JOINED = re.compile(r"joined the cluster cluster=\S+ member=(\S+)")
@@ -31,6 +31,12 @@ class ClusterWorker(Worker):
 
     def __init__(self, folder, namesrv, cluster="DefaultConnectCluster", **settings):
         super().__init__(folder, namesrvAddr=namesrv, connectClusterId=cluster, **settings)
+
+    def boot(self):
+        """Start it, and wait for no cluster."""
+        self.launch()
+        self.port = int(self.wait_log(LISTENING).group(1))
+        return self
 
     def wait_joined(self, timeout_s=30):
         return self.wait_log(JOINED, timeout_s).group(1)
