@@ -15,10 +15,11 @@ LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-run: build ## move a file through a topic; IN=file OUT=file PORT=8081 EXIT=1 (end when all has arrived)
+run: build ## move a file through a topic; IN=file OUT=file PORT=8081 NAMESRV=host:port (a RocketMQ) EXIT=1 (end when all has arrived)
 	@set --; \
 	[ -z "$$IN" ] || set -- "$$@" --in "$$IN"; \
 	[ -z "$$OUT" ] || set -- "$$@" --out "$$OUT"; \
+	[ -z "$$NAMESRV" ] || set -- "$$@" --namesrv "$$NAMESRV"; \
 	[ -z "$$PORT" ] || set -- "$$@" "httpPort=$$PORT"; \
 	[ "$${EXIT:-0}" = 0 ] || set -- "$$@" --exit; \
 	exec build/gantry run "$$@"

@@ -20,12 +20,15 @@ static const struct gt_command commands[] = {
      "  -c FILE      a properties file; without it the defaults hold\n"
      "  KEY=VALUE    a setting; wins over the file\n\n",
      gt_command_worker, gt_settings_print},
-    {"run", "[--in FILE] [--out FILE] [--exit] [--quiet] [--stats-json FILE] [KEY=VALUE] ...",
+    {"run",
+     "[--in FILE] [--out FILE] [--namesrv HOST:PORT] [--exit] [--quiet] [--stats-json FILE] "
+     "[KEY=VALUE] ...",
      "move a file through a topic into another file, and follow it",
      "Starts a worker, creates a file source and a file sink through its REST API, and shows how "
      "they get on.\n"
      "  --in FILE          what to read (default: the sample access.log)\n"
      "  --out FILE         what to write (default: gantry-data/out.log)\n"
+     "  --namesrv HOST:PORT  keep the topic in that RocketMQ (default: in the embedded log)\n"
      "  --exit             end when everything has arrived (default: follow IN until Ctrl-C)\n"
      "  --quiet            say nothing but errors\n"
      "  --stats-json FILE  write what was measured\n"

@@ -6,7 +6,9 @@
  * us. Connectors are made through REST, by real requests, as anybody else would make them.
  *
  * Names of topic and connectors come from the files, so that other files on the same store are
- * another topic, and the same files go on where the last run stopped. */
+ * another topic, and the same files go on where the last run stopped. With a broker the cluster's
+ * name comes from this machine and the store, and goes into the topic's: no other worker takes the
+ * tasks, and no other run the topic. */
 #include "cli/run.h"
 
 #include "base/file.h"
@@ -18,18 +20,24 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DATA_FOLDER  "gantry-data"
-#define SAMPLE       "examples/access.log"
-#define NAME_PREFIX  "run-"
-#define PART_TIMEOUT "500" /* ms after which a last line without newline is given as it is */
+#define DATA_FOLDER    "gantry-data"
+#define SAMPLE         "examples/access.log"
+#define NAME_PREFIX    "run-"
+#define CLUSTER_PREFIX "gantry-run-"
+#define PART_TIMEOUT   "500" /* ms after which a last line without newline is given as it is */
 
-enum { REQUEST_TIMEOUT_MS = 15000, PATH_MAX_BYTES = 64 << 10 };
+enum {
+    REQUEST_TIMEOUT_MS = 15000,
+    JOIN_MS = 20000, /* with --exit: so long a broker may not be reached */
+    PATH_MAX_BYTES = 64 << 10
+};
 
 volatile sig_atomic_t gt_run_stopped;
 
@@ -125,17 +133,28 @@ static int settle_out(struct gt_run *run, const char *path, struct gantry_err *e
     return rc;
 }
 
-/* KIND plus the file's name, as far as a topic may be called that, plus a hash of the whole path.
- */
-static char *make_name(const char *kind, const char *path)
+/* FNV-1a: to tell two texts apart, not to keep a secret. */
+static uint32_t add_hash(uint32_t hash, const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    return hash;
+}
+
+static uint32_t hash_of(const char *text)
+{
+    return add_hash(2166136261u, text);
+}
+
+/* KIND plus the file's name, as far as a topic may be called that, plus a hash of the whole path
+ * and of whose it is. */
+static char *make_name(const char *kind, const char *path, const char *whose)
 {
     char base[48], *name = NULL;
-    uint32_t hash = 2166136261u; /* FNV-1a: to tell two paths apart, not to keep a secret */
+    uint32_t hash = add_hash(hash_of(path), whose);
     size_t len = 0;
     const char *slash = strrchr(path, '/');
 
-    for (const char *p = path; *p != '\0'; p++)
-        hash = (hash ^ (unsigned char)*p) * 16777619u;
     for (const char *p = slash != NULL ? slash + 1 : path; *p != '\0' && len < sizeof base - 1; p++)
         base[len++] = isalnum((unsigned char)*p) ? *p : '-';
     base[len] = '\0';
@@ -157,8 +176,13 @@ static void look_at_out(const struct gt_run *run)
     if (run->quiet || stat(run->out, &st) != 0 || st.st_size == 0)
         return;
     gt_arena_init(&arena, 16 << 10, 0);
-    if (gt_inspect_open(run->settings.store, &inspect, NULL) == 0 &&
-        gt_inspect_queues(inspect, run->topic, &arena, &queues, &count, NULL) == 0) {
+    if (gt_inspect_open(run->store, &inspect, NULL) == 0) {
+        int64_t end, read = 0;
+        if (run->settings.name_servers != NULL)
+            (void)gt_inspect_brokers(inspect, run->source, run->sink, &arena, &end, &read, NULL);
+        else
+            (void)gt_inspect_queues(inspect, run->topic, &arena, &queues, &count, NULL);
+        known = read > 0;
         for (size_t i = 0; i < count; i++) {
             for (size_t k = 0; k < queues[i].sink_count; k++)
                 known |= strcmp(queues[i].sinks[k].connector, run->sink) == 0;
@@ -310,11 +334,19 @@ static int run_child(struct gt_run *run, pid_t parent, int pipe_fd)
     return status;
 }
 
-/* Wait for the port. False: the child ended, or a signal came. */
-static bool await_ready(struct gt_run *run, int pipe_fd)
+/* Wait for the port. False: the child ended, a signal came, or it takes too long. */
+static bool await_ready(struct gt_run *run, int pipe_fd, bool *ret_late)
 {
-    int port = 0;
+    struct pollfd ready = {.fd = pipe_fd, .events = POLLIN};
+    bool bounded = run->exit_when_done && run->settings.name_servers != NULL;
+    int port = 0, rc;
     ssize_t got;
+    do {
+        rc = poll(&ready, 1, bounded ? JOIN_MS : -1);
+    } while (rc < 0 && errno == EINTR && gt_run_stopped == 0);
+    *ret_late = rc == 0;
+    if (rc <= 0)
+        return false;
     do {
         got = read(pipe_fd, &port, sizeof port);
     } while (got < 0 && errno == EINTR && gt_run_stopped == 0);
@@ -345,10 +377,18 @@ static int create_all(struct gt_run *run, struct gantry_err *err)
 static int run_parent(struct gt_run *run, int pipe_fd)
 {
     int status = GT_EXIT_OK;
-    bool ready = await_ready(run, pipe_fd);
-    if (ready)
+    bool late = false, ready = await_ready(run, pipe_fd, &late);
+    if (ready) {
+        look_at_out(run);
         status = gt_run_watch(run, create_all);
-    if (ready || gt_run_stopped != 0)
+    } else if (late) {
+        fprintf(stderr,
+                "gantry run: no RocketMQ within %d s; look whether one runs at %s (see above), or "
+                "leave --exit out to wait for it\n",
+                JOIN_MS / 1000, run->settings.name_servers);
+        status = GT_EXIT_FAILED;
+    }
+    if (ready || late || gt_run_stopped != 0)
         (void)kill(run->worker, SIGTERM); /* it may have ended by itself */
     int ended = await_end(run);
     return ended != GT_EXIT_OK ? ended : status;
@@ -361,6 +401,20 @@ static int set_default(struct gt_props *props, const char *key, const char *valu
     return gt_props_get(props, key) != NULL ? 0 : gt_props_set(props, key, value);
 }
 
+/* A cluster of its own, the same one for each run with this store. */
+static int set_cluster(struct gt_props *given)
+{
+    char name[64], host[256] = "";
+    const char *store = gt_props_get(given, "storePathRootDir");
+    char *folder = *store != '/' ? getcwd(NULL, 0) : NULL;
+    (void)gethostname(host, sizeof host - 1); /* without one: "" */
+    uint32_t hash = hash_of(folder != NULL ? folder : "");
+    hash = add_hash(add_hash(add_hash(hash, "/"), store), host);
+    free(folder);
+    (void)snprintf(name, sizeof name, CLUSTER_PREFIX "%08x", hash); /* fits */
+    return set_default(given, "connectClusterId", name);
+}
+
 static int settle_files(struct gt_run *run, const char *in, const char *out, struct gantry_err *err)
 {
     int rc = settle_in(run, in, err);
@@ -370,10 +424,13 @@ static int settle_files(struct gt_run *run, const char *in, const char *out, str
         rc = settle_out(run, out != NULL ? out : DATA_FOLDER "/out.log", err);
     if (rc != 0)
         return rc;
-    run->topic = make_name("", run->in);
-    run->source = make_name("in-", run->in);
-    run->sink = make_name("out-", run->out);
-    return run->topic != NULL && run->source != NULL && run->sink != NULL
+    bool broker = run->settings.name_servers != NULL;
+    run->topic = make_name("", run->in, broker ? run->settings.cluster : "");
+    run->source = make_name("in-", run->in, "");
+    run->sink = make_name("out-", run->out, "");
+    if (asprintf(&run->store, "%s%s", run->settings.store, broker ? "/cluster" : "") < 0)
+        run->store = NULL;
+    return run->topic != NULL && run->source != NULL && run->sink != NULL && run->store != NULL
                ? 0
                : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory");
 }
@@ -414,13 +471,15 @@ static void run_deinit(struct gt_run *run)
     free(run->topic);
     free(run->source);
     free(run->sink);
+    free(run->store);
 }
 
 int gt_command_run(const struct gt_command *command, int argc, char **argv)
 {
     struct gt_run run = {.command = command, .terminal = isatty(STDOUT_FILENO) == 1};
-    const char *in = NULL, *out = NULL;
+    const char *in = NULL, *out = NULL, *name_servers = NULL;
     const struct gt_option table[] = {
+        {.name = "--namesrv", .text = &name_servers},
         {.name = "--in", .text = &in},
         {.name = "--out", .text = &out},
         {.name = "--exit", .flag = &run.exit_when_done},
@@ -437,7 +496,9 @@ int gt_command_run(const struct gt_command *command, int argc, char **argv)
     if (gt_options_parse(&options, argc, argv, &err) != 0)
         status = gt_usage_error(command, err.text);
     else if (set_default(&given, "storePathRootDir", DATA_FOLDER "/store") != 0 ||
-             set_default(&given, "log.level", "warn") != 0)
+             set_default(&given, "log.level", "warn") != 0 ||
+             (name_servers != NULL && gt_props_set(&given, "namesrvAddr", name_servers) != 0) ||
+             (gt_props_get(&given, "namesrvAddr") != NULL && set_cluster(&given) != 0))
         status = GT_EXIT_FAILED;
     if (status == GT_EXIT_OK)
         status = gt_serve_load(command, NULL, &given, run.quiet, &run.settings);
@@ -449,7 +510,6 @@ int gt_command_run(const struct gt_command *command, int argc, char **argv)
     if (settle_files(&run, in, out, &err) != 0) {
         status = gt_command_failed(command, &err);
     } else {
-        look_at_out(&run);
         status = split(&run);
     }
     run_deinit(&run);

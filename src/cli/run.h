@@ -16,6 +16,7 @@ struct gt_run {
     bool exit_when_done, quiet, terminal;
     char *in, *out;              /* owned; absolute */
     char *topic, *source, *sink; /* owned; their names */
+    char *store;                 /* owned: where positions and progress are seen */
     bool whole_lines;            /* IN ended with a newline when it was looked at */
     pid_t worker;
     struct gt_http_target rest;

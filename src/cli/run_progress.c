@@ -118,6 +118,9 @@ static int look_into_store(struct watch *watch, struct look *look, struct gantry
         if (strcmp(positions[i].connector, run->source) == 0)
             read_position(&positions[i], look);
     }
+    if (rc == 0 && run->settings.name_servers != NULL)
+        return gt_inspect_brokers(watch->inspect, run->source, run->sink, &watch->arena,
+                                  &look->topic_end, &look->written, err);
     if (rc == 0)
         rc = gt_inspect_queues(watch->inspect, run->topic, &watch->arena, &queues, &count, err);
     if (rc != 0 || count == 0)
@@ -206,10 +209,11 @@ static void show_hints(struct watch *watch)
            "  echo 'one more line' >> %s\n"
            "  tail -n 1 %s\n"
            "  curl %s%s/connectors/%s/status\n"
-           "  curl %s%s/getConfigInfo\n"
-           "  %s topic tail %s --store %s\n",
-           run->in, run->out, token, url, run->source, token, url, program_invocation_name,
-           run->topic, run->settings.store);
+           "  curl %s%s/getConfigInfo\n",
+           run->in, run->out, token, url, run->source, token, url);
+    if (run->settings.name_servers == NULL) /* else RocketMQ's own tools show it */
+        printf("  %s topic tail %s --store %s\n", program_invocation_name, run->topic,
+               run->settings.store);
 }
 
 /* Everything has arrived, for the first time or again. */
@@ -305,8 +309,13 @@ static bool look_for_failure(struct watch *watch, int64_t now_ns)
         end_live_line(watch);
         fprintf(stderr,
                 "gantry run: the connector %s does not run: %s. The worker tries it again; "
-                "to begin anew, end this and run: gantry connector reset %s --store %s\n",
-                down, why, down, run->settings.store);
+                "to begin anew, end this and run: gantry connector reset %s ",
+                down, why, down);
+        if (run->settings.name_servers != NULL)
+            fprintf(stderr, "--namesrv '%s' connectClusterId=%s\n", run->settings.name_servers,
+                    run->settings.cluster);
+        else
+            fprintf(stderr, "--store %s\n", run->settings.store);
         watch->down_ns = now_ns;
     }
     return !run->exit_when_done || now_ns - watch->down_ns < (int64_t)GIVE_UP_MS * NS_PER_MS;
@@ -398,7 +407,7 @@ int gt_run_watch(struct gt_run *run, int (*create)(struct gt_run *run, struct ga
     struct gantry_err err = {0, ""};
 
     gt_arena_init(&watch.arena, 64 << 10, 64 << 10);
-    int rc = gt_inspect_open(run->settings.store, &watch.inspect, &err);
+    int rc = gt_inspect_open(run->store, &watch.inspect, &err);
     if (rc == 0)
         rc = look_closely(&watch, &err);
     watch.last.at_ns = gt_clock_mono_ns();

@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "rest/rest.h"
-#include "rest/rest.h"
 #include "worker/worker.h"
 
 int gt_serve_load(const struct gt_command *command, const char *file,
@@ -61,12 +60,25 @@ static void stop_listener(void *arg)
     gt_rest_stop(arg);
 }
 
+struct serving {
+    void (*ready)(void *arg, int port);
+    void *arg;
+    struct gt_rest *rest;
+};
+
+static void on_ready(void *arg)
+{
+    const struct serving *serving = arg;
+    serving->ready(serving->arg, gt_rest_port(serving->rest));
+}
+
 int gt_serve(const struct gt_command *command, const struct gt_settings *settings,
              void (*ready)(void *arg, int port), void *arg)
 {
     struct gt_worker *worker = NULL;
     struct gt_rest *rest = NULL;
     struct gantry_err err = {0, ""};
+    struct serving serving = {ready, arg, NULL};
 
     int rc = gt_worker_open(settings, &worker, &err);
     if (rc != 0)
@@ -76,8 +88,9 @@ int gt_serve(const struct gt_command *command, const struct gt_settings *setting
         gt_worker_attach(worker, stop_listener, rest);
         gt_info("worker", "listening address=%s port=%d store=%s", settings->rest_address,
                 gt_rest_port(rest), settings->store);
+        serving.rest = rest;
         if (ready != NULL)
-            ready(arg, gt_rest_port(rest));
+            gt_worker_when_ready(worker, on_ready, &serving);
         rc = gt_worker_run(worker, &err);
     }
     gt_worker_close(worker);

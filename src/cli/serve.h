@@ -13,7 +13,7 @@ int gt_serve_load(const struct gt_command *command, const char *file,
                   const struct gt_props *options, bool quiet, struct gt_settings *ret);
 
 /** Open a worker, run it until a signal ends it, close it. @p ready (may be NULL) is called once
- * REST answers. Returns the exit status. */
+ * REST answers and, with a broker, the worker has joined its cluster. Returns the exit status. */
 int gt_serve(const struct gt_command *command, const struct gt_settings *settings,
              void (*ready)(void *arg, int port), void *arg);
 

@@ -286,6 +286,80 @@ int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena,
     return code;
 }
 
+/* --- At brokers --- */
+
+struct standing {
+    struct gt_arena *arena;
+    struct gt_queue_offset *tails; /* of all tasks of the source */
+    size_t count;
+    int64_t read;
+    struct gantry_err *err;
+};
+
+static int add_tails(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct standing *standing = arg;
+    struct gantry_view name;
+    struct gt_tails_record record;
+    if (gt_key_read_name(key, &name) != 0)
+        return damaged(standing->err, "positions");
+    if (key.len != name.len + 1 + 4)
+        return 0; /* a position */
+    const char *copy = gt_arena_copy(standing->arena, value);
+    if (copy == NULL)
+        return no_memory(standing->err);
+    if (gt_tails_record_read((struct gantry_view){copy, value.len}, standing->arena, &record) != 0)
+        return damaged(standing->err, "tails");
+    for (size_t i = 0; i < record.offset_count; i++) {
+        standing->tails =
+            grow(standing->arena, standing->tails, standing->count, sizeof *standing->tails);
+        if (standing->tails == NULL)
+            return no_memory(standing->err);
+        standing->tails[standing->count++] = record.offsets[i];
+    }
+    return 0;
+}
+
+/* What the sink has read of each queue that the source writes to. */
+static int add_read(void *arg, struct gantry_view key, struct gantry_view value)
+{
+    struct standing *standing = arg;
+    struct gt_progress_record record;
+    (void)key;
+    if (gt_progress_record_read(value, standing->arena, &record) != 0)
+        return damaged(standing->err, "sink progress entries");
+    for (size_t i = 0; i < record.offset_count; i++) {
+        const struct gt_queue_offset *at = &record.offsets[i];
+        for (size_t k = 0; k < standing->count; k++) {
+            const struct gt_queue_offset *tail = &standing->tails[k];
+            if (tail->queue == at->queue && gantry_view_equal(tail->topic, at->topic) &&
+                gantry_view_equal(tail->broker, at->broker))
+                standing->read += at->offset < tail->offset ? at->offset : tail->offset;
+        }
+    }
+    return 0;
+}
+
+int gt_inspect_brokers(struct gt_inspect *inspect, const char *source, const char *sink,
+                       struct gt_arena *arena, int64_t *ret_end, int64_t *ret_read,
+                       struct gantry_err *err)
+{
+    struct standing standing = {.arena = arena, .err = err};
+    struct gt_key key;
+    gt_key_prefix(&key, source);
+    int code = gt_env_scan(&inspect->env, GT_TABLE_POSITIONS, gt_key_view(&key), add_tails,
+                           &standing, err);
+    gt_key_prefix(&key, sink);
+    if (code == 0)
+        code = gt_env_scan(&inspect->env, GT_TABLE_PROGRESS, gt_key_view(&key), add_read, &standing,
+                           err);
+    *ret_end = 0;
+    *ret_read = standing.read;
+    for (size_t i = 0; i < standing.count; i++)
+        *ret_end += standing.tails[i].offset;
+    return code;
+}
+
 /* --- Messages --- */
 
 struct finding {

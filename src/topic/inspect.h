@@ -59,6 +59,11 @@ int gt_inspect_queues(struct gt_inspect *inspect, const char *topic, struct gt_a
 /** All source positions. */
 int gt_inspect_positions(struct gt_inspect *inspect, struct gt_arena *arena,
                          struct gt_position_info **ret, size_t *ret_count, struct gantry_err *err);
+/** In the cache of a worker with a broker: how far @p source has written and @p sink has read what
+ * it has written, both as offsets summed up over all queues, by what is committed. */
+int gt_inspect_brokers(struct gt_inspect *inspect, const char *source, const char *sink,
+                       struct gt_arena *arena, int64_t *ret_end, int64_t *ret_read,
+                       struct gantry_err *err);
 /** Messages from @p offset on, at most one batch; *ret_next is the offset to go on with (== @p
  * offset: nothing there yet). GANTRY_CORRUPT with file and byte. Views hold until the next call or
  * close. */

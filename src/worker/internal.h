@@ -94,6 +94,8 @@ struct gt_worker {
     struct gt_task_env task_env;
     void (*stop_listener)(void *arg);
     void *listener;
+    void (*ready)(void *arg); /* NULL: nobody waits, or it was called */
+    void *ready_arg;
 
     struct gt_map slots;       /* name to struct slot */
     size_t tasks;              /* that are not freed yet */
@@ -105,6 +107,8 @@ struct gt_worker {
 
 /** Close everything that is still open as soon as nothing is under way. */
 void gt_worker_look_for_end(struct gt_worker *worker);
+/** It can be asked for everything now. */
+void gt_worker_ready(struct gt_worker *worker);
 /** The worker cannot go on: it ends in an orderly way, and gt_worker_run() gives the error. */
 void gt_worker_fail(struct gt_worker *worker, const struct gantry_err *err);
 /** The least busy executor: sources look from the first one on, sinks from the last, so that a pair

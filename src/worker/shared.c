@@ -125,6 +125,7 @@ static void on_joined(void *arg)
     struct gt_worker *worker = arg;
     gt_info("worker", "joined the cluster cluster=%s member=%s", worker->settings->cluster,
             worker->member);
+    gt_worker_ready(worker);
 }
 
 static void on_failed(void *arg, const struct gantry_err *err)

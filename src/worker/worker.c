@@ -361,6 +361,20 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
     worker->listener = arg;
 }
 
+void gt_worker_when_ready(struct gt_worker *worker, void (*ready)(void *arg), void *arg)
+{
+    worker->ready = ready;
+    worker->ready_arg = arg;
+}
+
+void gt_worker_ready(struct gt_worker *worker)
+{
+    void (*ready)(void *) = worker->ready;
+    worker->ready = NULL;
+    if (ready != NULL)
+        ready(worker->ready_arg);
+}
+
 /* --- The end --- */
 
 static void on_connector_closed(void *arg)
@@ -471,6 +485,8 @@ int gt_worker_run(struct gt_worker *worker, struct gantry_err *err)
     gt_info("worker", "store=%s executors=%zu connectors=%zu", gt_store_folder(worker->store),
             worker->executor_count, worker->slots.count);
     gt_info("worker", "The worker [%s] boot success.", worker->name);
+    if (worker->cluster == NULL)
+        gt_worker_ready(worker);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     if (worker->timed_out)
         return gantry_err_set(err, GANTRY_TIMEOUT,

@@ -20,6 +20,9 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
 /** Have @p stop called once, on a helper thread while the control loop still answers, when the
  * worker ends: it returns when no request will be submitted any more. */
 void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *arg);
+/** Have @p ready called once on the control loop: when the worker runs, with a broker when it has
+ * joined its cluster. Before run. */
+void gt_worker_when_ready(struct gt_worker *worker, void (*ready)(void *arg), void *arg);
 /** Say `The worker [NAME] boot success.` and run until SIGTERM, SIGINT or SIGHUP. 0 after an
  * orderly end, GANTRY_TIMEOUT when shutdown.timeout.ms passed before all tasks had stopped. */
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err);

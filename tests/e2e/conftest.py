@@ -12,6 +12,7 @@ from harness import Broker, Worker
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "embedded: about the embedded log; not run with a broker")
+    config.addinivalue_line("markers", "broker: about topics in RocketMQ; run with a broker only")
 
 
 def with_broker():
@@ -19,10 +20,10 @@ def with_broker():
 
 
 def pytest_collection_modifyitems(config, items):
-    if with_broker():
-        left_out = [item for item in items if item.get_closest_marker("embedded")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    other = "embedded" if with_broker() else "broker"
+    left_out = {item for item in items if item.get_closest_marker(other)}
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,13 +35,18 @@ def rocketmq(tmp_path_factory):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "rocketmq"))
     from cluster import Cluster
     with Cluster(str(tmp_path_factory.mktemp("rocketmq"))) as cluster:
-        Broker.namesrv = cluster.namesrv
+        Broker.servers, Broker.namesrv = cluster, cluster.namesrv
         yield cluster
-        Broker.namesrv = None
+        Broker.servers = Broker.namesrv = None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def names_of_the_module(rocketmq):
+    Broker.cluster = "m" + uuid.uuid4().hex[:10]
 
 
 @pytest.fixture(autouse=True)
-def own_names(rocketmq):
+def own_names(names_of_the_module):
     Broker.cluster = "t" + uuid.uuid4().hex[:10]
 
 

@@ -2,6 +2,7 @@
 """A worker for the tests: the real binary on a free port with a store of its own, the REST routes as a user calls them,
 and loops that wait for what must come. Nothing here sleeps for a fixed time and hopes."""
 
+import base64
 import json
 import os
 import re
@@ -157,7 +158,7 @@ class Worker:
             raise AssertionError(f"ended with {self.process.returncode}; the log:\n{self.log()}")
         self.port = int(LISTENING.search(self.log()).group(1))
         if self.settings.get("namesrvAddr"):
-            self.wait_log("joined the cluster")
+            self.wait_log(r"joined the cluster|cannot reach the cluster log")
         return self
 
     def refused(self):
@@ -276,9 +277,37 @@ class Worker:
         """Wait for a FAILED task whose reason matches; the reason."""
         return self.wait_log(rf"task FAILED connector={re.escape(name)} task=\d+: (.*{pattern}.*)").group(1)
 
+    def wait_cannot_run(self, name, pattern="."):
+        """Wait until a connector, or a task of it, says why it does not run; the reason. A worker alone looks at a
+        configuration again when it boots, in a cluster the task finds out."""
+        name = re.escape(name)
+        return self.wait_log(rf"(?:task FAILED connector={name} task=\d+|connector cannot run connector={name}): "
+                             rf"(.*{pattern}.*)").group(1)
+
     def stop_connector(self, name):
         reply = self.get(f"/connectors/{quote(name, safe='')}/stop")
         assert reply.text == "success", f"stop {name}: {reply.text}: {reply.field('X-Gantry-Error')}"
+
+    def reset(self, name):
+        """`gantry connector reset`; what came of it."""
+        where = ["--store", self.store] if not Broker.namesrv else \
+            ["--namesrv", Broker.namesrv, f"connectClusterId={self.settings['connectClusterId']}"]
+        return run_gantry("connector", "reset", name, *where, timeout_s=60)
+
+    def messages(self, topic):
+        """What is in a topic as (body, headers), queue after queue; nothing without a topic."""
+        if Broker.namesrv:  # where a header is a property by the Java worker's name for it
+            return [(message.body, {name.removeprefix("connect-ext-"): value
+                                    for name, value in message.properties.items()})
+                    for message in Broker.messages(Broker.topics(topic))]
+        done = run_gantry("topic", "cat", topic, "--format", "json", "--store", self.store)
+        assert done.returncode == 0 or b"there is no topic" in done.stderr, done.stderr
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return [(base64.b64decode(one["body_base64"]) if "body_base64" in one else one["body"].encode(),
+                 one.get("properties", {})) for one in found]
+
+    def bodies(self, topic):
+        return [body for body, _ in self.messages(topic)]
 
     def configs(self):
         """The configurations of all connectors and of their tasks, by name."""
@@ -291,7 +320,8 @@ class Broker:
     """Where the workers of a test keep their topics when the tests run with a real RocketMQ. None of a test's names is
     another one's: neither its cluster nor its topics."""
 
-    namesrv = None  # None: the embedded log
+    servers = None  # tests/rocketmq/cluster.py; None: the embedded log
+    namesrv = None  # its address
     cluster = ""    # the present test's
 
     @classmethod
@@ -304,10 +334,14 @@ class Broker:
             return names
         return ",".join(f"{cls.cluster}-{name.strip()}" if name.strip() else name for name in names.split(","))
 
+    @classmethod
+    def messages(cls, topic):
+        return cls.servers.broker.messages(topic)
+
 
 def source_config(topic, filename, config=None):
-    return {"connector-class": SOURCE, "topic": Broker.topics(topic), "filename": str(filename), "source-record-converter": "string",
-            **(config or {})}
+    return {"connector-class": SOURCE, "topic": Broker.topics(topic), "filename": str(filename),
+            "source-record-converter": "string", **(config or {})}
 
 
 def sink_config(topics, filename, config=None):

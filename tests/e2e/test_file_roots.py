@@ -96,7 +96,7 @@ def test_a_sinks_folder_that_becomes_a_link(limited, places):
     shutil.rmtree(places / "allowed" / "sub")
     os.symlink(places / "outside", places / "allowed" / "sub")
     limited.start()
-    limited.wait_log("connector cannot run connector=sink: .*connectors.file.roots")
+    limited.wait_cannot_run("sink", "connectors.file.roots")
     assert sorted(os.listdir(places / "outside")) == ["in"]
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import append, lines, read, run_gantry, sink_config, wait_file, wait_for, write
+from harness import Broker, append, lines, read, run_gantry, sink_config, wait_file, wait_for, write
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_file_is_given_back_by_stop(worker, source, sink):
 def recover(worker, sink, source, held):
     """As the message says: reset and start; the sink goes on at the end of the file as it is, from the topic's begin."""
     worker.end()
-    done = run_gantry("connector", "reset", "sink", "--store", worker.store)
+    done = worker.reset("sink")
     assert done.returncode == 0, done.stderr
     worker.start()
     wait_file(sink, held + read(source))
@@ -100,7 +100,7 @@ def test_what_others_do_to_the_file_fails_the_task(worker, source, sink, tmp_pat
     append(source, b"4\n")
     if down:
         worker.start()
-    why = worker.wait_log(r"(?:task FAILED connector=sink task=0|connector cannot run connector=sink): (.*)").group(1)
+    why = worker.wait_cannot_run("sink")
     assert str(sink) in why
     worker.wait_not_running("sink")
     # It is tried again and again; nothing is written, nothing is cut.
@@ -141,21 +141,39 @@ def test_a_folder_that_goes_and_comes(worker, source, tmp_path):
 
 def test_reset_of_a_source_sends_the_file_again(worker, source, sink):
     worker.end()
-    done = run_gantry("connector", "reset", "source", "--store", worker.store)
+    done = worker.reset("source")
     assert done.returncode == 0, done.stderr
     worker.start()
     wait_file(sink, b"1\n1\n")
 
 
 def test_reset_while_a_worker_runs_is_refused(worker, source, sink):
-    done = run_gantry("connector", "reset", "sink", "--store", worker.store)
-    assert done.returncode == 1
-    assert worker.store in done.stderr.decode()
+    done = worker.reset("sink")
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert (f"@{worker.process.pid} runs task 0 of connector sink; stop" if Broker.namesrv else worker.store) in said
+    append(source, b"2\n")
+    wait_file(sink, b"1\n2\n")
+
+
+@pytest.mark.broker
+def test_what_a_store_says_whose_positions_are_elsewhere(worker, source, sink):
+    """With a broker the store is a cache; emptying it would be forgotten at the next start."""
+    worker.end()
+    for store in (worker.store, os.path.join(worker.store, "cluster")):
+        done = run_gantry("connector", "reset", "sink", "--store", store)
+        assert done.returncode == 1 and "gantry connector reset NAME --namesrv" in done.stderr.decode(), done.stderr
+    done = run_gantry("topic", "ls", "--store", worker.store)
+    assert done.returncode == 1 and "RocketMQ's tools" in done.stderr.decode(), done.stderr
+    done = run_gantry("connector", "reset", "sink", "-c", worker.write_settings(), timeout_s=60)
+    assert done.returncode == 0 and b"it will begin anew" in done.stdout, done.stderr
+    done = run_gantry("connector", "reset", "sink", "--namesrv", Broker.namesrv, "connectClusterId=nobodys")
+    assert done.returncode == 1 and "no cluster nobodys" in done.stderr.decode(), done.stderr
 
 
 def test_reset_of_what_is_not_there(worker, source, sink):
     worker.end()
-    done = run_gantry("connector", "reset", "nobody", "--store", worker.store)
+    done = worker.reset("nobody")
     assert "nobody" in (done.stderr + done.stdout).decode()
     worker.start()
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file source: what becomes a line, files that grow, are not there yet, are truncated; patterns and limits."""
 
-import json
 import os
 
 import pytest
 
-from harness import (append, lines, read, run_gantry, source_config, wait_file, wait_for, wait_same_lines, write)
+from harness import (Broker, append, lines, read, source_config, wait_file, wait_for, wait_same_lines, write)
 
 
 @pytest.fixture
@@ -17,13 +16,6 @@ def files(tmp_path):
 
 def follow(worker, files, config=None):
     worker.pair(*files, config)
-
-
-def topic_json(worker, topic):
-    """The messages of a topic, as `gantry topic cat` shows them."""
-    done = run_gantry("topic", "cat", topic, "--format", "json", "--store", worker.store)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 # --- lines
@@ -62,10 +54,10 @@ def test_a_line_given_in_parts_is_seen_as_such_in_the_topic(worker, files):
     wait_file(sink, b"half")
     append(source, b" whole\n")
     wait_file(sink, b"half whole\n")
-    first, second = topic_json(worker, "t")
-    assert (first["body"], second["body"]) == ("half", " whole")
-    assert first["properties"]["gantry.line"] == "part"
-    assert "gantry.line" not in second.get("properties", {})
+    (first, first_has), (second, second_has) = worker.messages("t")
+    assert (first, second) == (b"half", b" whole")
+    assert first_has["gantry.line"] == "part"
+    assert "gantry.line" not in second_has
 
 
 @pytest.mark.parametrize("text", [
@@ -77,7 +69,7 @@ def test_only_newline_ends_a_line(worker, files, text):
     write(source, text)
     follow(worker, files)
     wait_file(sink, text)
-    assert len(topic_json(worker, "t")) == text.count(b"\n")
+    assert len(worker.messages("t")) == text.count(b"\n")
 
 
 def test_an_empty_file_stays_empty_until_something_comes(worker, files):
@@ -117,13 +109,13 @@ def test_too_long_is_skipped_to_the_dlq_topic(worker, files, tmp_path):
     source, sink = files
     write(source, long_text())
     worker.sink("dead", "letters", tmp_path / "dead")
-    follow(worker, files, {"max.line.bytes": "1000", "line.too.long": "skip", "dlq.topic": "letters"})
+    follow(worker, files, {"max.line.bytes": "1000", "line.too.long": "skip", "dlq.topic": Broker.topics("letters")})
     wait_file(sink, b"short 1\nshort 2\n" + b"e" * 1000 + b"\nshort 3\n")
     wait_file(tmp_path / "dead", b"L" * 2500 + b"\n" + b"M" * 1001 + b"\n")
-    letters = topic_json(worker, "letters")
-    assert letters[0]["properties"]["gantry.file"] == str(source)
-    assert letters[0]["properties"]["gantry.offset"] == "8"
-    assert "".join(letter["body"] for letter in letters) == "L" * 2500 + "M" * 1001
+    letters = worker.messages("letters")
+    assert letters[0][1]["gantry.file"] == str(source)
+    assert letters[0][1]["gantry.offset"] == "8"
+    assert b"".join(body for body, _ in letters) == b"L" * 2500 + b"M" * 1001
     worker.wait_log("WARN .*line longer than max.line.bytes .*offset=8 ")
 
 
@@ -141,7 +133,7 @@ def test_too_long_is_cut(worker, files):
     write(source, long_text())
     follow(worker, files, {"max.line.bytes": "1000", "line.too.long": "cut"})
     wait_file(sink, b"short 1\n" + b"L" * 1000 + b"\nshort 2\n" + b"e" * 1000 + b"\n" + b"M" * 1000 + b"\nshort 3\n")
-    assert [message.get("properties", {}).get("gantry.line") for message in topic_json(worker, "t")] == \
+    assert [properties.get("gantry.line") for _, properties in worker.messages("t")] == \
         [None, "cut", None, None, "cut", None]
 
 

@@ -10,7 +10,11 @@ import subprocess
 
 import pytest
 
-from harness import append, binary, lines, read, run_gantry, wait_file, wait_for, write
+from harness import Broker, append, binary, lines, read, run_gantry, wait_file, wait_for, write
+
+
+def common():
+    return ["httpPort=0", *(["--namesrv", Broker.namesrv] if Broker.namesrv else [])]
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def start(tmp_path):
 
     def make(*words):
         with open(tmp_path / "said", "wb") as said:
-            made.append(subprocess.Popen([binary(), "run", "httpPort=0", *map(str, words)], stdin=subprocess.DEVNULL,
+            made.append(subprocess.Popen([binary(), "run", *common(), *map(str, words)], stdin=subprocess.DEVNULL,
                                          stdout=said, stderr=subprocess.STDOUT, cwd=tmp_path))
         return made[-1]
     yield make
@@ -35,7 +39,7 @@ def start(tmp_path):
 
 
 def gantry_run(tmp_path, *words):
-    return run_gantry("run", "httpPort=0", *words, cwd=tmp_path)
+    return run_gantry("run", *common(), *words, cwd=tmp_path, timeout_s=60)
 
 
 def test_one_file_into_another(tmp_path):
@@ -150,3 +154,38 @@ def test_a_source_that_fails_is_told(start, tmp_path):
     assert b"gantry connector reset" in read(tmp_path / "said")
     child.send_signal(signal.SIGINT)
     child.wait(20)
+
+
+@pytest.mark.broker
+def test_two_runs_share_a_broker_and_nothing_else(start, tmp_path):
+    """Each store is a cluster and a topic of its own, although both read the same file."""
+    write(tmp_path / "in", lines(100))
+    for number in range(2):
+        done = gantry_run(tmp_path, "--in", "in", "--out", f"out{number}", f"storePathRootDir=store{number}", "--exit")
+        assert done.returncode == 0, done.stderr
+        assert b"Everything has arrived: 100 records" in done.stdout
+    assert read(tmp_path / "out0") == read(tmp_path / "out1") == lines(100)
+    # What a connector that does not run says to do can be done as it stands.
+    os.truncate(tmp_path / "out0", 3)
+    append(tmp_path / "in", b"more\n")
+    child = start("--in", "in", "--out", "out0", "storePathRootDir=store0", "--exit")
+    said = wait_for(lambda: re.search(rb"run: gantry (connector reset .*)", read(tmp_path / "said")), "what to do")
+    child.send_signal(signal.SIGINT)
+    child.wait(20)
+    done = run_gantry(*[word.strip("'") for word in said.group(1).decode().split()], timeout_s=60)
+    assert done.returncode == 0 and b"it will begin anew" in done.stdout, done.stderr
+    done = gantry_run(tmp_path, "--in", "in", "--out", "out0", "storePathRootDir=store0", "--exit")
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "out0") == lines(100)[:3] + lines(100) + b"more\n"
+
+
+def test_a_broker_that_is_not_there_is_told(start, tmp_path):
+    write(tmp_path / "in", lines(3))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        child = start("--in", "in", "--out", "out", "--namesrv", address)
+        wait_for(lambda: b"cannot reach the cluster log" in read(tmp_path / "said"), "the reason")
+        assert address.encode() in read(tmp_path / "said")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0, read(tmp_path / "said")

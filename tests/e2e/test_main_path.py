@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 
-from harness import SINK, SOURCE, append, lines, read, wait_file, wait_for, write
+from harness import SINK, SOURCE, Broker, append, lines, read, wait_file, wait_for, write
 
 JSON_CONVERTER = "org.apache.rocketmq.connect.runtime.converter.JsonConverter"
 
@@ -28,10 +28,10 @@ def test_the_manuals_configuration_as_it_stands(worker, tmp_path):
     """The keys of the manual, the converter of 2019 by its class name."""
     source, sink = write(tmp_path / "source-file.txt", b"first\nsecond\n"), tmp_path / "sink-file.txt"
     worker.create("connector-example", {
-        "connector-class": SOURCE, "topic": "fileTopic", "filename": str(source),
+        "connector-class": SOURCE, "topic": Broker.topics("fileTopic"), "filename": str(source),
         "source-record-converter": JSON_CONVERTER})
     worker.create("fileConnectorSink", {
-        "connector-class": SINK, "topicNames": "fileTopic", "filename": str(sink),
+        "connector-class": SINK, "topicNames": Broker.topics("fileTopic"), "filename": str(sink),
         "source-record-converter": JSON_CONVERTER})
     wait_file(sink, b"first\nsecond\n")
 
@@ -89,7 +89,8 @@ def test_a_larger_file_arrives_whole(worker, tmp_path):
 
 def test_the_configuration_is_shown_as_it_was_given(worker, tmp_path):
     source = write(tmp_path / "in", b"")
-    config = {"connector-class": SOURCE, "topic": "t", "filename": str(source), "source-record-converter": "string",
+    config = {"connector-class": SOURCE, "topic": Broker.topics("t"), "filename": str(source),
+              "source-record-converter": "string",
               "file.start": "beginning"}
     worker.create("a name with blanks & signs", config)
     text = worker.get("/connectors/a%20name%20with%20blanks%20%26%20signs/config").text

@@ -84,7 +84,7 @@ def test_a_connector_that_cannot_start_at_boot_comes_when_it_can(new_worker, tmp
     worker.end()
     os.rename(tmp_path / "mount", tmp_path / "away")
     worker.start()
-    told = worker.wait_log("connector cannot run connector=sink: (.*)").group(1)
+    told = worker.wait_cannot_run("sink")
     assert str(tmp_path / "mount") in told
     worker.wait_running("source")
     assert worker.status("sink") == "not runing"

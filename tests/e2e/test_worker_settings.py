@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from harness import LISTENING, lines, run_gantry, wait_file, write
+from harness import Broker, LISTENING, lines, run_gantry, wait_file, write
 
 FILE_OF_2019 = """\
 # current cluster node uniquely identifies
@@ -47,6 +47,8 @@ def start_with_text(worker, text):
     """Start it with a properties file of this text."""
     path = write(os.path.join(worker.folder, "given.conf"), text.encode())
     worker.write_settings = lambda: path
+    if "\nnamesrvAddr=" not in text:
+        worker.settings.pop("namesrvAddr", None)  # whatever the other tests have
     return worker.start()
 
 
@@ -62,8 +64,11 @@ def refuse(tmp_path, text, *options):
 
 
 def test_the_properties_file_of_2019(new_worker, tmp_path):
-    worker = new_worker()
-    start_with_text(worker, FILE_OF_2019.format(store=worker.store))
+    worker, text = new_worker(), FILE_OF_2019
+    if Broker.namesrv:
+        text = text.replace("#namesrvAddr=127.0.0.1:9876", f"namesrvAddr={Broker.namesrv}")
+        text = text.replace("DefaultConnectCluster", Broker.cluster)
+    start_with_text(worker, text.format(store=worker.store))
     assert "The worker [DEFAULT_WORKER_1] boot success." in worker.log()
     assert "unknown key" not in worker.log()
     for key in ("offsetPersistInterval", "configPersistInterval", "maxMessageSize", "clusterStoreTopic"):

@@ -27,6 +27,7 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 VERSION = "5.3.3"
@@ -573,6 +574,25 @@ class Broker(Server):
         table = loads(self.admin(202, {"topic": topic})[1])["offsetTable"]
         return {queue["queueId"]: (offsets["minOffset"], offsets["maxOffset"]) for queue, offsets in table}
 
+    def messages(self, topic):
+        """All messages of a topic, queue after queue; none when there is no such topic."""
+        found = []
+        try:
+            queues = self.queue_offsets(topic)
+        except ServerError:
+            return found
+        for queue, (offset, end) in sorted(queues.items()):
+            while offset < end:
+                code, remark, fields, body = self.call(
+                    11, {"consumerGroup": "test-reader", "topic": topic, "queueId": queue, "queueOffset": offset,
+                         "maxMsgNums": 32, "sysFlag": 4, "commitOffset": 0, "suspendTimeoutMillis": 0,
+                         "subscription": "*", "subVersion": 0, "expressionType": "TAG"}, credentials=self.credentials)
+                if code not in (0, 20):
+                    raise ServerError(f"{self.name}: pull of {topic}: reply {code}: {remark}")
+                found += decode_messages(body)
+                offset = int(fields["nextBeginOffset"])
+        return found
+
     def committed(self, group, topic, queue):
         """A group's offset, None without one."""
         code, remark, fields, _ = self.call(14, {"consumerGroup": group, "topic": topic, "queueId": queue},
@@ -738,6 +758,32 @@ def call(address, code, fields=None, body=b"", credentials=None, tls=None, timeo
             rest = _receive(sock, length - 4)
     reply = json.loads(rest[:head])
     return reply["code"], reply.get("remark"), reply.get("extFields") or {}, rest[head:]
+
+
+class Message:
+    def __init__(self, queue, offset, body, properties):
+        self.queue = queue
+        self.offset = offset
+        self.body = body
+        self.properties = properties
+
+
+def decode_messages(data):
+    """Stored messages, one behind the other."""
+    found, place = [], 0
+    while place < len(data):
+        size, magic, _, queue, _, offset, _, flags = struct.unpack_from(">iiIiiqqi", data, place)
+        at = place + 40 + 8 + (20 if flags & 0x10 else 8) + 8 + (20 if flags & 0x20 else 8) + 12
+        length, = struct.unpack_from(">i", data, at)
+        body = data[at + 4:at + 4 + length]
+        at += 4 + length
+        at += 1 + data[at] if magic == -626843481 else 2 + struct.unpack_from(">h", data, at)[0]
+        length, = struct.unpack_from(">h", data, at)
+        pairs = data[at + 2:at + 2 + length].decode("utf-8").split("\2")
+        found.append(Message(queue, offset, zlib.decompress(body) if flags & 1 else body,
+                             dict(pair.split("\1", 1) for pair in pairs if pair)))
+        place += size
+    return found
 
 
 def _receive(sock, count):
