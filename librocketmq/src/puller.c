@@ -684,6 +684,11 @@ int64_t rmq_puller_offset(const struct rmq_puller *puller)
 void rmq_puller_pause(struct rmq_puller *puller, bool paused)
 {
     puller->paused = paused;
+    if (!paused && puller->waiting) {
+        (void)uv_timer_stop(&puller->timer);
+        puller->waiting = false;
+        puller->pause_ms = PAUSE_MIN_MS;
+    }
     fill(puller);
 }
 

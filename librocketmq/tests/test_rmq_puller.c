@@ -292,6 +292,26 @@ static void test_error_told_once(void **state)
     fake_client_deinit(&client);
 }
 
+/* Who knows that the broker is back need not wait for the end of the pause behind a failure. */
+static void test_going_on_ends_the_pause(void **state)
+{
+    (void)state;
+    struct rmq_client client;
+    struct reader reader;
+    fake_client_init(&client, "t", 1, 1);
+    client.queues[0].max = client.append_until = 100;
+    client.refuse_call = 1000;
+    open_puller(&reader, &client, 0, 1, 0);
+    FAKE_RUN_UNTIL(&client, reader.errors == 1);
+    client.refuse_call = 0;
+    assert_int_equal(client.pending_count, 0);
+    rmq_puller_pause(reader.puller, false);
+    assert_int_equal(client.pending_count, 1); /* at once */
+    FAKE_RUN_UNTIL(&client, reader.at == 100);
+    rmq_puller_close(reader.puller);
+    fake_client_deinit(&client);
+}
+
 static void test_invalid(void **state)
 {
     (void)state;
@@ -354,10 +374,15 @@ static void test_close_in_ready(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window),          cmocka_unit_test(test_stride),
-        cmocka_unit_test(test_bounded),         cmocka_unit_test(test_moved),
-        cmocka_unit_test(test_error_told_once), cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_close_in_ready),  cmocka_unit_test_teardown(test_random, name_seed),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_stride),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_error_told_once),
+        cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_going_on_ends_the_pause),
+        cmocka_unit_test(test_close_in_ready),
+        cmocka_unit_test_teardown(test_random, name_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,8 @@ struct gt_cursor {
 
 static inline struct gt_cursor gt_cursor_of(const void *data, size_t len)
 {
-    struct gt_cursor cursor = {(const uint8_t *)data, (const uint8_t *)data + len, false};
+    const uint8_t *start = (const uint8_t *)data;
+    struct gt_cursor cursor = {start, len > 0 ? start + len : start, false}; /* NULL when empty */
     return cursor;
 }
 

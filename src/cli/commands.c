@@ -58,9 +58,12 @@ static const struct gt_command commands[] = {
      "  --settle     give damaged messages up: their offsets become a gap, and the topic works "
      "again\n" STORE_HELP,
      gt_command_topic_repair, NULL},
-    {"connector reset", "NAME [--store DIR]", "forget the positions and progress of a connector",
-     "No worker may run on the store. The connector begins anew when it is created or started "
-     "next.\n" STORE_HELP,
+    {"connector reset", "NAME [--store DIR | --namesrv HOST:PORT] [-c FILE] [KEY=VALUE] ...",
+     "forget the positions and progress of a connector",
+     "The connector begins anew when it is created or started next. Without a broker no worker may "
+     "run on\nthe store; with one no worker may run the connector: stop it first.\n"
+     "  --namesrv    the name servers of workers that keep their topics in RocketMQ\n"
+     "  KEY=VALUE    settings of theirs: connectClusterId, access control, TLS\n" STORE_HELP,
      gt_command_connector_reset, NULL},
     {"connector classes", "", "the connectors that there are", "", gt_command_connector_classes,
      NULL},

@@ -2,42 +2,65 @@
 /* gantry connector reset | classes | describe */
 #include "cli/options.h"
 #include "cli/serve.h"
-#include "cli/store_option.h"
 #include "cli/text_table.h"
 #include "plugin/registry.h"
 #include "topic/inspect.h"
-#include "worker/service.h"
+#include "worker/worker.h"
+
+static int reset(const struct gt_command *command, const char *name, const char *folder,
+                 const char *file, const struct gt_props *given)
+{
+    struct gt_settings settings;
+    struct gantry_err err = {0, ""};
+    size_t count = 0;
+    int status = gt_serve_load(command, file, given, true, &settings);
+    if (status != GT_EXIT_OK)
+        return status;
+    /* A store that is named is meant, whatever the file says of brokers. */
+    bool shared = folder == NULL && settings.name_servers != NULL;
+    const char *where = shared ? settings.cluster : folder != NULL ? folder : settings.store;
+    int rc = shared ? gt_cluster_reset_connector(&settings, name, &count, &err)
+                    : gt_store_reset_connector(where, name, &count, &err);
+    if (rc != 0)
+        status = gt_command_failed(command, &err);
+    else if (count == 0)
+        printf("%s: nothing is known of a connector %s; nothing changed\n", where, name);
+    else
+        printf("%s: forgot %zu positions and progress entries of %s; it will begin anew\n", where,
+               count, name);
+    gt_settings_deinit(&settings);
+    return status;
+}
 
 int gt_command_connector_reset(const struct gt_command *command, int argc, char **argv)
 {
-    struct gt_store_option store = {NULL, NULL};
-    const char *name = NULL;
-    const struct gt_option table[] = {GT_STORE_OPTIONS(store)};
+    const char *folder = NULL, *file = NULL, *name_servers = NULL, *name = NULL;
+    const struct gt_option table[] = {{.name = "--store", .text = &folder},
+                                      {.name = "-c", .text = &file},
+                                      {.name = "--namesrv", .text = &name_servers}};
+    struct gt_props given;
     struct gt_options options = {.table = table,
                                  .count = sizeof table / sizeof table[0],
                                  .operands = &name,
                                  .operands_min = 1,
                                  .operands_max = 1,
-                                 .operands_name = "the connector's NAME"};
-    struct gt_settings settings;
+                                 .operands_name = "the connector's NAME",
+                                 .settings = &given};
     struct gantry_err err = {0, ""};
-    size_t count = 0;
+    int status = GT_EXIT_OK;
 
-    if (gt_options_parse(&options, argc, argv, &err) != 0)
-        return gt_usage_error(command, err.text);
-    if (gt_connector_name_check(name, &err) != 0)
-        return gt_usage_error(command, err.text);
-    int status = gt_store_option_settle(command, &store, &settings);
-    if (status != GT_EXIT_OK)
-        return status;
-    if (gt_store_reset_connector(store.folder, name, &count, &err) != 0)
-        status = gt_command_failed(command, &err);
-    else if (count == 0)
-        printf("%s: nothing is known of a connector %s; nothing changed\n", store.folder, name);
-    else
-        printf("%s: forgot %zu positions and progress entries of %s; it will begin anew\n",
-               store.folder, count, name);
-    gt_settings_deinit(&settings);
+    gt_props_init(&given);
+    if (gt_options_parse(&options, argc, argv, &err) != 0 ||
+        gt_connector_name_check(name, &err) != 0)
+        status = gt_usage_error(command, err.text);
+    else if (folder != NULL && name_servers != NULL)
+        status = gt_usage_error(command, "--store is a worker's without a broker, --namesrv "
+                                         "workers' with one; give one of them");
+    else if (name_servers != NULL && gt_props_set(&given, "namesrvAddr", name_servers) != 0)
+        status = GT_EXIT_FAILED;
+    if (status == GT_EXIT_OK)
+        status = reset(command, name, folder, file, &given);
+    gt_props_deinit(&given);
     return status;
 }
 

@@ -99,24 +99,24 @@ out:
     return rc;
 }
 
-int gt_cluster_task_hash(struct gantry_view json, uint32_t *ret)
+int gt_cluster_task_hash(struct gantry_view props, uint32_t *ret)
 {
-    struct gt_props props;
+    struct gt_props parsed;
     struct gt_buf text;
     struct gantry_err err;
 
-    gt_props_init(&props);
+    gt_props_init(&parsed);
     gt_buf_init(&text, SIZE_MAX / 8);
-    int rc = gt_json_parse_props(&props, json, &err);
+    int rc = gt_json_parse_props(&parsed, props, &err);
     if (rc == 0) {
-        rc = add_java_text(&text, &props);
+        rc = add_java_text(&text, &parsed);
         if (rc == 0)
             rc = md5_start(gt_buf_view(&text), ret);
     } else if (rc != GANTRY_NO_MEMORY) {
-        rc = md5_start(json, ret); /* no configuration of 2019: any hash will do */
+        rc = md5_start(props, ret); /* no configuration of 2019: any hash will do */
     }
     gt_buf_deinit(&text);
-    gt_props_deinit(&props);
+    gt_props_deinit(&parsed);
     return rc;
 }
 
@@ -324,7 +324,9 @@ static void give_rest(struct plan *plan, struct gt_member *const *members)
                      (share->of_connector == best->of_connector && share->room > best->room)))
                     best = share;
             }
-            best->room--; /* the targets add up to all tasks, so there is one */
+            if (best == NULL)
+                return; /* cannot be: the targets add up to all tasks */
+            best->room--;
             best->of_connector++;
             plan->tasks[i].wanted = members[best->member];
         }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/entry.h"
 #include "cluster/log.h"
 #include "cluster/snapshot_io.h"
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 enum {
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
+    LEAVE_MS = 1000,           /* how long a leave waits for a log that cannot be reached */
     ENTRY_MAX = GT_CLUSTER_MESSAGE_MAX - 64,
 };
 
@@ -54,6 +56,7 @@ struct gt_cluster {
     struct proposal *proposals, **proposals_tail; /* in the log, or on the way */
     uint64_t proposed;
     struct gt_store_relay relay;
+    bool settled;                      /* something, since the store was last waited for */
     struct gt_snapshot_writer *writer; /* while one is made */
 
     uv_timer_t timer;
@@ -63,8 +66,11 @@ struct gt_cluster {
     size_t running; /* own tasks that do not stand still */
     bool fenced;    /* to join again, once they do */
     bool joined_told, closing;
+    bool reset_seen; /* in the present message */
     void (*left)(void *arg);
     void *left_arg;
+    int64_t quit_ms;
+    bool leaves_unheard;
     void (*closed)(void *arg);
     void *closed_arg;
     size_t open; /* handles and the log */
@@ -77,6 +83,13 @@ struct gt_cluster {
 static int64_t now_ms(void)
 {
     return gt_clock_boot_ms();
+}
+
+/* For those who act for the tasks, on other threads. */
+static void note_lease(struct gt_cluster *cluster)
+{
+    if (cluster->setup.lease_until_ms != NULL) /* a visitor has no tasks */
+        atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
 }
 
 static void schedule(struct gt_cluster *cluster);
@@ -178,16 +191,37 @@ static void propose(void *arg, struct gt_commit *group)
     gt_mailbox_send(cluster->setup.control, &cluster->proposed_mail);
 }
 
+static void settle(struct gt_cluster *cluster, struct gt_commit *commit)
+{
+    cluster->settled = true;
+    gt_store_settle(cluster->setup.store, commit);
+}
+
+/* Have the store show what the log has said up to here: the committer applies it beside this
+ * thread, and a task that starts now must not begin at what was true before its former owner's last
+ * commit. */
+static void show_settled(struct gt_cluster *cluster)
+{
+    static const struct gt_commit_ops no_ops = {0};
+    struct gt_commit nothing;
+    if (!cluster->settled)
+        return;
+    cluster->settled = false;
+    gt_commit_init(&nothing, &no_ops);
+    (void)gt_store_commit_now(cluster->setup.store, &nothing, NULL); /* a broken store says so */
+    gt_commit_deinit(&nothing);
+}
+
 static void refuse(struct gt_cluster *cluster, struct gt_commit *commit, int code, const char *text)
 {
     gantry_err_set(&commit->err, code, "%s", text);
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void add_proposal(struct gt_cluster *cluster, struct gt_commit *commit)
 {
     const struct gt_claim *claim = commit->claim;
-    if (cluster->closing || !gt_cluster_is_member(cluster->state)) {
+    if (cluster->closing || cluster->leaves_unheard || !gt_cluster_is_member(cluster->state)) {
         refuse(cluster, commit, GANTRY_CLOSED, "this worker is not a member of the cluster now");
         return;
     }
@@ -285,7 +319,7 @@ static void on_commit(void *arg, uint64_t own, struct gantry_view changes)
             return;
         }
     }
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void on_refused(void *arg, uint64_t own)
@@ -303,7 +337,8 @@ static void on_reset(void *arg, const char *connector)
     if (commit == NULL)
         return;
     gt_snapshot_forget(commit, connector);
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
+    cluster->reset_seen = true;
 }
 
 /* --- What the machine asks for --- */
@@ -320,6 +355,8 @@ static void on_task_start(void *arg, const char *connector, uint32_t task, uint6
 {
     struct gt_cluster *cluster = arg;
     cluster->running++;
+    show_settled(cluster);
+    note_lease(cluster); /* before its first step */
     cluster->setup.events->task_start(cluster->setup.arg, connector, task, epoch);
 }
 
@@ -339,9 +376,14 @@ static void on_changed(void *arg)
 static void on_fenced(void *arg, const char *reason)
 {
     struct gt_cluster *cluster = arg;
+    note_lease(cluster); /* over */
     gt_warn("cluster", "this worker is not a member any more, its tasks are stopped: %s", reason);
     refuse_proposals(cluster, "this worker is not a member of the cluster any more");
     drop_chunks(cluster);
+    /* Its parts are among them; the next member in order makes one. */
+    if (cluster->writer != NULL)
+        gt_snapshot_writer_free(cluster->writer);
+    cluster->writer = NULL;
     cluster->fenced = true;
 }
 
@@ -357,7 +399,7 @@ static void note_incarnation(struct gt_cluster *cluster)
     gt_commit_put(commit, GT_TABLE_META, gantry_view_of(incarnation_key),
                   (struct gantry_view){(const char *)cluster->incarnation.bytes,
                                        sizeof cluster->incarnation.bytes});
-    gt_store_settle(cluster->setup.store, commit);
+    settle(cluster, commit);
 }
 
 static void read_incarnation(struct gt_store *store, struct gt_incarnation *ret)
@@ -387,16 +429,20 @@ static void look_at_time(struct gt_cluster *cluster);
 
 static void note_joined(struct gt_cluster *cluster)
 {
-    if (cluster->joined_told || !gt_cluster_is_member(cluster->state))
+    if (cluster->joined_told || cluster->phase != PHASE_JOINED ||
+        !(cluster->setup.visitor || gt_cluster_is_member(cluster->state)))
         return;
     cluster->joined_told = true;
+    show_settled(cluster);
     cluster->setup.events->joined(cluster->setup.arg);
 }
 
 static void look_for_left(struct gt_cluster *cluster)
 {
     void (*left)(void *) = cluster->left;
-    if (left == NULL || !(gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
+    bool alone = cluster->leaves_unheard && cluster->running == 0;
+    if (left == NULL ||
+        !(alone || gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
         return;
     cluster->left = NULL;
     left(cluster->left_arg);
@@ -407,7 +453,11 @@ static void caught_up(struct gt_cluster *cluster)
     if (cluster->phase != PHASE_REPLAY || cluster->next < cluster->end_at_start)
         return;
     cluster->phase = PHASE_JOINED;
-    gt_cluster_join(cluster->state, now_ms());
+    if (cluster->setup.visitor)
+        note_joined(cluster);
+    else
+        gt_cluster_join(cluster->state, now_ms());
+    note_lease(cluster);
     send_next(cluster);
 }
 
@@ -468,6 +518,14 @@ static void read_snapshot(struct gt_cluster *cluster, int64_t offset, struct gan
     read_on(cluster, next);
 }
 
+static bool is_own(const struct gt_cluster *cluster, struct gantry_view bytes)
+{
+    struct gt_message_header header;
+    struct gt_cursor entries;
+    return gt_message_open(bytes, &header, &entries, NULL) == 0 &&
+           gt_incarnation_equal(&header.incarnation, &cluster->incarnation);
+}
+
 static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
@@ -478,7 +536,9 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     }
     if (offset < cluster->next || cluster->phase == PHASE_FINDING)
         return;
+    cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
+    note_lease(cluster);
     if (code == GANTRY_VERSION) {
         fail(cluster, code, err.text);
         return;
@@ -487,9 +547,12 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
         gt_warn("cluster", "a message of the cluster log is passed over offset=%lld: %s",
                 (long long)offset, err.text);
     cluster->next = offset + 1;
+    if (cluster->setup.visitor && is_own(cluster, bytes))
+        cluster->setup.events->reset(cluster->setup.arg, cluster->reset_seen);
     if (cluster->writer != NULL)
         gt_snapshot_writer_saw(cluster->writer, offset, bytes);
     caught_up(cluster);
+    note_lease(cluster);
     note_joined(cluster);
     look_for_left(cluster);
     schedule(cluster);
@@ -517,6 +580,17 @@ static void on_gap(void *arg, int64_t next)
     fail(cluster, GANTRY_CHANGED, text);
 }
 
+static void on_missing(void *arg, const char *topic)
+{
+    struct gt_cluster *cluster = arg;
+    struct gantry_err err;
+    gantry_err_set(&err, GANTRY_NOT_FOUND,
+                   "there is no cluster %s (no topic %s at these name servers); name that of the "
+                   "workers: connectClusterId=ID",
+                   cluster->setup.cluster, topic);
+    cluster->setup.events->failed(cluster->setup.arg, &err);
+}
+
 static void on_stored(void *arg)
 {
     struct gt_cluster *cluster = arg;
@@ -525,7 +599,7 @@ static void on_stored(void *arg)
     schedule(cluster);
 }
 
-static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
+static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms)
 {
     struct gt_cluster *cluster = arg;
     if (strcmp(cluster->trouble, text) != 0) {
@@ -535,7 +609,9 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
             gt_info("cluster", "the cluster log can be reached again");
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
-    gt_cluster_reach(cluster->state, reach, now_ms());
+    (void)gt_cluster_tick(cluster->state, now_ms()); /* a lease that is over stays over */
+    gt_cluster_reach(cluster->state, reach, when_ms);
+    note_lease(cluster);
     schedule(cluster);
 }
 
@@ -617,16 +693,34 @@ static void rejoin(struct gt_cluster *cluster)
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
 
+/* It wants to leave, and nobody can be told: its lease will say it. What is not committed by now
+ * comes again, from its last committed place. */
+static void leave_unheard(struct gt_cluster *cluster)
+{
+    if (!cluster->leaves_unheard)
+        gt_warn("cluster", "leaving without a word, the cluster log cannot be reached: %s",
+                cluster->trouble);
+    cluster->leaves_unheard = true;
+    refuse_proposals(cluster, "the cluster log cannot be reached");
+}
+
 static void look_at_time(struct gt_cluster *cluster)
 {
     if (cluster->closing)
         return;
     int64_t now = now_ms();
     int64_t due = gt_cluster_tick(cluster->state, now);
+    note_lease(cluster);
+    if (cluster->left != NULL && cluster->trouble[0] != '\0' && now - cluster->quit_ms >= LEAVE_MS)
+        leave_unheard(cluster);
+    look_for_left(cluster);
+    if (cluster->closing)
+        return;
     if (cluster->fenced && cluster->running == 0) {
         rejoin(cluster);
         due = now;
     }
+    note_lease(cluster);
     look_for_snapshot(cluster);
     int64_t wait = due - now;
     wait = wait < 1 ? 1 : wait > 1000 ? 1000 : wait;
@@ -646,6 +740,7 @@ static void schedule(struct gt_cluster *cluster)
 
 static const struct gt_cluster_log_events log_events = {
     .found = on_found,
+    .missing = on_missing,
     .message = on_message,
     .gap = on_gap,
     .stored = on_stored,
@@ -706,6 +801,7 @@ int gt_cluster_open(const struct gt_cluster_setup *setup, struct gt_cluster **re
         .link = setup->link,
         .control = setup->control,
         .cluster = setup->cluster,
+        .visitor = setup->visitor,
         .events = &log_events,
         .arg = cluster,
     };
@@ -729,6 +825,7 @@ void gt_cluster_quit(struct gt_cluster *cluster, void (*left)(void *arg), void *
 {
     cluster->left = left;
     cluster->left_arg = arg;
+    cluster->quit_ms = now_ms();
     gt_cluster_leave(cluster->state, now_ms());
     look_for_left(cluster);
     if (cluster->left != NULL)
@@ -783,8 +880,11 @@ static int take_entry(struct gt_cluster *cluster, struct gt_buf *entry, struct g
 {
     int code = entry->error;
     if (code != 0)
-        gantry_err_set(err, code, "the configuration cannot be sent to the cluster: %s",
-                       gantry_error_text(code));
+        gantry_err_set(err, code, "%s",
+                       code == GANTRY_TOO_LARGE
+                           ? "the configuration and those of its tasks are larger together than "
+                             "the 3 MiB that the cluster's log takes; set tasks.max lower"
+                           : "no memory for the configuration");
     else if (!gt_cluster_is_member(cluster->state))
         code = gantry_err_set(err, GANTRY_AGAIN,
                               "this worker is not a member of the cluster now%s%s; try again",
@@ -812,6 +912,20 @@ int gt_cluster_delete_config(struct gt_cluster *cluster, const char *connector,
     gt_buf_init(&entry, ENTRY_MAX);
     gt_cluster_add_delete(&entry, connector);
     return take_entry(cluster, &entry, err);
+}
+
+int gt_cluster_reset(struct gt_cluster *cluster, const char *connector, struct gantry_err *err)
+{
+    struct gt_buf entry;
+    gt_buf_init(&entry, ENTRY_MAX);
+    gt_cluster_add_reset(&entry, connector);
+    int code = entry.error;
+    if (code == 0)
+        append(cluster, gt_buf_view(&entry));
+    else
+        gantry_err_set(err, code, "no memory for the reset");
+    gt_buf_deinit(&entry);
+    return code;
 }
 
 void gt_cluster_put_status(struct gt_cluster *cluster, const char *connector, uint32_t task,

@@ -8,6 +8,7 @@
 #include "broker/link.h"
 #include "cluster/state.h"
 #include "store/store.h"
+#include <stdatomic.h>
 
 struct gt_cluster;
 
@@ -20,9 +21,11 @@ struct gt_cluster_events {
     void (*task_start)(void *arg, const char *connector, uint32_t task, uint64_t epoch);
     void (*task_stop)(void *arg, const char *connector, uint32_t task, uint64_t epoch, bool fenced);
     void (*changed)(void *arg);
-    /* The log has been read up to its end, and this worker is a member: what it says is the
-     * present. Once. */
+    /* The log has been read up to its end, and this worker is a member unless it is a visitor: what
+     * it and the store say is the present. Once. */
     void (*joined)(void *arg);
+    /* To a visitor: his reset has come back in the log. taken: it counted. */
+    void (*reset)(void *arg, bool taken);
     /* The worker cannot go on. */
     void (*failed)(void *arg, const struct gantry_err *err);
 };
@@ -34,9 +37,12 @@ struct gt_cluster_setup {
     uv_loop_t *loop;     /* the control loop's */
     const char *cluster; /* connectClusterId */
     const char *member;  /* address@pid */
+    bool visitor;        /* look, and reset what nobody runs: no member, and nobody's task */
     enum gt_cluster_strategy strategy;
     int64_t lease_ms;
     bool stop_when_unreachable;
+    /* Kept up to date: until when this worker may act for its tasks (struct gt_claim). */
+    atomic_llong *lease_until_ms;
     const struct gt_cluster_events *events;
     void *arg;
 };
@@ -57,6 +63,9 @@ int gt_cluster_put_config(struct gt_cluster *cluster, const char *connector, int
                           size_t task_count, struct gantry_err *err);
 int gt_cluster_delete_config(struct gt_cluster *cluster, const char *connector,
                              struct gantry_err *err);
+/** A visitor's, once he has joined: forget positions and progress of a connector that nobody runs;
+ * events.reset follows. 0 or GANTRY_NO_MEMORY. */
+int gt_cluster_reset(struct gt_cluster *cluster, const char *connector, struct gantry_err *err);
 void gt_cluster_put_status(struct gt_cluster *cluster, const char *connector, uint32_t task,
                            uint64_t epoch, const char *state, const char *reason);
 /** A task that events.task_start named stands still, for whatever reason; once for each start. */

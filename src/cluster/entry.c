@@ -348,7 +348,7 @@ int gt_cluster_snapshot_part(struct gantry_view message, struct gt_cluster_part 
                              struct gantry_err *err)
 {
     struct gt_message_header header;
-    struct gt_cursor cursor;
+    struct gt_cursor cursor = gt_cursor_of(NULL, 0);
     struct gt_entry entry;
     const char *problem;
 

@@ -5,6 +5,7 @@
  * has not taken what there is. */
 #include "cluster/log.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include <rocketmq/admin.h>
 #include <rocketmq/consumer.h>
@@ -18,13 +19,23 @@ enum {
     MESSAGE_MAX = 4 << 20,
 };
 
-enum step { STEP_ROUTE, STEP_CREATE, STEP_GROUP, STEP_MIN, STEP_MAX, STEP_SNAPSHOT, STEP_FOUND };
+enum step {
+    STEP_ROUTE,
+    STEP_CREATE,
+    STEP_ADDRESS,
+    STEP_GROUP,
+    STEP_MIN,
+    STEP_MAX,
+    STEP_SNAPSHOT,
+    STEP_FOUND
+};
 
 struct gt_cluster_log {
     struct gt_link *link;
     struct gt_mailbox *control;
     const struct gt_cluster_log_events *events;
     void *arg;
+    bool visitor;
     char *group, *topic, *snapshot_group; /* owned */
 
     /* The link thread's. */
@@ -37,6 +48,10 @@ struct gt_cluster_log {
     enum step step;
     char *broker; /* owned: of the queue */
     int32_t queue_id;
+    char *address;      /* owned: the broker's, as last known; NULL: not known yet */
+    bool asking_broker; /* who it is, or whether it is there */
+    int64_t attempt_ms; /* when we last began to send or to ask */
+    bool look_again;    /* when it can be reached again: it may be another one */
     int64_t min, max;
     struct gt_buf sending; /* the message under way */
     bool send_open;        /* a send has not ended yet */
@@ -54,11 +69,12 @@ struct gt_cluster_log {
         struct gt_buf message;
     } wanted;
     struct {
-        bool found, stored, gap, members, paused;
+        bool found, missing, stored, gap, members, paused;
         int64_t min, max, snapshot, gap_offset;
-        enum gt_cluster_reach reach;
+        enum gt_cluster_reach reach, interruption; /* GT_REACH_OK: there was none */
+        int64_t interruption_ms;                   /* when the attempt began that failed */
         bool reach_changed;
-        char reach_text[300];
+        char reach_text[300]; /* of the interruption */
         const struct rmq_block *blocks[BLOCKS_MAX];
         size_t block_count;
         char **names;
@@ -73,23 +89,35 @@ static void tell_control(struct gt_cluster_log *log)
     gt_mailbox_send(log->control, &log->control_mail);
 }
 
+/* An interruption is told even when it has passed before control looks: nobody may count another
+ * one's silence across it. */
 static void set_reach(struct gt_cluster_log *log, enum gt_cluster_reach reach, const char *text)
 {
     pthread_mutex_lock(&log->lock);
-    if (reach != GT_REACH_OK || log->got.reach != GT_REACH_OK) {
-        log->got.reach = reach;
-        log->got.reach_changed = true;
+    if (reach != GT_REACH_OK) {
+        log->got.interruption = reach;
+        log->got.interruption_ms = log->attempt_ms;
         snprintf(log->got.reach_text, sizeof log->got.reach_text, "%s", text);
     }
+    log->got.reach_changed = log->got.reach_changed || reach != log->got.reach;
+    log->got.reach = reach;
     pthread_mutex_unlock(&log->lock);
     tell_control(log);
 }
 
-/* What an error says about the log's broker: nobody listens, or nobody answers here. */
+static bool probe(struct gt_cluster_log *log);
+
+/* What an error says about the log's broker: nobody listens, or nobody answers here. A broker that
+ * was stopped in order is not known to the name servers any more, which says nothing about those
+ * who are connected to it: then it is asked itself. */
 static void set_unreachable(struct gt_cluster_log *log, int rc, const struct rmq_err *err)
 {
-    bool refused = rc == RMQ_UNREACHABLE && strstr(err->text, "refused") != NULL;
-    set_reach(log, refused ? GT_REACH_REFUSED : GT_REACH_LOST, err->text);
+    bool unreachable = rc == RMQ_UNREACHABLE;
+    bool refused = unreachable && log->address != NULL && strstr(err->text, "refused") != NULL &&
+                   strstr(err->text, log->address) != NULL;
+    log->look_again = true;
+    if (refused || !(unreachable || rc == RMQ_NOT_FOUND) || !probe(log))
+        set_reach(log, refused ? GT_REACH_REFUSED : GT_REACH_LOST, err->text);
 }
 
 /* --- Finding the queue --- */
@@ -135,7 +163,12 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
     struct gt_cluster_log *log = arg;
     if (!arrived(log))
         return;
-    if (rc == RMQ_NOT_FOUND) {
+    if (rc == RMQ_NOT_FOUND && log->visitor) {
+        pthread_mutex_lock(&log->lock);
+        log->got.missing = true;
+        pthread_mutex_unlock(&log->lock);
+        tell_control(log);
+    } else if (rc == RMQ_NOT_FOUND) {
         next_step(log, STEP_CREATE);
     } else if (rc != 0) {
         retry_later(log, rc, err);
@@ -151,7 +184,7 @@ static void on_route(void *arg, int rc, const struct rmq_route *route, const str
         if (log->broker == NULL)
             retry_later(log, RMQ_NO_MEMORY, &none);
         else
-            next_step(log, STEP_GROUP);
+            next_step(log, STEP_ADDRESS);
     }
 }
 
@@ -204,6 +237,92 @@ static void on_brokers(void *arg, int rc, const struct rmq_broker_info *brokers,
     retry_later(log, code, rc != 0 ? err : &reason);
 }
 
+/* Keep the address of the log's broker. */
+static void take_address(struct gt_cluster_log *log, const struct rmq_broker_info *brokers,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(brokers[i].name, log->broker) != 0)
+            continue;
+        for (size_t j = 0; j < brokers[i].address_count; j++) {
+            char *address =
+                brokers[i].addresses[j].id == 0 ? strdup(brokers[i].addresses[j].address) : NULL;
+            if (address == NULL)
+                continue;
+            free(log->address);
+            log->address = address;
+            log->look_again = false;
+        }
+    }
+}
+
+static void on_address(void *arg, int rc, const struct rmq_broker_info *brokers, size_t count,
+                       const struct rmq_err *err)
+{
+    struct gt_cluster_log *log = arg;
+    log->asking_broker = false;
+    if (!arrived(log))
+        return;
+    if (rc == 0)
+        take_address(log, brokers, count);
+    if (log->step != STEP_ADDRESS)
+        return; /* asked again behind an interruption */
+    if (rc != 0)
+        retry_later(log, rc, err);
+    else
+        next_step(log, log->visitor ? STEP_MIN : STEP_GROUP);
+}
+
+/* The log can be reached: see whether its broker is where it was. */
+static void set_reached(struct gt_cluster_log *log)
+{
+    struct rmq_err err;
+    set_reach(log, GT_REACH_OK, "");
+    if (!log->look_again || log->asking_broker || log->step != STEP_FOUND ||
+        rmq_admin_cluster(log->client, on_address, log, &err) != 0)
+        return;
+    log->look_again = false;
+    log->asking_broker = true;
+    log->calls++;
+}
+
+static void on_probed(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
+{
+    struct gt_cluster_log *log = arg;
+    (void)reply;
+    log->asking_broker = false;
+    if (!arrived(log))
+        return;
+    if (rc == 0)
+        set_reach(log, GT_REACH_LOST,
+                  "the broker of the cluster log is there, the name servers do not name it yet");
+    else
+        set_reach(log,
+                  rc == RMQ_UNREACHABLE && strstr(err->text, "refused") != NULL ? GT_REACH_REFUSED
+                                                                                : GT_REACH_LOST,
+                  err->text);
+}
+
+/* Ask the broker, where it was last, for anything: true when on_probed will say what came of it. */
+static bool probe(struct gt_cluster_log *log)
+{
+    struct rmq_command request;
+    struct rmq_err err;
+    if (log->step != STEP_FOUND || log->address == NULL || is_closing(log))
+        return false;
+    if (log->asking_broker)
+        return true;
+    log->attempt_ms = gt_clock_boot_ms();
+    rmq_command_init(&request, RMQ_GET_MIN_OFFSET);
+    rmq_command_add_str(&request, "topic", log->topic);
+    rmq_command_add_int(&request, "queueId", log->queue_id);
+    log->asking_broker =
+        rmq_client_call_address(log->client, log->address, &request, 0, on_probed, log, &err) == 0;
+    rmq_command_deinit(&request);
+    log->calls += log->asking_broker ? 1 : 0;
+    return log->asking_broker;
+}
+
 static void on_group(void *arg, int rc, const struct rmq_err *err)
 {
     struct gt_cluster_log *log = arg;
@@ -254,6 +373,9 @@ static void take_step(struct gt_cluster_log *log)
         break;
     case STEP_CREATE:
         rc = rmq_admin_cluster(log->client, on_brokers, log, &err);
+        break;
+    case STEP_ADDRESS:
+        rc = rmq_admin_cluster(log->client, on_address, log, &err);
         break;
     case STEP_GROUP:
         rc = rmq_admin_create_group(log->client, &group, on_group, log, &err);
@@ -391,7 +513,7 @@ static void on_pull_ready(void *arg)
         }
         pthread_mutex_unlock(&log->lock);
         if (rc == 1)
-            set_reach(log, GT_REACH_OK, "");
+            set_reached(log);
         else if (rc != RMQ_MOVED)
             set_unreachable(log, rc, &err);
         if (rc < 0)
@@ -459,7 +581,9 @@ static void on_sent(void *arg, int rc, const struct rmq_send_result *result,
     pthread_mutex_lock(&log->lock);
     log->got.stored = true;
     pthread_mutex_unlock(&log->lock);
-    set_reach(log, GT_REACH_OK, "");
+    if (log->look_again && log->puller != NULL)
+        rmq_puller_pause(log->puller, false); /* what was stored is to come back soon */
+    set_reached(log);
     work(log);
 }
 
@@ -469,6 +593,7 @@ static void send_again(struct gt_cluster_log *log)
     struct rmq_target target = {log->topic, log->broker, log->queue_id};
     struct rmq_outgoing message = {.body = {log->sending.data, log->sending.len}};
     struct rmq_err err = {0};
+    log->attempt_ms = gt_clock_boot_ms();
     int rc = rmq_producer_send(log->producer, &target, &message, 1, on_sent, log, &err);
     if (rc == 0) {
         log->send_open = true;
@@ -508,6 +633,7 @@ static void run_closed(struct gt_mail *mail)
     gt_buf_deinit(&log->sending);
     pthread_mutex_destroy(&log->lock);
     free(log->broker);
+    free(log->address);
     free(log->group);
     free(log->topic);
     free(log->snapshot_group);
@@ -582,7 +708,8 @@ static void work(struct gt_cluster_log *log)
     }
     bool resume = log->got.paused && log->got.block_count == 0;
     pthread_mutex_unlock(&log->lock);
-    join_group(log);
+    if (!log->visitor)
+        join_group(log);
     if (read)
         read_from(log, offset);
     else if (resume && log->puller != NULL)
@@ -631,12 +758,15 @@ static void on_control_mail(struct gt_mail *mail)
     size_t count = log->got.block_count;
     memcpy(blocks, log->got.blocks, count * sizeof *blocks);
     log->got.block_count = 0;
-    bool found = log->got.found, stored = log->got.stored, gap = log->got.gap;
+    bool found = log->got.found, missing = log->got.missing, stored = log->got.stored,
+         gap = log->got.gap;
     bool reach_changed = log->got.reach_changed, paused = log->got.paused;
     bool members = log->got.members;
     int64_t min = log->got.min, max = log->got.max, snapshot = log->got.snapshot;
     int64_t gap_offset = log->got.gap_offset;
-    enum gt_cluster_reach reach = log->got.reach;
+    enum gt_cluster_reach reach = log->got.reach, interruption = log->got.interruption;
+    int64_t interruption_ms = log->got.interruption_ms;
+    log->got.interruption = GT_REACH_OK;
     char text[sizeof log->got.reach_text];
     memcpy(text, log->got.reach_text, sizeof text);
     char **names = log->got.names;
@@ -646,12 +776,16 @@ static void on_control_mail(struct gt_mail *mail)
         log->got.name_count = 0;
     }
     log->got.found = log->got.stored = log->got.gap = log->got.reach_changed = false;
-    log->got.members = false;
+    log->got.members = log->got.missing = false;
     uint64_t reading = log->got.reading;
     pthread_mutex_unlock(&log->lock);
 
-    if (reach_changed && !log->closing)
-        log->events->reach(log->arg, reach, text);
+    if (interruption != GT_REACH_OK && !log->closing)
+        log->events->reach(log->arg, interruption, text, interruption_ms);
+    if (reach_changed && reach == GT_REACH_OK && !log->closing)
+        log->events->reach(log->arg, GT_REACH_OK, "", gt_clock_boot_ms());
+    if (missing && !log->closing)
+        log->events->missing(log->arg, log->topic);
     if (found && !log->closing)
         log->events->found(log->arg, min, max, snapshot);
     for (size_t i = 0; i < count; i++) {
@@ -682,6 +816,7 @@ int gt_cluster_log_open(const struct gt_cluster_log_setup *setup, struct gt_clus
     log->control = setup->control;
     log->events = setup->events;
     log->arg = setup->arg;
+    log->visitor = setup->visitor;
     log->link_mail.run = on_link_mail;
     log->control_mail.run = on_control_mail;
     log->closed_mail.run = run_closed;

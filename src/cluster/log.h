@@ -19,11 +19,14 @@ struct gt_cluster_log_events {
      * begins (-1: none). Now gt_cluster_log_read. */
     void (*found)(void *arg, int64_t min, int64_t max, int64_t snapshot);
     void (*message)(void *arg, int64_t offset, struct gantry_view bytes);
+    /* To a visitor: there is no such cluster. Nothing follows. */
+    void (*missing)(void *arg, const char *topic);
     /* What was to be read is not there any more: messages up to @p next are missing. */
     void (*gap)(void *arg, int64_t next);
     /* The message under way is stored: the next one may be sent. */
     void (*stored)(void *arg);
-    void (*reach)(void *arg, enum gt_cluster_reach reach, const char *text);
+    /* when_ms: of a failure, when the attempt began (CLOCK_BOOTTIME). */
+    void (*reach)(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms);
     /* The members of the worker group as the broker sees them, sorted, after each change. */
     void (*members)(void *arg, const char *const *names, size_t count);
 };
@@ -32,6 +35,7 @@ struct gt_cluster_log_setup {
     struct gt_link *link;
     struct gt_mailbox *control;
     const char *cluster; /* connectClusterId: the worker group */
+    bool visitor;        /* make nothing at the broker, and do not join the worker group */
     const struct gt_cluster_log_events *events;
     void *arg;
 };

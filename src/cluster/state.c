@@ -274,6 +274,9 @@ static int apply(struct gt_cluster_state *state, struct message *message,
             return apply_join(state, message, &entry->join);
         if (entry->type == GT_ENTRY_COMMIT)
             apply_commit(state, message, entry); /* refuses */
+        /* What nobody runs, an operator may reset from outside: `gantry connector reset`. */
+        if (entry->type == GT_ENTRY_RESET)
+            apply_reset(state, entry);
         return 0;
     }
     switch (entry->type) {
@@ -324,7 +327,7 @@ int gt_cluster_message(struct gt_cluster_state *state, int64_t offset, struct ga
                        int64_t now_ms, struct gantry_err *err)
 {
     struct message message = {.offset = offset};
-    struct gt_cursor entries;
+    struct gt_cursor entries = gt_cursor_of(NULL, 0);
 
     if (state->broken)
         return give_up(state, GANTRY_NO_MEMORY, err);

@@ -15,8 +15,10 @@
 #define GT_CLUSTER_VERSION 1
 
 enum {
-    GT_CLUSTER_NAME_MAX = 255,       /* bytes of a connector's name */
-    GT_CLUSTER_MESSAGE_MAX = 1 << 20 /* bytes of a message: header and entries */
+    GT_CLUSTER_NAME_MAX = 255, /* bytes of a connector's name */
+    /* Bytes of a message, header and entries. A configuration of 1 MiB, the longest that REST
+     * takes, and that of its task fit; brokers take 4 MiB. */
+    GT_CLUSTER_MESSAGE_MAX = 3 << 20
 };
 
 struct gt_cluster_state;

@@ -46,21 +46,21 @@ static bool copy_name(struct name *name, struct gantry_view view)
 }
 
 struct gt_cluster_connector *gt_connector_find(const struct gt_cluster_state *state,
-                                               struct gantry_view view)
+                                               struct gantry_view name)
 {
-    struct name name;
-    return copy_name(&name, view) ? connector_at(state, place_of(state, name.text), name.text)
+    struct name copy;
+    return copy_name(&copy, name) ? connector_at(state, place_of(state, copy.text), copy.text)
                                   : NULL;
 }
 
 struct gt_cluster_connector *gt_connector_need(struct gt_cluster_state *state,
-                                               struct gantry_view view)
+                                               struct gantry_view name)
 {
-    struct name name;
-    if (!copy_name(&name, view))
+    struct name copy;
+    if (!copy_name(&copy, name))
         return NULL;
-    size_t i = place_of(state, name.text);
-    struct gt_cluster_connector *connector = connector_at(state, i, name.text);
+    size_t i = place_of(state, copy.text);
+    struct gt_cluster_connector *connector = connector_at(state, i, copy.text);
     if (connector != NULL)
         return connector;
     struct gt_cluster_connector **connectors =
@@ -69,7 +69,7 @@ struct gt_cluster_connector *gt_connector_need(struct gt_cluster_state *state,
         return NULL;
     state->connectors = connectors;
     connector = calloc(1, sizeof *connector);
-    if (connector == NULL || (connector->name = strdup(name.text)) == NULL) {
+    if (connector == NULL || (connector->name = strdup(copy.text)) == NULL) {
         free(connector);
         return NULL;
     }
@@ -178,6 +178,17 @@ static void stop_own(struct gt_cluster_state *state, const struct gt_cluster_con
     state->io.task_stop(state->io.arg, connector->name, task->number, task->epoch, false);
 }
 
+/* It is not ours any more, so it must not run here. It never does by then if this worker alone
+ * sends under its incarnation; a log that says otherwise is believed. */
+static void stop_for_good(struct gt_cluster_state *state,
+                          const struct gt_cluster_connector *connector,
+                          struct gt_cluster_task *task)
+{
+    if (task->run == GT_RUN_RUNNING || task->run == GT_RUN_STOPPING)
+        state->io.task_stop(state->io.arg, connector->name, task->number, task->epoch, true);
+    task->run = GT_RUN_NOT;
+}
+
 /* The free task becomes the next one's, in an epoch that no task has had. */
 static void give(struct gt_cluster_state *state, const struct gt_cluster_connector *connector,
                  struct gt_cluster_task *task)
@@ -188,7 +199,6 @@ static void give(struct gt_cluster_state *state, const struct gt_cluster_connect
     task->next = NULL;
     task->moving = false;
     task->epoch = ++state->epoch;
-    task->run = GT_RUN_NOT;
     gt_task_clear(task);
     state->dirty = true;
     if (task->owner == state->self && !state->leaving) {
@@ -252,17 +262,19 @@ void gt_member_remove(struct gt_cluster_state *state, struct gt_member *member,
                 continue;
             if (!task->moving)
                 task->next = heir;
+            stop_for_good(state, connector, task);
             task->owner = NULL;
             task->moving = false;
-            task->run = GT_RUN_NOT;
             gt_task_clear(task);
         }
         size_t kept = 0;
         for (size_t k = 0; k < connector->old_count; k++) {
-            if (connector->old[k].owner == member)
+            if (connector->old[k].owner == member) {
+                stop_for_good(state, connector, &connector->old[k]);
                 gt_task_clear(&connector->old[k]);
-            else
+            } else {
                 connector->old[kept++] = connector->old[k];
+            }
         }
         connector->old_count = kept;
         if (!connector->present && kept == 0)
@@ -370,7 +382,9 @@ int gt_cluster_apply_release(struct gt_cluster_state *state, const struct gt_mem
         return 0;
     state->changes++;
     state->dirty = true;
-    if (task >= connector->old && task < connector->old + connector->old_count) {
+    stop_for_good(state, connector, task);
+    bool present = entry->task < connector->task_count && task == &connector->tasks[entry->task];
+    if (!present) {
         gt_task_clear(task);
         *task = connector->old[--connector->old_count];
         if (connector->old_count > 0)

@@ -26,6 +26,17 @@ struct gt_inspect {
     struct gt_buf batch;
 };
 
+int gt_inspect_no_store(const char *folder, struct gantry_err *err)
+{
+    char cache[8192];
+    struct stat st;
+    snprintf(cache, sizeof cache, "%s/cluster/gantry/data.mdb", folder);
+    if (stat(cache, &st) == 0)
+        return gantry_err_set(err, GANTRY_NOT_FOUND, GT_INSPECT_CACHE_TEXT, folder);
+    return gantry_err_set(err, GANTRY_NOT_FOUND,
+                          "there is no store in %s; name the worker's storePathRootDir", folder);
+}
+
 int gt_inspect_open(const char *store, struct gt_inspect **ret, struct gantry_err *err)
 {
     struct gt_inspect *inspect = calloc(1, sizeof *inspect);
@@ -41,8 +52,7 @@ int gt_inspect_open(const char *store, struct gt_inspect **ret, struct gantry_er
     else
         code = gt_env_open(&inspect->env, folder, 0, true, err);
     if (code == GANTRY_NOT_FOUND)
-        gantry_err_set(err, code, "there is no store in %s; name the worker's storePathRootDir",
-                       store);
+        (void)gt_inspect_no_store(store, err);
     free(folder);
     if (code != 0)
         gt_inspect_close(inspect);

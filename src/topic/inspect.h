@@ -42,6 +42,13 @@ struct gt_position_info {
     struct gantry_view partition, position;
 };
 
+#define GT_INSPECT_CACHE_TEXT                                                                      \
+    "%s is of a worker that keeps its topics in RocketMQ (namesrvAddr): for topics use "           \
+    "RocketMQ's "                                                                                  \
+    "tools, for a connector's positions: gantry connector reset NAME --namesrv HOST:PORT"
+
+/** The error for a folder without a store of its own. */
+int gt_inspect_no_store(const char *folder, struct gantry_err *err);
 /** GANTRY_NOT_FOUND no store there; GANTRY_VERSION with both numbers. */
 int gt_inspect_open(const char *store, struct gt_inspect **ret, struct gantry_err *err);
 void gt_inspect_close(struct gt_inspect *inspect);

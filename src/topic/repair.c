@@ -34,10 +34,19 @@ static int check_there(const char *folder, struct gantry_err *err)
     struct stat st;
     char env[8192];
     snprintf(env, sizeof env, "%s/gantry/data.mdb", folder);
-    if (stat(env, &st) == 0)
+    return stat(env, &st) == 0 ? 0 : gt_inspect_no_store(folder, err);
+}
+
+/* What a worker with a broker has in its store comes back from the cluster's log. */
+static int check_own(struct gt_store *store, const char *folder, struct gantry_err *err)
+{
+    struct gt_buf value;
+    gt_buf_init(&value, 256);
+    int code = gt_store_get(store, GT_TABLE_META, gantry_view_of("incarnation"), &value, NULL);
+    gt_buf_deinit(&value);
+    if (code != 0)
         return 0;
-    return gantry_err_set(err, GANTRY_NOT_FOUND,
-                          "there is no store in %s; name the worker's storePathRootDir", folder);
+    return gantry_err_set(err, GANTRY_NOT_FOUND, GT_INSPECT_CACHE_TEXT, folder);
 }
 
 int gt_store_reset_connector(const char *folder, const char *connector, size_t *ret_count,
@@ -54,8 +63,10 @@ int gt_store_reset_connector(const char *folder, const char *connector, size_t *
         return code;
     gt_key_prefix(&prefix, connector);
     gt_commit_init(&commit, &no_ops);
-    code =
-        gt_store_scan(store, GT_TABLE_POSITIONS, gt_key_view(&prefix), count_entry, ret_count, err);
+    code = check_own(store, folder, err);
+    if (code == 0)
+        code = gt_store_scan(store, GT_TABLE_POSITIONS, gt_key_view(&prefix), count_entry,
+                             ret_count, err);
     if (code == 0)
         code = gt_store_scan(store, GT_TABLE_PROGRESS, gt_key_view(&prefix), count_entry, ret_count,
                              err);

@@ -171,6 +171,8 @@ static void tell_stopped(struct member *member)
     uint64_t epoch = member->epoch;
     member->epoch = 0;
     member->stopping = false;
+    gt_info("worker", "stopped a task connector=%s task=%u epoch=%llu", connector->name,
+            (unsigned)(member - connector->members), (unsigned long long)epoch);
     gt_shared_stopped(connector->worker, connector->name, (uint32_t)(member - connector->members),
                       epoch);
 }

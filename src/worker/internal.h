@@ -5,6 +5,7 @@
  *    service.c    requests from outside to operations
  *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
  *    shared.c     in a cluster: what it says about connectors and tasks, done here
+ *    reset.c      a connector of a cluster is reset from outside
  *    reload.c     a look at the plugin folders
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
@@ -83,6 +84,7 @@ struct gt_worker {
     struct gt_cluster *cluster;         /* with a link */
     struct stopped_task *stopped_tasks; /* in a cluster: to be told, outside the machine's calls */
     struct gt_mail stopped_mail;
+    atomic_llong lease_until_ms; /* in a cluster: for all claims */
     bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;
@@ -108,6 +110,10 @@ void gt_worker_fail(struct gt_worker *worker, const struct gantry_err *err);
 /** The least busy executor: sources look from the first one on, sinks from the last, so that a pair
  * runs side by side. */
 size_t gt_worker_place(struct gt_worker *worker, enum gantry_kind kind);
+
+/** The link to the servers that the settings name. */
+int gt_worker_open_link(const struct gt_settings *settings, const char *client_id,
+                        struct gt_link **ret, struct gantry_err *err);
 
 /* --- operation.c */
 

@@ -253,6 +253,26 @@ static int add_json(struct gt_buf *buf, const struct gt_props *props, size_t *re
     return code;
 }
 
+/* As the Java worker has it, whose consistent hash is of the whole of it. */
+static int add_task_json(struct gt_buf *buf, const struct operation *operation, size_t task,
+                         size_t *ret_len)
+{
+    const struct gt_connector_class *klass = operation->plan.klass;
+    struct gt_props props;
+    char updated[32];
+    gt_props_init(&props);
+    snprintf(updated, sizeof updated, "%lld", (long long)operation->updated_ms);
+    int code = gt_props_copy(&props, &operation->plan.tasks[task].props);
+    if (code == 0 && klass != NULL)
+        code = gt_props_set(&props, "task-class", klass->connector->task_class);
+    if (code == 0)
+        code = gt_props_set(&props, "update-timestamp", updated);
+    if (code == 0)
+        code = add_json(buf, &props, ret_len);
+    gt_props_deinit(&props);
+    return code;
+}
+
 static int ask_config(struct operation *operation, struct gantry_err *err)
 {
     struct plan *plan = &operation->plan;
@@ -264,7 +284,7 @@ static int ask_config(struct operation *operation, struct gantry_err *err)
     int code =
         tasks == NULL || lens == NULL ? GANTRY_NO_MEMORY : add_json(&json, &operation->props, &len);
     for (size_t i = 0; i < count && code == 0; i++)
-        code = add_json(&json, &plan->tasks[i].props, &lens[i]);
+        code = add_task_json(&json, operation, i, &lens[i]);
     /* One that cannot be split here has one task, which says why, or runs where it can. */
     if (code == 0 && count == 0)
         code = add_json(&json, &operation->props, &lens[count++]);

@@ -196,8 +196,12 @@ void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
     int code = plan->tasks != NULL ? 0 : GANTRY_NO_MEMORY;
     for (size_t i = 0; i < plan->task_count; i++)
         gt_props_init(&plan->tasks[i].props);
-    for (size_t i = 0; i < plan->task_count && code == 0; i++)
+    for (size_t i = 0; i < plan->task_count && code == 0; i++) {
         code = gt_json_parse_props(&plan->tasks[i].props, tasks[i], &plan->err);
+        /* The worker's own, there for the consistent hash of 2019: see add_task_json. */
+        (void)gt_props_remove(&plan->tasks[i].props, "task-class");
+        (void)gt_props_remove(&plan->tasks[i].props, "update-timestamp");
+    }
     if (code != 0) {
         plan->outcome = GT_CREATE_FAILED;
         if (plan->err.code == 0)

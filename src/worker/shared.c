@@ -156,6 +156,7 @@ int gt_shared_open(struct gt_worker *worker, struct gantry_err *err)
         .strategy = (enum gt_cluster_strategy)gt_cluster_strategy_find(settings->strategy),
         .lease_ms = settings->lease_ms,
         .stop_when_unreachable = strcmp(settings->lease_unreachable, "stop") == 0,
+        .lease_until_ms = &worker->lease_until_ms,
         .events = &events,
         .arg = worker,
     };

@@ -181,12 +181,12 @@ static int open_embedded(struct gt_worker *worker, struct gantry_err *err)
     return code == 0 ? gt_topics_open(worker->store, &topics, &worker->topics, err) : code;
 }
 
-static int open_link(struct gt_worker *worker, struct gantry_err *err)
+int gt_worker_open_link(const struct gt_settings *settings, const char *client_id,
+                        struct gt_link **ret, struct gantry_err *err)
 {
-    const struct gt_settings *settings = worker->settings;
     struct gt_link_settings link = {
         .name_servers = settings->name_servers,
-        .client_id = worker->member,
+        .client_id = client_id,
         .tls = settings->tls,
         .tls_ca = settings->tls_verify ? settings->tls_ca : NULL,
         .tls_cert = settings->tls_cert,
@@ -196,7 +196,7 @@ static int open_link(struct gt_worker *worker, struct gantry_err *err)
         .access_key = settings->acl ? settings->access_key : NULL,
         .secret_key = settings->acl ? settings->secret_key : NULL,
     };
-    return gt_link_open(&link, &worker->link, err);
+    return gt_link_open(&link, ret, err);
 }
 
 /* With a broker the store is a cache of what the cluster log says, beside a store of our own. */
@@ -216,7 +216,7 @@ static int open_broker(struct gt_worker *worker, struct gantry_err *err)
     int code = gt_store_open_cache(folder, &worker->store, err);
     free(folder);
     if (code == 0)
-        code = open_link(worker, err);
+        code = gt_worker_open_link(settings, worker->member, &worker->link, err);
     if (code == 0)
         code = gt_topics_open_rocketmq(worker->store, worker->link, &topics, &worker->topics, err);
     return code == 0 ? gt_shared_open(worker, err) : code;
@@ -338,6 +338,7 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         .topics = worker->topics,
         .runtime = worker->registry != NULL ? gt_registry_runtime(worker->registry) : NULL,
         .control = &worker->mailbox,
+        .lease_until_ms = worker->cluster != NULL ? &worker->lease_until_ms : NULL,
         .commit_bytes = settings->commit_bytes,
         .sink_commit_ms = settings->sink_commit_ms,
         .sink_commit_bytes = settings->sink_commit_bytes,

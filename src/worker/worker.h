@@ -25,4 +25,11 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err);
 void gt_worker_close(struct gt_worker *worker);
 
+/** Forget positions and progress of a connector in the cluster that the settings name, as somebody
+ * who is no worker; *ret_count says how many entries there were. GANTRY_BUSY: somebody runs it
+ * (@p err says who, and what to do); GANTRY_NOT_FOUND: there is no such cluster; GANTRY_TIMEOUT:
+ * its log cannot be reached. Thread: main. Blocks, for 30 s at most. */
+int gt_cluster_reset_connector(const struct gt_settings *settings, const char *connector,
+                               size_t *ret_count, struct gantry_err *err);
+
 #endif

@@ -43,7 +43,8 @@ struct worker {
     struct world *world;
     int index;
     bool alive, frozen, leaving, caught_up, fenced;
-    uint64_t life; /* raised by each start and each rejoin: whose a message under way is */
+    bool was_member; /* this incarnation */
+    uint64_t life;   /* raised by each start and each rejoin: whose a message under way is */
     struct gt_cluster_state *state;
     struct gt_incarnation incarnation, former;
     char name[32];
@@ -79,13 +80,16 @@ struct knobs {
     int64_t lease;
     bool stop_when_unreachable;
     bool mixed_strategies;
+    /* Who is cut off is refused (a firewall does that) though the log goes on for the others. With
+     * lease.unreachable = continue tasks may then run twice, but nothing may count twice. */
+    bool false_refusals;
     enum gt_cluster_strategy strategy;
 };
 
 /* What was counted. */
 struct tally {
-    uint64_t messages, commits, refused, starts, fenced, expired, outages, freezes, cuts, crashes;
-    uint64_t joins, leaves, configs, snapshots, snapshot_reads, repeats, jumps, checks;
+    uint64_t messages, commits, refused, starts, fenced, outages, freezes, cuts, crashes;
+    uint64_t leases, joins, leaves, configs, snapshots, snapshot_reads, repeats, jumps, checks;
     int64_t worst_kill, worst_leave; /* thousandths of a lease */
 };
 

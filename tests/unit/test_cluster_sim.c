@@ -19,7 +19,7 @@
 #include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { HOURS = 60 };
+enum { HOURS = 500 };
 #else
 enum { HOURS = 5000 };
 #endif
@@ -132,6 +132,7 @@ static int64_t live(uint64_t seed, struct tally *tally)
     knobs.stop_when_unreachable = (draw >> 30) % 3 == 0;
     knobs.strategy = (enum gt_cluster_strategy)((draw >> 40) % 8 < 6 ? 0 : (draw >> 40) % 8 - 5);
     knobs.mixed_strategies = (draw >> 50) % 8 == 0;
+    knobs.false_refusals = (draw >> 55) % 8 == 0;
     sim_open(&world, &knobs, tally);
     for (uint64_t n = 1 + sim_random(&world, 4); n > 0; n--)
         (void)sim_start(&world);
@@ -160,6 +161,7 @@ static int64_t live(uint64_t seed, struct tally *tally)
             SIM_FAIL(&world, "not balanced: %d apart", sim_spread(&world));
     }
     int64_t lived = world.now;
+    tally->leases += (uint64_t)(lived / knobs.lease);
     sim_close(&world);
     return lived;
 }
@@ -182,10 +184,11 @@ static void test_no_fault_makes_a_task_run_twice_or_a_commit_be_lost(void **stat
         ms += (double)live(first + lives, &tally);
         lives++;
     } while (ms < (double)hours * 3600000 && getenv("SIM_SEED") == NULL);
-    printf("%" PRIu64 " lives from seed %" PRIu64 ", %.0f simulated hours, %.1f s: %" PRIu64
-           " messages, %" PRIu64 " commits, %" PRIu64 " starts of tasks\n",
-           lives, first, ms / 3600000, (double)(clock() - start) / CLOCKS_PER_SEC, tally.messages,
-           tally.commits, tally.starts);
+    printf("%" PRIu64 " lives from seed %" PRIu64 ", %.0f simulated hours (%" PRIu64
+           " leases), %.1f s: %" PRIu64 " messages, %" PRIu64 " commits, %" PRIu64
+           " starts of tasks\n",
+           lives, first, ms / 3600000, tally.leases, (double)(clock() - start) / CLOCKS_PER_SEC,
+           tally.messages, tally.commits, tally.starts);
     printf("faults: %" PRIu64 " freezes, %" PRIu64 " cuts, %" PRIu64 " outages, %" PRIu64
            " crashes, %" PRIu64 " clock jumps, %" PRIu64 " sends without an answer; %" PRIu64
            " workers fenced, %" PRIu64 " commits refused\n",

@@ -4,6 +4,7 @@
  * what it was asked. */
 #include "base/cursor.h"
 #include "base/file.h"
+#include "store/tables.h"
 #include "task/task.h"
 
 // clang-format off
@@ -426,6 +427,33 @@ static void test_through(void **state)
     assert_true(reports >= 5);
 }
 
+/* With brokers a source has more beside its positions: where it stands there. */
+static void test_tails_are_no_positions(void **state)
+{
+    struct bench *bench = *state;
+    static const struct gt_commit_ops no_ops = {0};
+    struct gt_queue_offset tail = {.topic = gantry_view_of("t"), .broker = gantry_view_of("b")};
+    struct gt_tails_record record = {.epoch = 1, .offsets = &tail, .offset_count = 1};
+    struct gantry_err err;
+    struct gt_commit commit;
+    struct gt_buf value;
+    struct gt_key key;
+    int reports = 0;
+    gt_buf_init(&value, 1 << 10);
+    gt_tails_record_write(&value, &record);
+    gt_key_progress(&key, "src", 0);
+    gt_commit_init(&commit, &no_ops);
+    gt_commit_put(&commit, GT_TABLE_POSITIONS, gt_key_view(&key), gt_buf_view(&value));
+    assert_int_equal(gt_store_commit_now(bench->store, &commit, &err), 0);
+    gt_commit_deinit(&commit);
+    gt_buf_deinit(&value);
+    script.limit = 10;
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, topic_end(bench) == 10);
+    stop_task(bench, source);
+}
+
 static void test_failed_source_goes_on(void **state)
 {
     struct bench *bench = *state;
@@ -749,6 +777,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tails_are_no_positions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_source_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_without_space, setup, teardown),
