@@ -92,6 +92,7 @@ struct gt_worker {
     size_t *executor_loads;         /* tasks on each */
     size_t executor_count;
     struct gt_task_env task_env;
+    atomic_llong lease_until_ms; /* in a cluster */
     void (*stop_listener)(void *arg);
     void *listener;
     void (*ready)(void *arg); /* NULL: nobody waits, or it was called */
@@ -192,6 +193,9 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
+/** The status of a task that runs here in that epoch; false: none does. */
+bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,
+                              struct gt_task_status *ret);
 bool gt_connector_running(const struct connector *connector);
 /** Fill a view that has a configuration and no tasks. 0 or GANTRY_NO_MEMORY. */
 int gt_config_show(const struct gt_connector_class *klass, const char *name,
