@@ -92,7 +92,6 @@ struct gt_worker {
     size_t *executor_loads;         /* tasks on each */
     size_t executor_count;
     struct gt_task_env task_env;
-    atomic_llong lease_until_ms; /* in a cluster */
     void (*stop_listener)(void *arg);
     void *listener;
     void (*ready)(void *arg); /* NULL: nobody waits, or it was called */
