@@ -442,6 +442,16 @@ const struct gt_props *gt_connector_props(const struct connector *connector)
     return &connector->props;
 }
 
+bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,
+                              struct gt_task_status *ret)
+{
+    if (task >= connector->member_count || connector->members[task].epoch != epoch ||
+        connector->members[task].task == NULL)
+        return false;
+    gt_task_status(connector->members[task].task, ret);
+    return true;
+}
+
 bool gt_connector_running(const struct connector *connector)
 {
     return connector->shared ? gt_shared_running(connector->worker, connector->name, NULL)

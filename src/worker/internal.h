@@ -194,6 +194,9 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
+/** The status of a task that runs here in that epoch; false: none does. */
+bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,
+                              struct gt_task_status *ret);
 bool gt_connector_running(const struct connector *connector);
 /** Fill a view that has a configuration and no tasks. 0 or GANTRY_NO_MEMORY. */
 int gt_config_show(const struct gt_connector_class *klass, const char *name,

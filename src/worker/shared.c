@@ -196,6 +196,7 @@ void gt_shared_close(struct gt_worker *worker)
 /* --- Looks --- */
 
 struct looking {
+    const struct connector *connector; /* NULL: not known here */
     size_t tasks, running, settled;
     char *reason;
 };
@@ -203,17 +204,26 @@ struct looking {
 static int look_at_task(void *arg, const struct gt_cluster_task_view *view)
 {
     struct looking *looking = arg;
+    struct gt_task_status own;
+    const char *status = view->status, *reason = view->reason;
+    /* Of its own tasks a worker knows more than the log, which it may not reach just now. */
+    if (view->own && looking->connector != NULL &&
+        gt_connector_task_status(looking->connector, view->task, view->epoch, &own)) {
+        status = gt_task_state_name(own.state);
+        reason = own.reason;
+    }
     looking->tasks++;
-    looking->running += strcmp(view->status, "RUNNING") == 0;
-    looking->settled += strcmp(view->status, "FAILED") == 0 || strcmp(view->status, "PAUSED") == 0;
-    if (looking->reason == NULL && view->reason[0] != '\0')
-        looking->reason = strdup(view->reason);
+    looking->running += strcmp(status, "RUNNING") == 0;
+    looking->settled += strcmp(status, "FAILED") == 0 || strcmp(status, "PAUSED") == 0;
+    if (looking->reason == NULL && reason[0] != '\0')
+        looking->reason = strdup(reason);
     return 0;
 }
 
 static struct looking look(struct gt_worker *worker, const char *connector)
 {
-    struct looking looking = {0};
+    const struct slot *slot = gt_slot_find(worker, connector);
+    struct looking looking = {.connector = slot != NULL ? slot->connector : NULL};
     if (worker->cluster != NULL)
         (void)gt_cluster_tasks(gt_cluster_state_of(worker->cluster), connector, look_at_task,
                                &looking);
