@@ -8,12 +8,12 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-rocketmq test-crash test-asan test-tsan broker broker-stop bench \
-	bench-rocketmq fuzz lint tidy format install clean
+.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-crash test-asan test-tsan broker \
+	broker-stop bench bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: build ## move a file through a topic; IN=file OUT=file PORT=8081 NAMESRV=host:port (a RocketMQ) EXIT=1 (end when all has arrived)
 	@set --; \
@@ -40,6 +40,10 @@ test-unit: ## unit tests, plain build
 test-e2e: ## end-to-end tests against build/gantry
 	@scripts/install-deps build test
 	@scripts/test e2e
+
+test-e2e-broker: ## the same with topics in a real RocketMQ
+	@scripts/install-deps build test broker
+	@scripts/test e2e-broker
 
 test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/install-deps build test broker

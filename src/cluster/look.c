@@ -56,6 +56,12 @@ int gt_cluster_tasks(const struct gt_cluster_state *state, const char *connector
     return 0;
 }
 
+bool gt_cluster_stopping(const struct gt_cluster_state *state, const char *connector)
+{
+    const struct gt_cluster_connector *one = gt_connector_find(state, gantry_view_of(connector));
+    return one != NULL && one->old_count > 0;
+}
+
 int gt_cluster_members(const struct gt_cluster_state *state, int (*fn)(void *arg, const char *name),
                        void *arg)
 {

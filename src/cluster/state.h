@@ -202,6 +202,8 @@ struct gt_cluster_task_view {
  * NULL: all. */
 int gt_cluster_tasks(const struct gt_cluster_state *state, const char *connector,
                      int (*fn)(void *arg, const struct gt_cluster_task_view *view), void *arg);
+/** Whether tasks of a former configuration of the connector have not been released yet. */
+bool gt_cluster_stopping(const struct gt_cluster_state *state, const char *connector);
 /** Names of members, sorted as Java sorts strings. */
 int gt_cluster_members(const struct gt_cluster_state *state, int (*fn)(void *arg, const char *name),
                        void *arg);

@@ -164,6 +164,8 @@ void gt_shared_stopped(struct gt_worker *worker, const char *connector, uint32_t
 /** Whether all tasks of the connector run, wherever; if not, *ret_reason (may be NULL) is why, to
  * be freed, or NULL. */
 bool gt_shared_running(struct gt_worker *worker, const char *connector, char **ret_reason);
+/** Whether no worker runs anything of the connector, which is not configured any more. */
+bool gt_shared_gone(struct gt_worker *worker, const char *connector);
 /** Whether nothing changes any more by itself soon: all run, or one has FAILED or is PAUSED. */
 bool gt_shared_settled(struct gt_worker *worker, const char *connector);
 

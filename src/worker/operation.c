@@ -322,8 +322,12 @@ static void ask_cluster(struct operation *operation)
 
 static void look_for_settled(struct operation *operation)
 {
-    if (operation->settling && !operation->confirming &&
-        gt_shared_settled(operation->worker, operation->slot->name))
+    struct gt_worker *worker = operation->worker;
+    const char *name = operation->slot->name;
+    if (!operation->settling || operation->confirming)
+        return;
+    /* Whoever stops a connector may use its files as soon as he has the answer. */
+    if (operation->kind == STOP ? gt_shared_gone(worker, name) : gt_shared_settled(worker, name))
         end_settling(operation);
 }
 
@@ -332,12 +336,8 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
     struct operation *operation = slot->head;
     if (operation == NULL || !operation->confirming)
         return;
-    if (operation->kind == STOP && removed) {
+    if (operation->kind == STOP ? removed : !removed && operation->updated_ms == updated_ms)
         operation->confirming = false;
-        end_settling(operation);
-    } else if (operation->kind == CREATE && !removed && operation->updated_ms == updated_ms) {
-        operation->confirming = false;
-    }
 }
 
 void gt_operations_look(struct gt_worker *worker)

@@ -240,6 +240,12 @@ bool gt_shared_running(struct gt_worker *worker, const char *connector, char **r
     return looking.tasks > 0 && looking.running == looking.tasks;
 }
 
+bool gt_shared_gone(struct gt_worker *worker, const char *connector)
+{
+    return worker->cluster == NULL ||
+           !gt_cluster_stopping(gt_cluster_state_of(worker->cluster), connector);
+}
+
 bool gt_shared_settled(struct gt_worker *worker, const char *connector)
 {
     struct looking looking = look(worker, connector);

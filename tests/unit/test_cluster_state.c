@@ -474,7 +474,9 @@ static void reset_counts_only_while_nothing_is_owned(void **state)
     gt_cluster_add_reset(&c->nodes[0].out, "x"); /* still stopping */
     settle(c);
     assert_told(&c->nodes[0], "stop:x/0@1 gone:x");
+    assert_true(gt_cluster_stopping(c->nodes[0].state, "x"));
     stopped(c, 0, "x", 0, 1);
+    assert_false(gt_cluster_stopping(c->nodes[0].state, "x"));
     gt_cluster_add_reset(&c->nodes[0].out, "x");
     gt_cluster_add_reset(&c->nodes[0].out, "never");
     settle(c);
