@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-crash test-asan test-tsan broker \
+.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-faults test-crash test-asan test-tsan broker \
 	broker-stop bench bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
@@ -48,6 +48,10 @@ test-e2e-broker: ## the same with topics in a real RocketMQ
 test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/install-deps build test broker
 	@scripts/test rocketmq
+
+test-faults: ## workers, brokers and networks that fail under load, on a real RocketMQ; FAULTS=full FAULT_KILLS=100
+	@scripts/install-deps build test broker
+	@scripts/test faults
 
 test-crash: ## crash tests in full; KILLS=200
 	@scripts/install-deps build test

@@ -16,8 +16,8 @@
 #include <sys/random.h>
 
 enum {
-    NO_WAY_MS = 1000,          /* so long a log that cannot be reached is waited for at the end */
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
+    LEAVE_MS = 1000,           /* how long a leave waits for a log that cannot be reached */
     ENTRY_MAX = GT_CLUSTER_MESSAGE_MAX - 64,
 };
 
@@ -69,8 +69,8 @@ struct gt_cluster {
     bool reset_seen; /* in the present message */
     void (*left)(void *arg);
     void *left_arg;
-    int64_t quit_ms; /* when it began to leave */
-    bool abandoned;  /* it left without being able to say so */
+    int64_t quit_ms;
+    bool leaves_unheard;
     void (*closed)(void *arg);
     void *closed_arg;
     size_t open; /* handles and the log */
@@ -83,6 +83,13 @@ struct gt_cluster {
 static int64_t now_ms(void)
 {
     return gt_clock_boot_ms();
+}
+
+/* For those who act for the tasks, on other threads. */
+static void note_lease(struct gt_cluster *cluster)
+{
+    if (cluster->setup.lease_until_ms != NULL) /* a visitor has no tasks */
+        atomic_store(cluster->setup.lease_until_ms, gt_cluster_lease_until(cluster->state));
 }
 
 static void schedule(struct gt_cluster *cluster);
@@ -214,7 +221,7 @@ static void refuse(struct gt_cluster *cluster, struct gt_commit *commit, int cod
 static void add_proposal(struct gt_cluster *cluster, struct gt_commit *commit)
 {
     const struct gt_claim *claim = commit->claim;
-    if (cluster->closing || cluster->abandoned || !gt_cluster_is_member(cluster->state)) {
+    if (cluster->closing || cluster->leaves_unheard || !gt_cluster_is_member(cluster->state)) {
         refuse(cluster, commit, GANTRY_CLOSED, "this worker is not a member of the cluster now");
         return;
     }
@@ -349,6 +356,7 @@ static void on_task_start(void *arg, const char *connector, uint32_t task, uint6
     struct gt_cluster *cluster = arg;
     cluster->running++;
     show_settled(cluster);
+    note_lease(cluster); /* before its first step */
     cluster->setup.events->task_start(cluster->setup.arg, connector, task, epoch);
 }
 
@@ -368,6 +376,7 @@ static void on_changed(void *arg)
 static void on_fenced(void *arg, const char *reason)
 {
     struct gt_cluster *cluster = arg;
+    note_lease(cluster); /* over */
     gt_warn("cluster", "this worker is not a member any more, its tasks are stopped: %s", reason);
     refuse_proposals(cluster, "this worker is not a member of the cluster any more");
     drop_chunks(cluster);
@@ -431,7 +440,9 @@ static void note_joined(struct gt_cluster *cluster)
 static void look_for_left(struct gt_cluster *cluster)
 {
     void (*left)(void *) = cluster->left;
-    if (left == NULL || !(gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
+    bool alone = cluster->leaves_unheard && cluster->running == 0;
+    if (left == NULL ||
+        !(alone || gt_cluster_left(cluster->state) || cluster->phase != PHASE_JOINED))
         return;
     cluster->left = NULL;
     left(cluster->left_arg);
@@ -446,6 +457,7 @@ static void caught_up(struct gt_cluster *cluster)
         note_joined(cluster);
     else
         gt_cluster_join(cluster->state, now_ms());
+    note_lease(cluster);
     send_next(cluster);
 }
 
@@ -526,6 +538,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
         return;
     cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
+    note_lease(cluster);
     if (code == GANTRY_VERSION) {
         fail(cluster, code, err.text);
         return;
@@ -539,6 +552,7 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     if (cluster->writer != NULL)
         gt_snapshot_writer_saw(cluster->writer, offset, bytes);
     caught_up(cluster);
+    note_lease(cluster);
     note_joined(cluster);
     look_for_left(cluster);
     schedule(cluster);
@@ -585,7 +599,7 @@ static void on_stored(void *arg)
     schedule(cluster);
 }
 
-static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
+static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms)
 {
     struct gt_cluster *cluster = arg;
     if (strcmp(cluster->trouble, text) != 0) {
@@ -598,7 +612,9 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text)
             gt_info("cluster", "the cluster log can be reached again");
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
-    gt_cluster_reach(cluster->state, reach, now_ms());
+    (void)gt_cluster_tick(cluster->state, now_ms()); /* a lease that is over stays over */
+    gt_cluster_reach(cluster->state, reach, when_ms);
+    note_lease(cluster);
     schedule(cluster);
 }
 
@@ -680,20 +696,15 @@ static void rejoin(struct gt_cluster *cluster)
     gt_cluster_state_rejoin(cluster->state, cluster->incarnation, now_ms());
 }
 
-/* Nobody can be told that this worker leaves: then it goes without. What it has not committed comes
- * again, and others take over when its lease is over, or at once when it is started again. */
-static void look_for_no_way(struct gt_cluster *cluster, int64_t now)
+/* It wants to leave, and nobody can be told: its lease will say it. What is not committed by now
+ * comes again, from its last committed place. */
+static void leave_unheard(struct gt_cluster *cluster)
 {
-    void (*left)(void *) = cluster->left;
-    if (left == NULL || cluster->trouble[0] == '\0' || now - cluster->quit_ms < NO_WAY_MS)
-        return;
-    gt_warn("cluster", "ends without having left the cluster, which cannot be reached: %s",
-            cluster->trouble);
-    cluster->abandoned = true;
-    cluster->left = NULL;
+    if (!cluster->leaves_unheard)
+        gt_warn("cluster", "leaving without a word, the cluster log cannot be reached: %s",
+                cluster->trouble);
+    cluster->leaves_unheard = true;
     refuse_proposals(cluster, "the cluster log cannot be reached");
-    drop_chunks(cluster);
-    left(cluster->left_arg);
 }
 
 static void look_at_time(struct gt_cluster *cluster)
@@ -701,14 +712,18 @@ static void look_at_time(struct gt_cluster *cluster)
     if (cluster->closing)
         return;
     int64_t now = now_ms();
-    look_for_no_way(cluster, now);
+    int64_t due = gt_cluster_tick(cluster->state, now);
+    note_lease(cluster);
+    if (cluster->left != NULL && cluster->trouble[0] != '\0' && now - cluster->quit_ms >= LEAVE_MS)
+        leave_unheard(cluster);
+    look_for_left(cluster);
     if (cluster->closing)
         return;
-    int64_t due = gt_cluster_tick(cluster->state, now);
     if (cluster->fenced && cluster->running == 0) {
         rejoin(cluster);
         due = now;
     }
+    note_lease(cluster);
     look_for_snapshot(cluster);
     int64_t wait = due - now;
     wait = wait < 1 ? 1 : wait > 1000 ? 1000 : wait;

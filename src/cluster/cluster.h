@@ -8,6 +8,7 @@
 #include "broker/link.h"
 #include "cluster/state.h"
 #include "store/store.h"
+#include <stdatomic.h>
 
 struct gt_cluster;
 
@@ -40,6 +41,8 @@ struct gt_cluster_setup {
     enum gt_cluster_strategy strategy;
     int64_t lease_ms;
     bool stop_when_unreachable;
+    /* Kept up to date: until when this worker may act for its tasks (struct gt_claim). */
+    atomic_llong *lease_until_ms;
     const struct gt_cluster_events *events;
     void *arg;
 };

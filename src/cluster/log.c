@@ -5,6 +5,7 @@
  * has not taken what there is. */
 #include "cluster/log.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include <rocketmq/admin.h>
 #include <rocketmq/consumer.h>
@@ -49,6 +50,7 @@ struct gt_cluster_log {
     int32_t queue_id;
     char *address;      /* owned: the broker's, as last known; NULL: not known yet */
     bool asking_broker; /* who it is, or whether it is there */
+    int64_t attempt_ms; /* when we last began to send or to ask */
     bool look_again;    /* when it can be reached again: it may be another one */
     int64_t min, max;
     struct gt_buf sending; /* the message under way */
@@ -69,9 +71,10 @@ struct gt_cluster_log {
     struct {
         bool found, missing, stored, gap, members, paused;
         int64_t min, max, snapshot, gap_offset;
-        enum gt_cluster_reach reach;
+        enum gt_cluster_reach reach, interruption; /* GT_REACH_OK: there was none */
+        int64_t interruption_ms;                   /* when the attempt began that failed */
         bool reach_changed;
-        char reach_text[300];
+        char reach_text[300]; /* of the interruption */
         const struct rmq_block *blocks[BLOCKS_MAX];
         size_t block_count;
         char **names;
@@ -86,14 +89,18 @@ static void tell_control(struct gt_cluster_log *log)
     gt_mailbox_send(log->control, &log->control_mail);
 }
 
+/* An interruption is told even when it has passed before control looks: nobody may count another
+ * one's silence across it. */
 static void set_reach(struct gt_cluster_log *log, enum gt_cluster_reach reach, const char *text)
 {
     pthread_mutex_lock(&log->lock);
-    if (reach != GT_REACH_OK || log->got.reach != GT_REACH_OK) {
-        log->got.reach = reach;
-        log->got.reach_changed = true;
+    if (reach != GT_REACH_OK) {
+        log->got.interruption = reach;
+        log->got.interruption_ms = log->attempt_ms;
         snprintf(log->got.reach_text, sizeof log->got.reach_text, "%s", text);
     }
+    log->got.reach_changed = log->got.reach_changed || reach != log->got.reach;
+    log->got.reach = reach;
     pthread_mutex_unlock(&log->lock);
     tell_control(log);
 }
@@ -305,6 +312,7 @@ static bool probe(struct gt_cluster_log *log)
         return false;
     if (log->asking_broker)
         return true;
+    log->attempt_ms = gt_clock_boot_ms();
     rmq_command_init(&request, RMQ_GET_MIN_OFFSET);
     rmq_command_add_str(&request, "topic", log->topic);
     rmq_command_add_int(&request, "queueId", log->queue_id);
@@ -585,6 +593,7 @@ static void send_again(struct gt_cluster_log *log)
     struct rmq_target target = {log->topic, log->broker, log->queue_id};
     struct rmq_outgoing message = {.body = {log->sending.data, log->sending.len}};
     struct rmq_err err = {0};
+    log->attempt_ms = gt_clock_boot_ms();
     int rc = rmq_producer_send(log->producer, &target, &message, 1, on_sent, log, &err);
     if (rc == 0) {
         log->send_open = true;
@@ -755,7 +764,9 @@ static void on_control_mail(struct gt_mail *mail)
     bool members = log->got.members;
     int64_t min = log->got.min, max = log->got.max, snapshot = log->got.snapshot;
     int64_t gap_offset = log->got.gap_offset;
-    enum gt_cluster_reach reach = log->got.reach;
+    enum gt_cluster_reach reach = log->got.reach, interruption = log->got.interruption;
+    int64_t interruption_ms = log->got.interruption_ms;
+    log->got.interruption = GT_REACH_OK;
     char text[sizeof log->got.reach_text];
     memcpy(text, log->got.reach_text, sizeof text);
     char **names = log->got.names;
@@ -769,8 +780,10 @@ static void on_control_mail(struct gt_mail *mail)
     uint64_t reading = log->got.reading;
     pthread_mutex_unlock(&log->lock);
 
-    if (reach_changed && !log->closing)
-        log->events->reach(log->arg, reach, text);
+    if (interruption != GT_REACH_OK && !log->closing)
+        log->events->reach(log->arg, interruption, text, interruption_ms);
+    if (reach_changed && reach == GT_REACH_OK && !log->closing)
+        log->events->reach(log->arg, GT_REACH_OK, "", gt_clock_boot_ms());
     if (missing && !log->closing)
         log->events->missing(log->arg, log->topic);
     if (found && !log->closing)

@@ -25,7 +25,8 @@ struct gt_cluster_log_events {
     void (*gap)(void *arg, int64_t next);
     /* The message under way is stored: the next one may be sent. */
     void (*stored)(void *arg);
-    void (*reach)(void *arg, enum gt_cluster_reach reach, const char *text);
+    /* when_ms: of a failure, when the attempt began (CLOCK_BOOTTIME). */
+    void (*reach)(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms);
     /* The members of the worker group as the broker sees them, sorted, after each change. */
     void (*members)(void *arg, const char *const *names, size_t count);
 };

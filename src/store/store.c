@@ -466,6 +466,11 @@ int gt_store_check(struct gt_store *store, struct gantry_err *err)
     return gantry_err_set(err, store->broken.code, "%s", store->broken.text);
 }
 
+bool gt_claim_holds(const struct gt_claim *claim)
+{
+    return claim->lease_until_ms == NULL || gt_clock_boot_ms() < atomic_load(claim->lease_until_ms);
+}
+
 void gt_commit_init(struct gt_commit *commit, const struct gt_commit_ops *ops)
 {
     commit->next = NULL;

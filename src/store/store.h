@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include <gantry/error.h>
+#include <stdatomic.h>
 
 #define GT_STORE_VERSION 2
 
@@ -56,7 +57,14 @@ struct gt_claim {
     const char *connector; /* lives as long as the commit */
     uint32_t task;
     uint64_t epoch;
+    /* In a cluster: until when anything may be done outside in its name, on the clock of
+     * gt_clock_boot_ms(); kept by the control loop. NULL: always. */
+    const atomic_llong *lease_until_ms;
 };
+
+/** Whether its worker may still act for the task: a process that was frozen finds that it may not
+ * before its control loop has had the time to say so. Thread: any. */
+bool gt_claim_holds(const struct gt_claim *claim);
 
 /** One indivisible change. Embed it; init, add changes, submit. */
 struct gt_commit {

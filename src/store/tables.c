@@ -83,6 +83,12 @@ int gt_key_read_name(struct gantry_view key, struct gantry_view *ret_name)
     return 0;
 }
 
+bool gt_key_is_tails(struct gantry_view key)
+{
+    struct gantry_view name;
+    return gt_key_read_name(key, &name) == 0 && key.len == name.len + 1 + 4;
+}
+
 int gt_key_read_segment(struct gantry_view key, struct gantry_view *ret_topic, uint32_t *ret_queue,
                         int64_t *ret_base)
 {

@@ -82,6 +82,8 @@ int gt_key_read_segment(struct gantry_view key, struct gantry_view *ret_topic, u
  * GANTRY_CORRUPT. */
 int gt_key_read_progress(struct gantry_view key, struct gantry_view *ret_connector,
                          uint32_t *ret_task);
+/** Whether a key of GT_TABLE_POSITIONS is one of tails. */
+bool gt_key_is_tails(struct gantry_view key);
 int gt_key_read_name(struct gantry_view key, struct gantry_view *ret_name);
 
 void gt_topic_record_write(struct gt_buf *buf, const struct gt_topic_record *record);

@@ -54,7 +54,8 @@ struct sink {
     bool want_commit; /* the connector asks for a commit before the next record */
     bool full;        /* it has no room: until it wakes us */
     bool dirty;       /* something was put since the last checkpoint */
-    bool held;        /* some input cannot be read now: shown as PAUSED */
+    bool held;        /* some input cannot be read now: shown as PAUSED ... */
+    size_t shown;     /* ... because of this one, counted from 1; 0: of the next one that says so */
     int64_t dirty_bytes, commit_begun_ns;
 
     enum cycle cycle;
@@ -292,6 +293,7 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     struct sink *sink = (struct sink *)task;
     sink->turn = 0;
     sink->first_committed = sink->caught_up = sink->want_commit = sink->full = sink->held = false;
+    sink->shown = 0;
     sink->dirty_bytes = 0;
     sink->dirty = true; /* the first state */
     sink->cycle = CYCLE_NONE;
@@ -573,7 +575,11 @@ static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
         input->trouble = code == GANTRY_AGAIN;
         if (input->trouble) {
             sink->held = true;
-            gt_task_hold(&sink->task, err->text);
+            size_t number = (size_t)(input - sink->inputs) + 1;
+            if (sink->shown == 0)
+                sink->shown = number;
+            if (sink->shown == number) /* else each of them were news, with every step */
+                gt_task_hold(&sink->task, err->text);
             continue;
         }
         if (code != 0)
@@ -643,6 +649,8 @@ static void note_trouble(struct sink *sink)
     bool trouble = false;
     for (size_t i = 0; i < sink->input_count; i++)
         trouble = trouble || sink->inputs[i].trouble;
+    if (sink->shown != 0 && !sink->inputs[sink->shown - 1].trouble)
+        sink->shown = 0;
     if (sink->held && !trouble)
         gt_task_went_well(&sink->task);
     sink->held = trouble;
@@ -699,7 +707,7 @@ static bool drain(struct gt_task *task)
     take_commit(sink);
     if (sink->cycle != CYCLE_NONE)
         return false;
-    if (task->failing || task->pausing || !sink->dirty)
+    if (task->failing || task->pausing || !sink->dirty || !gt_claim_holds(&task->claim))
         return true;
     begin_cycle(sink);
     return task->failing || task->pausing;

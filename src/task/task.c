@@ -12,6 +12,7 @@
 #include "store/tables.h"
 #include <stdlib.h>
 
+enum { LEASE_PAUSE_MS = 100 };
 enum { PAUSE_MS = 1000 }; /* how often a paused task looks whether it can go on */
 
 const char *gt_task_state_name(enum gt_task_state state)
@@ -139,7 +140,6 @@ static int ctx_position(struct gantry_task_context *ctx, struct gantry_view part
 }
 
 struct each_position {
-    size_t prefix_len; /* of the keys: the connector's name */
     void (*fn)(void *arg, struct gantry_view partition, struct gantry_view position);
     void *arg;
 };
@@ -148,8 +148,8 @@ static int give_position(void *arg, struct gantry_view key, struct gantry_view v
 {
     const struct each_position *each = arg;
     struct gantry_view partition, position;
-    if (key.len == each->prefix_len + sizeof(uint32_t))
-        return 0; /* no position: where a task's writer stands at brokers */
+    if (gt_key_is_tails(key))
+        return 0;
     if (gt_position_record_read(value, &partition, &position) != 0)
         return GANTRY_CORRUPT;
     each->fn(each->arg, partition, position);
@@ -164,7 +164,7 @@ static int ctx_positions(struct gantry_task_context *ctx,
     struct gt_task *task = of_context(ctx);
     struct gt_key prefix;
     gt_key_prefix(&prefix, task->connector);
-    struct each_position each = {prefix.len, fn, arg};
+    struct each_position each = {fn, arg};
     int code = gt_store_scan(task->env->store, GT_TABLE_POSITIONS, gt_key_view(&prefix),
                              give_position, &each, err);
     if (code == GANTRY_CORRUPT)
@@ -315,6 +315,11 @@ static void step(struct gt_runnable *runnable)
             end_run(task);
         return;
     }
+    if (!gt_claim_holds(&task->claim)) { /* the control loop is about to stop it, or to renew */
+        uv_update_time(gt_executor_loop(task->executor));
+        uv_timer_start(&task->timer, on_timer, LEASE_PAUSE_MS, 0);
+        return;
+    }
     task->ops->step(task);
 }
 
@@ -440,7 +445,10 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->stopped_mail.run = on_stopped;
     atomic_store(&task->lag, -1);
     task->connector = strdup(setup->connector);
-    task->claim = (struct gt_claim){task->connector, setup->index, setup->epoch};
+    task->claim = (struct gt_claim){.connector = task->connector,
+                                    .task = setup->index,
+                                    .epoch = setup->epoch,
+                                    .lease_until_ms = setup->env->lease_until_ms};
     int code = task->connector == NULL ? GANTRY_NO_MEMORY : copy_config(task, setup->config);
     if (code != 0)
         gantry_err_set(err, code, "no memory for a task of connector %s", setup->connector);

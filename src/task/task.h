@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "plugin/registry.h"
 #include "task/executor.h"
+#include <stdatomic.h>
 
 struct gt_task;
 
@@ -36,10 +37,11 @@ struct gt_task_env {
     struct gt_store *store;
     struct gt_topics *topics;
     const struct gantry_runtime *runtime;
-    struct gt_mailbox *control; /* where reports are run */
-    int64_t commit_bytes;       /* uncommitted bytes of a source before it waits */
-    int64_t sink_commit_ms;     /* under load a sink commits after this time ... */
-    int64_t sink_commit_bytes;  /* ... or so many bytes; at once when idle */
+    struct gt_mailbox *control;         /* where reports are run */
+    const atomic_llong *lease_until_ms; /* of struct gt_claim; NULL: no cluster */
+    int64_t commit_bytes;               /* uncommitted bytes of a source before it waits */
+    int64_t sink_commit_ms;             /* under load a sink commits after this time ... */
+    int64_t sink_commit_bytes;          /* ... or so many bytes; at once when idle */
 };
 
 /** What a task is. Copied by gt_task_new but for what is noted. */

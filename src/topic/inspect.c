@@ -258,8 +258,8 @@ static int add_position(void *arg, struct gantry_view key, struct gantry_view va
 {
     struct positions *all = arg;
     struct gantry_view name, partition, position;
-    if (gt_key_read_name(key, &name) == 0 && key.len == name.len + 1 + 4)
-        return 0; /* tails */
+    if (gt_key_is_tails(key))
+        return 0;
     if (gt_key_read_name(key, &name) != 0 ||
         gt_position_record_read(value, &partition, &position) != 0)
         return damaged(all->err, "positions");

@@ -388,15 +388,6 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
     restart_later(member);
 }
 
-bool gt_connector_task_look(const struct connector *connector, uint32_t task,
-                            struct gt_task_status *ret)
-{
-    if (task >= connector->member_count || connector->members[task].task == NULL)
-        return false;
-    gt_task_status(connector->members[task].task, ret);
-    return true;
-}
-
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch)
 {
     if (task >= connector->member_count || connector->members[task].epoch != epoch)
@@ -449,6 +440,16 @@ void gt_connector_await(struct connector *connector, void (*settled)(void *arg),
 const struct gt_props *gt_connector_props(const struct connector *connector)
 {
     return &connector->props;
+}
+
+bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,
+                              struct gt_task_status *ret)
+{
+    if (task >= connector->member_count || connector->members[task].epoch != epoch ||
+        connector->members[task].task == NULL)
+        return false;
+    gt_task_status(connector->members[task].task, ret);
+    return true;
 }
 
 bool gt_connector_running(const struct connector *connector)

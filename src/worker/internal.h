@@ -84,6 +84,7 @@ struct gt_worker {
     struct gt_cluster *cluster;         /* with a link */
     struct stopped_task *stopped_tasks; /* in a cluster: to be told, outside the machine's calls */
     struct gt_mail stopped_mail;
+    atomic_llong lease_until_ms; /* in a cluster: for all claims */
     bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;
@@ -187,9 +188,6 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
                                            struct gt_props *props, int64_t updated_ms,
                                            struct plan *plan);
 void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_t epoch);
-/** The state of a task as it is here; false when it does not run here. */
-bool gt_connector_task_look(const struct connector *connector, uint32_t task,
-                            struct gt_task_status *ret);
 /** False: it has no such task in that epoch. */
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
@@ -198,6 +196,9 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
 const struct gt_props *gt_connector_props(const struct connector *connector);
+/** The status of a task that runs here in that epoch; false: none does. */
+bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,
+                              struct gt_task_status *ret);
 bool gt_connector_running(const struct connector *connector);
 /** Fill a view that has a configuration and no tasks. 0 or GANTRY_NO_MEMORY. */
 int gt_config_show(const struct gt_connector_class *klass, const char *name,

@@ -527,6 +527,10 @@ static bool is_server(struct gantry_view text)
     while (colon > 0 && text.data[colon - 1] != ':')
         colon--;
     int64_t port;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '/' || text.data[i] == ' ' || text.data[i] == ',')
+            return false; /* a URL, a list */
+    }
     return colon > 1 && gt_parse_int((struct gantry_view){text.data + colon, text.len - colon}, 1,
                                      65535, &port) == 0;
 }

@@ -157,6 +157,7 @@ int gt_shared_open(struct gt_worker *worker, struct gantry_err *err)
         .strategy = (enum gt_cluster_strategy)gt_cluster_strategy_find(settings->strategy),
         .lease_ms = settings->lease_ms,
         .stop_when_unreachable = strcmp(settings->lease_unreachable, "stop") == 0,
+        .lease_until_ms = &worker->lease_until_ms,
         .events = &events,
         .arg = worker,
     };
@@ -195,7 +196,7 @@ void gt_shared_close(struct gt_worker *worker)
 /* --- Looks --- */
 
 struct looking {
-    const struct connector *connector; /* NULL: this worker has nothing of that name */
+    const struct connector *connector; /* NULL: not known here */
     size_t tasks, running, settled;
     char *reason;
 };
@@ -203,17 +204,17 @@ struct looking {
 static int look_at_task(void *arg, const struct gt_cluster_task_view *view)
 {
     struct looking *looking = arg;
-    const char *state = view->status, *reason = view->reason;
-    struct gt_task_status here;
-    /* What runs here is known here, also when the log cannot be told. */
-    if (looking->connector != NULL && view->own &&
-        gt_connector_task_look(looking->connector, view->task, &here)) {
-        state = gt_task_state_name(here.state);
-        reason = here.reason;
+    struct gt_task_status own;
+    const char *status = view->status, *reason = view->reason;
+    /* Of its own tasks a worker knows more than the log, which it may not reach just now. */
+    if (view->own && looking->connector != NULL &&
+        gt_connector_task_status(looking->connector, view->task, view->epoch, &own)) {
+        status = gt_task_state_name(own.state);
+        reason = own.reason;
     }
     looking->tasks++;
-    looking->running += strcmp(state, "RUNNING") == 0;
-    looking->settled += strcmp(state, "FAILED") == 0 || strcmp(state, "PAUSED") == 0;
+    looking->running += strcmp(status, "RUNNING") == 0;
+    looking->settled += strcmp(status, "FAILED") == 0 || strcmp(status, "PAUSED") == 0;
     if (looking->reason == NULL && reason[0] != '\0')
         looking->reason = strdup(reason);
     return 0;

@@ -119,16 +119,15 @@ def test_a_frozen_worker(crew, tmp_path):
     frozen.freeze()
     taken_s = timed(lambda: crew.owners([other]) == dict.fromkeys(names, 1), lambda: f"all: {crew.owners([other])}", FAILOVER_S)
     print(f"frozen: its tasks run elsewhere after {taken_s:.1f} s")
-    thawed_at = time.time()
+    thawed_at, before = time.time(), len(frozen.events())
     frozen.thaw()
     frozen.wait_log("this worker is not a member any more", 5)
     crew.wait_owned(names, timeout_s=10)
     print(f"thawed: a member with its share again after {time.time() - thawed_at:.1f} s")
     wait_for(lambda: len(frozen.allocated()) == 3, lambda: f"three tasks: {frozen.allocated()}", 5)
-    after = [event for event in frozen.events() if event.time >= thawed_at]
+    after = frozen.events()[before:]
     first_start = next(i for i, event in enumerate(after) if event.what == "starting")
-    ended = {(event.connector, event.epoch) for event in after[:first_start] if event.what == "stopped"}
-    assert {pair for pair in old if pair[0] in {event.connector for event in after}} == ended and len(ended) == 3
+    assert {(event.connector, event.epoch) for event in after[:first_start] if event.what == "stopped"} == old
     crew.wait_owned(names)
 
 
@@ -187,11 +186,10 @@ def test_a_thousand_connectors(crew, tmp_path):
     print(f"1,000 connectors: 500 of a killed worker taken over after {taken_s:.2f} s")
     for name in (names[0], names[count // 2], names[-1]):
         second.wait_running(name)
-    idle_s, span_s = 1, 4
     wait_for(lambda: cpu_share(second, 1) < 0.2, "quiet", 20)
-    idle_s = cpu_share(second, span_s)
-    print(f"1,000 connectors: idle, {100 * idle_s:.2f} % of a core")
-    assert idle_s < 0.05
+    idle = cpu_share(second, 4)
+    print(f"1,000 connectors: idle, {100 * idle:.2f} % of a core")
+    assert idle < 0.05
 
 
 def cpu_share(worker, span_s):

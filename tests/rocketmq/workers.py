@@ -11,7 +11,7 @@ import re
 import signal
 import time
 
-from harness import Worker, wait_for
+from harness import LISTENING, Worker, wait_for
 from proxy import Proxy
 
 JOINED = re.compile(r"joined the cluster cluster=\S+ member=(\S+)")
@@ -31,6 +31,12 @@ class ClusterWorker(Worker):
 
     def __init__(self, folder, namesrv, cluster="DefaultConnectCluster", **settings):
         super().__init__(folder, namesrvAddr=namesrv, connectClusterId=cluster, **settings)
+
+    def boot(self):
+        """Start it, and wait for no cluster."""
+        self.launch()
+        self.port = int(self.wait_log(LISTENING).group(1))
+        return self
 
     def wait_joined(self, timeout_s=30):
         return self.wait_log(JOINED, timeout_s).group(1)
@@ -158,24 +164,23 @@ class RewritingProxy(Proxy):
         self.old, self.new = old.encode(), new.encode()
 
     async def _read(self, source, held):
-        rest = b""
+        """Whole frames, for an address may come in two pieces."""
+        waiting = b""
         while True:
             try:
                 data = await self._loop.sock_recv(source, 64 << 10)
             except OSError as error:
                 data = error
             if isinstance(data, OSError) or not data:
-                if rest:
-                    await held.put((time.monotonic(), rest))
                 await held.put((time.monotonic(), data))
                 return
-            data = (rest + data).replace(self.old, self.new)
-            # What may be the beginning of an address waits for the rest of it.
-            keep = next((length for length in range(len(self.old) - 1, 0, -1) if data.endswith(self.old[:length])), 0)
-            rest = data[len(data) - keep:]
-            data = data[:len(data) - keep]
-            if data:
-                await held.put((time.monotonic(), data))
+            waiting += data
+            while len(waiting) >= 4:
+                size = 4 + int.from_bytes(waiting[:4], "big")
+                if len(waiting) < size:
+                    break
+                await held.put((time.monotonic(), waiting[:size].replace(self.old, self.new)))
+                waiting = waiting[size:]
 
 
 class Aside:

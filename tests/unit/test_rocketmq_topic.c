@@ -211,7 +211,7 @@ static void begin_writer(struct env *env, struct test_writer *own, uint32_t task
 {
     struct gantry_err err = {0};
     sem_init(&own->wake, 0, 0);
-    own->claim = (struct gt_claim){"conn", task, 0};
+    own->claim = (struct gt_claim){"conn", task, 0, NULL};
     const struct gt_writer_spec spec = {&own->claim, replayable, on_wake, &own->wake};
     assert_int_equal(gt_writer_open(env->fx.topics, &spec, &own->writer, &err), 0);
 }
@@ -695,6 +695,42 @@ static void test_unanswered(void **state)
     unknown(env, "lose 320 1", "lost");
 }
 
+/* Another task writes to the same queue all the time, so that its end never stands still: what is
+ * not known is found out all the same, by the sender and by a writer that opens. */
+static void test_unknown_in_a_busy_queue(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer, other;
+    struct gantry_err err = {0};
+    int64_t sent = 0, begun = gt_clock_mono_ns();
+    open_own(env, &writer);
+    write_records(env, &writer, "t", 0, 10);
+    begin_writer(env, &other, 8, true); /* of 8 queues */
+    while (gt_writer_ready(other.writer, &err) == 0)
+        wait_wake(&other.wake, begun);
+    assert_int_equal(gt_writer_queue(other.writer, ready_topic(env, "t")),
+                     gt_writer_queue(writer.writer, ready_topic(env, "t")));
+    tell_mock(env, "close-before 320 1");
+    struct test_append *append = send_records(env, &writer, "t", NULL, 10, 10);
+    begun = gt_clock_mono_ns();
+    while (sem_trywait(&append->waited.done) != 0) {
+        write_records(env, &other, "t", 1000 + sent++, 1);
+        assert_true(gt_clock_mono_ns() - begun < (int64_t)WAIT_S * 1000000000);
+    }
+    sem_post(&append->waited.done);
+    assert_int_equal(finish(append), 0);
+    close_own(&writer);
+    begin_writer(env, &writer, 0, true);
+    begun = gt_clock_mono_ns();
+    while (gt_writer_ready(writer.writer, &err) == 0) {
+        write_records(env, &other, "t", 1000 + sent++, 1);
+        assert_true(gt_clock_mono_ns() - begun < (int64_t)WAIT_S * 1000000000);
+    }
+    close_own(&writer);
+    close_own(&other);
+    assert_int_equal(count_stored(env, "t"), 20 + sent);
+}
+
 /* A full disk, a busy broker: nothing is lost, and the reason is shown. */
 static void test_refused(void **state)
 {
@@ -711,7 +747,7 @@ static void test_refused(void **state)
     tell_mock(env, "full broker-b 0");
     assert_int_equal(finish(append), 0);
     assert_int_equal(gt_writer_ready(writer.writer, &err), 1);
-    tell_mock(env, "fail 320 20 2 busy");
+    tell_mock(env, "fail 320 5 2 busy");
     append = send_records(env, &writer, "t", NULL, 20, 10);
     assert_int_equal(finish(append), 0);
     close_own(&writer);
@@ -967,6 +1003,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_partial, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_unknown, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_unanswered, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_unknown_in_a_busy_queue, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_refused, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),

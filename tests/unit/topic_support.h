@@ -293,7 +293,7 @@ SUPPORT int open_reader(struct gt_topic *topic, uint32_t queue, int64_t offset,
 
 SUPPORT struct gt_writer *open_writer(struct fixture *fx)
 {
-    static const struct gt_claim claim = {"test", 0, 0};
+    static const struct gt_claim claim = {"test", 0, 0, NULL};
     struct gt_writer *writer = NULL;
     struct gantry_err err = {0};
     if (gt_writer_open(fx->topics, &(struct gt_writer_spec){.claim = &claim}, &writer, &err) != 0)

@@ -26,9 +26,9 @@ enum {
     GT_RQ_PAUSE_MIN_MS = 50, /* before another try; doubled each time, up to ... */
     GT_RQ_PAUSE_MAX_MS = 2000,
     GT_RQ_TROUBLE_MS = 2000, /* what lasts as long is shown */
-    GT_RQ_STABLE_MS = 300,   /* an end that has not moved for so long after a connection was closed
-                                will not move for what was sent on it: a broker throws away requests
-                                that have waited for 200 ms */
+    GT_RQ_STABLE_MS = 300,   /* so long after a connection was closed nothing is stored any more of
+                                what was sent on it: a broker throws away requests that have waited
+                                for 200 ms */
 };
 
 /** Something to do later. Embed it zeroed. Thread: the link. */

@@ -19,6 +19,7 @@ struct gt_rq_opening {
     struct gt_rq_trouble trouble;
     struct gt_rq_scan scan;
     bool scanning, asking, committing, stopped;
+    bool late;  /* the end was asked for late enough: what is read now is all */
     int failed; /* reading what was found: no memory */
     struct gt_commit commit;
     struct gt_mail commit_mail;
@@ -264,6 +265,14 @@ static void next_queue(struct gt_rq_opening *opening)
     ask_end(opening);
 }
 
+static void lane_is_read(struct gt_rq_opening *opening)
+{
+    struct gt_rq_lane *lane = opening->lane;
+    lane->held = lane->tail;
+    lane->seen = lane->stored = lane->tail = opening->at;
+    next_queue(opening);
+}
+
 static void on_block(void *arg, const struct rmq_block *block)
 {
     struct gt_rq_opening *opening = arg;
@@ -299,10 +308,14 @@ static void on_scan_end(void *arg, int code, const struct rmq_err *err)
     opening->trouble = (struct gt_rq_trouble){0};
     if (opening->scan.to > opening->at)
         opening->at = opening->scan.to;
-    ask_end(opening);
+    if (opening->late)
+        lane_is_read(opening);
+    else
+        ask_end(opening);
 }
 
-/* The queue is read up to its end. Done, once that has stood still for long enough. */
+/* The queue is read up to the end that it has once nothing of an earlier owner can be under way any
+ * more. Others may write there all the time. */
 static void take_end(struct gt_rq_opening *opening, int64_t end)
 {
     struct gt_rq_writer *writer = opening->writer;
@@ -315,6 +328,8 @@ static void take_end(struct gt_rq_opening *opening, int64_t end)
                  lane->topic, lane->id, lane->broker, (long long)end, (long long)lane->tail);
         lane->tail = opening->at = end;
     }
+    int64_t waited_ms = (gt_clock_mono_ns() - opening->begun_ns) / 1000000;
+    opening->late = waited_ms >= GT_RQ_STABLE_MS;
     if (end > opening->at) {
         opening->scanning = true;
         opening->scan.block = on_block;
@@ -325,15 +340,11 @@ static void take_end(struct gt_rq_opening *opening, int64_t end)
                          lane->broker, lane->id, opening->at, end);
         return;
     }
-    int64_t waited_ms = (gt_clock_mono_ns() - opening->begun_ns) / 1000000;
-    if (waited_ms < GT_RQ_STABLE_MS) {
+    if (opening->late)
+        lane_is_read(opening);
+    else
         gt_rq_later(writer->topics, &opening->timer, GT_RQ_STABLE_MS - waited_ms, on_again,
                     opening);
-        return;
-    }
-    lane->held = lane->tail;
-    lane->seen = lane->stored = lane->tail = opening->at;
-    next_queue(opening);
 }
 
 static void on_end(void *arg, int rc, int64_t offset, const struct rmq_err *err)

@@ -63,6 +63,7 @@ struct gt_rq_reader {
     const struct rmq_block **held; /* owned: blocks that the last slice points into */
     size_t held_count;
     struct gt_rq_ticket *tickets; /* owned: of the last slice */
+    size_t ticket_cap;
     int64_t slice_first,
         slice_end; /* its offsets; slice_end: behind what was passed over after it */
     size_t slice_count;
@@ -436,9 +437,8 @@ int gt_rq_reader_open(struct gt_topic *api, const struct gt_reader_spec *spec,
     reader->group = gt_rq_group(reader->topics, connector);
     reader->items = calloc(RING, sizeof *reader->items);
     reader->held = calloc(HELD_MAX, sizeof(*reader->held));
-    reader->tickets = calloc(SLICE_MESSAGES, sizeof *reader->tickets);
     int code = reader->connector != NULL && reader->group != NULL && reader->items != NULL &&
-                       reader->held != NULL && reader->tickets != NULL
+                       reader->held != NULL
                    ? gt_rq_memory_load(&reader->memory, spec->state)
                    : GANTRY_NO_MEMORY;
     if (code != 0) {
@@ -615,6 +615,20 @@ struct slice {
     bool closed; /* nothing more can be added */
 };
 
+/* Room for one more message's ticket; grown as needed, for most readers are idle. */
+static bool has_ticket(struct gt_rq_reader *reader, size_t count)
+{
+    if (count < reader->ticket_cap)
+        return true;
+    size_t cap = reader->ticket_cap != 0 ? reader->ticket_cap * 2 : 64;
+    struct gt_rq_ticket *grown = realloc(reader->tickets, cap * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    reader->tickets = grown;
+    reader->ticket_cap = cap;
+    return true;
+}
+
 /* One message of the current block. */
 static int take_message(struct gt_rq_reader *reader, const struct rmq_message *message,
                         struct gt_arena *arena, struct slice *slice, struct gantry_err *err)
@@ -623,7 +637,9 @@ static int take_message(struct gt_rq_reader *reader, const struct rmq_message *m
     enum gt_rq_verdict verdict;
     int64_t from;
     gt_rq_look(message->properties, &seen);
-    int code = gt_rq_memory_judge(&reader->memory, &seen, message->queue_offset, &verdict,
+    int code = GANTRY_NO_MEMORY;
+    if (has_ticket(reader, slice->count))
+        code = gt_rq_memory_judge(&reader->memory, &seen, message->queue_offset, &verdict,
                                   &reader->tickets[slice->count], &from);
     if (code != 0)
         return gantry_err_set(err, code, "no memory for messages of topic %s",

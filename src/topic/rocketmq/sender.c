@@ -5,8 +5,9 @@
  *
  * A request that was refused is tried again: nothing of the same lane can overtake it. One whose
  * outcome is not known is looked for: the connection is closed, so that nothing of it is under way
- * any more, and the queue is read from the lane's last stored message on until its end has stood
- * still for a while. */
+ * any more, and the queue is read from the lane's last stored message up to the end that it has a
+ * while later. Others may write there all the time, so nobody waits for an end that stands still;
+ * what the broker stores even later is there twice, and readers drop it. */
 #include "topic/rocketmq/writer.h"
 
 #include <stdlib.h>
@@ -430,6 +431,11 @@ static void send_frame(struct gt_rq_lane *lane)
                    "updateTopicPerm -p 6)");
         return;
     }
+    if (!gt_claim_holds(&writer->claim)) {
+        lane->state = LANE_WAITING;
+        fail(writer, GANTRY_CLOSED, "this worker's lease is over");
+        return;
+    }
     int rc = build_body(lane->frame, &body);
     if (rc == 0)
         rc = rmq_producer_send_batch(writer->topics->producer, &target, &body, on_sent, lane->frame,
@@ -447,6 +453,15 @@ static void send_frame(struct gt_rq_lane *lane)
 }
 
 /* --- What became of a request --- */
+
+static void send_it_again(struct gt_rq_lane *lane)
+{
+    gt_info("topic",
+            "a request was not stored, and is sent again connector=%s task=%u topic=%s queue=%u "
+            "broker=%s",
+            lane->writer->connector, lane->writer->claim.task, lane->topic, lane->id, lane->broker);
+    send_frame(lane);
+}
 
 static void on_scan_block(void *arg, const struct rmq_block *block)
 {
@@ -480,6 +495,8 @@ static void on_scan_end(void *arg, int code, const struct rmq_err *err)
         gt_rq_later(lane->writer->topics, &lane->timer, pause_ms, on_resolve, lane);
     } else if (lane->found_at >= 0) {
         take_stored(lane, lane->found_at);
+    } else if (lane->looked_late) {
+        send_it_again(lane);
     } else {
         lane->from = lane->to > lane->from ? lane->to : lane->from;
         gt_rq_later(lane->writer->topics, &lane->timer, 50, on_resolve, lane);
@@ -498,27 +515,24 @@ static void on_resolve_end(void *arg, int rc, int64_t offset, const struct rmq_e
             lane_has_trouble(lane, "finding out whether a request was stored: ", err->text);
         lane->to = -1;
         gt_rq_later(writer->topics, &lane->timer, pause_ms, on_resolve, lane);
-    } else if (offset > lane->from) {
-        lane->to = offset;
-        lane->stable_since_ns = now;
-        lane->scanning = true;
-        lane->scan.block = on_scan_block;
-        lane->scan.trouble = on_scan_trouble;
-        lane->scan.ended = on_scan_end;
-        lane->scan.arg = lane;
-        gt_rq_scan_start(&lane->scan, writer->topics, writer->connector, lane->topic, lane->broker,
-                         lane->id, lane->from, lane->to);
-    } else if (lane->to < 0 || now - lane->stable_since_ns < (int64_t)GT_RQ_STABLE_MS * 1000000) {
-        if (lane->to < 0)
-            lane->stable_since_ns = now;
-        lane->to = lane->from;
-        gt_rq_later(writer->topics, &lane->timer, 50, on_resolve, lane);
     } else {
-        gt_info("topic",
-                "a request was not stored, and is sent again connector=%s task=%u topic=%s "
-                "queue=%u broker=%s",
-                writer->connector, writer->claim.task, lane->topic, lane->id, lane->broker);
-        send_frame(lane);
+        if (lane->to < 0)
+            lane->looked_ns = now;
+        lane->to = offset > lane->from ? offset : lane->from;
+        lane->looked_late = now - lane->looked_ns >= (int64_t)GT_RQ_STABLE_MS * 1000000;
+        if (offset > lane->from) {
+            lane->scanning = true;
+            lane->scan.block = on_scan_block;
+            lane->scan.trouble = on_scan_trouble;
+            lane->scan.ended = on_scan_end;
+            lane->scan.arg = lane;
+            gt_rq_scan_start(&lane->scan, writer->topics, writer->connector, lane->topic,
+                             lane->broker, lane->id, lane->from, lane->to);
+        } else if (lane->looked_late) {
+            send_it_again(lane);
+        } else {
+            gt_rq_later(writer->topics, &lane->timer, 50, on_resolve, lane);
+        }
     }
     gt_rq_writer_came(writer);
 }

@@ -79,8 +79,9 @@ struct gt_rq_lane {
     bool reset; /* the connection has to be closed first */
     struct gt_rq_scan scan;
     bool scanning;
-    int64_t from, to; /* looked through; the end as it was last */
-    int64_t stable_since_ns;
+    int64_t from, to;        /* looked through; the end as it was last */
+    int64_t looked_ns;       /* since when */
+    bool looked_late;        /* long enough after that */
     int64_t found_at;        /* offset of the frame's first message; -1 */
     struct gt_commit commit; /* of its tail, while it opens */
     struct gt_mail commit_mail;
