@@ -4,11 +4,12 @@
 
 PREFIX ?= /usr/local
 KILLS ?= 200
+FAULT_KILLS ?= 100
 FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-crash test-asan test-tsan broker \
+.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-faults test-crash test-asan test-tsan broker \
 	broker-stop bench bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
@@ -48,6 +49,10 @@ test-e2e-broker: ## the same with topics in a real RocketMQ
 test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/install-deps build test broker
 	@scripts/test rocketmq
+
+test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100
+	@scripts/install-deps build test broker
+	@FAULT_KILLS='$(FAULT_KILLS)' scripts/test faults
 
 test-crash: ## crash tests in full; KILLS=200
 	@scripts/install-deps build test
