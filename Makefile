@@ -14,7 +14,7 @@ LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: build ## move a file through a topic; IN=file OUT=file PORT=8081 NAMESRV=host:port (a RocketMQ) EXIT=1 (end when all has arrived)
 	@set --; \

@@ -140,7 +140,7 @@ static void send_batch(struct batch *batch, struct gt_writer *writer, struct gt_
 static void write_records(const char *name, int64_t to, uint32_t batch_size, size_t size)
 {
     static struct batch batches[UNDER_WAY_MAX];
-    const struct gt_claim claim = {"live", 0, 0, NULL};
+    const struct gt_claim claim = {.connector = "live"};
     const struct gt_writer_spec spec = {.claim = &claim, .replayable = true, .wake = on_wake};
     struct gt_append_scratch scratch;
     struct gt_writer *writer;
