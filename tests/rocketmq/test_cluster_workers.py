@@ -271,13 +271,20 @@ def snapshots(forgetful, crew, tmp_path):
     with JavaTool(os.path.join(tmp_path, "tool"), forgetful.namesrv) as tool:
         # The same message again and again: every worker passes over it, and counts it.
         again = tool.pull(topic, 0, 0, 1)[0][0]["body"]
-        tool.produce(topic, 10100, 0, batch=1000, queue=0, bodies=[again])
+        tool.produce(topic, 9900 - broker.queue_offsets(topic)[0][1], 0, batch=1000, queue=0, bodies=[again])
+        # Much goes on while it is made: between the message that it is as of, and its own place, stand others.
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            names += sum(pool.map(lambda number: sources(workers[number % 2], tmp_path, 1, number), range(10, 110)), [])
         wait_for(lambda: (broker.committed(group, topic, 0) or -1) > 0, "the offset of the snapshot", 20)
         snapshot = broker.committed(group, topic, 0)
+        names += sources(workers[0], tmp_path, 2, 900)  # and behind it, too
+        crew.wait_owned(names)
         assert snapshot >= 10000
         workers[1].stop_connector(names.pop(0))
         third = crew.start()
-        assert f"snapshot={snapshot}" in third.log() and "took over the snapshot" in third.log()
+        assert f"snapshot={snapshot}" in third.log()
+        behind = int(third.wait_log(r"took over the snapshot next=(\d+)").group(1))
+        print(f"snapshot at {snapshot} as of {behind - 1}")
         crew.wait_owned(names)
         assert third.configs() == workers[0].configs()
     # The broker goes, and comes back without the beginning; nobody loses a task.
