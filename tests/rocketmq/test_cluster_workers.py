@@ -237,6 +237,29 @@ def test_the_local_store_is_a_cache(crew, tmp_path):
     assert workers[0].configs() == configs
 
 
+def test_a_failed_task_starts_again_whenever_it_came(crew, tmp_path):
+    """Each time that a worker gets a task, failing counts anew."""
+    worker = crew.start(lease_ms=1000)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    worker.sink("sink", "crew", folder / "file")
+    worker.wait_running("sink")
+    for turn in range(3):
+        shutil.rmtree(folder)
+        worker.freeze()
+        lapse(2)
+        worker.thaw()
+        worker.wait_log("(?s)" + "task FAILED connector=sink.*" * (turn + 1))
+        folder.mkdir()
+        worker.wait_running("sink")
+
+
+def lapse(span_s):
+    """Let a lease run out."""
+    end = time.monotonic() + span_s
+    wait_for(lambda: time.monotonic() > end, "", span_s + 10)
+
+
 # --- snapshots
 
 @pytest.fixture(name="forgetful")
@@ -305,12 +328,6 @@ def snapshots(forgetful, crew, tmp_path):
 
 
 # --- the broker of the log goes and comes back
-
-def lapse(span_s):
-    """Let a lease run out."""
-    end = time.monotonic() + span_s
-    wait_for(lambda: time.monotonic() > end, "", span_s + 10)
-
 
 def test_a_broker_that_is_down_costs_nobody_his_tasks(tmp_path):
     """For longer than a lease: whether it was killed or stopped in order, which takes it off the name server's list."""
