@@ -4,6 +4,7 @@
 
 PREFIX ?= /usr/local
 KILLS ?= 200
+FAULT_KILLS ?= 100
 FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
@@ -49,9 +50,9 @@ test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/install-deps build test broker
 	@scripts/test rocketmq
 
-test-faults: ## workers, brokers and networks that fail under load, on a real RocketMQ; FAULTS=full FAULT_KILLS=100
+test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100
 	@scripts/install-deps build test broker
-	@scripts/test faults
+	@FAULT_KILLS='$(FAULT_KILLS)' scripts/test faults
 
 test-crash: ## crash tests in full; KILLS=200
 	@scripts/install-deps build test

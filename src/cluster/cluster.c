@@ -526,6 +526,8 @@ static bool is_own(const struct gt_cluster *cluster, struct gantry_view bytes)
            gt_incarnation_equal(&header.incarnation, &cluster->incarnation);
 }
 
+static void on_gap(void *arg, int64_t next);
+
 static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
@@ -536,6 +538,11 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     }
     if (offset < cluster->next || cluster->phase == PHASE_FINDING)
         return;
+    if (offset > cluster->next) { /* whoever has missed one is not in step with the others */
+        on_gap(arg, offset);
+        if (offset != cluster->next)
+            return;
+    }
     cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
     note_lease(cluster);

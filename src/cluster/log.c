@@ -737,12 +737,14 @@ static void on_link_mail(struct gt_mail *mail)
 
 /* --- The control loop's side --- */
 
-static void hand_out(struct gt_cluster_log *log, const struct rmq_block *block)
+/* Up to where somebody asks to read from somewhere else. */
+static void hand_out(struct gt_cluster_log *log, const struct rmq_block *block, uint64_t reading)
 {
     struct rmq_view rest = block->bytes;
     struct rmq_message message;
     struct rmq_err err;
-    while (!log->closing && rmq_message_next(&rest, &message, &err) == 1) {
+    while (!log->closing && reading == log->got.reading &&
+           rmq_message_next(&rest, &message, &err) == 1) {
         if (message.queue_offset >= block->first_offset)
             log->events->message(log->arg, message.queue_offset,
                                  (struct gantry_view){message.body.data, message.body.len});
@@ -790,7 +792,7 @@ static void on_control_mail(struct gt_mail *mail)
         log->events->found(log->arg, min, max, snapshot);
     for (size_t i = 0; i < count; i++) {
         if (!log->closing && reading == log->got.reading)
-            hand_out(log, blocks[i]);
+            hand_out(log, blocks[i], reading);
         rmq_block_unref(blocks[i]);
     }
     if (gap && !log->closing && reading == log->got.reading)

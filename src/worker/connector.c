@@ -229,6 +229,8 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
 {
     struct connector *connector = member->connector;
     struct gt_worker *worker = connector->worker;
+    member->failures = 0; /* the task counts its own */
+    member->running_since_ns = 0;
     member->executor = gt_worker_place(worker, plan->klass->connector->kind);
     if ((plan->klass->connector->flags & GANTRY_CONNECTOR_BLOCKS) != 0) {
         int rc = gt_executor_open("gt-blocking", &member->own, err);

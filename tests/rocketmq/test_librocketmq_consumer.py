@@ -21,7 +21,7 @@ def program():
     if path:
         return path
     for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "librocketmq", "live_consumer")
+        path = os.path.join(rmq.TOP, folder, "librocketmq", "tests", "live_consumer")
         if os.path.exists(path):
             return path
     raise rmq.ServerError("live_consumer is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
