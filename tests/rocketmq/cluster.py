@@ -100,6 +100,15 @@ def jars(version=VERSION):
     return os.path.join(TOP, "build-rocketmq", version)
 
 
+def built(name, *folders):
+    """A program that the tests drive, from the build folder of the tests (GANTRY_BUILD names another)."""
+    build = os.environ.get("GANTRY_BUILD") or os.path.join(TOP, "build-faults")
+    path = os.path.join(build, *folders, name)
+    if not os.access(path, os.X_OK):
+        raise ServerError(f"{path} is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
+    return path
+
+
 def classpath(version=VERSION):
     folder = jars(version)
     return ":".join(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".jar"))

@@ -295,9 +295,7 @@ class Mock:
     """tests/mock, as a program."""
 
     def __init__(self, brokers=1):
-        build = os.environ.get("GANTRY_BUILD") or os.path.join(rmq.TOP, "build-faults")
-        path = os.path.join(build, "tests", "mock", "mock-broker")
-        assert os.access(path, os.X_OK), f"{path} is not there: build it with -Dtests=true"
+        path = rmq.built("mock-broker", "tests", "mock")
         self.process = subprocess.Popen([path, str(brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ports = json.loads(self.process.stdout.readline())
         self.namesrv = self.ports["namesrv"]

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """librocketmq's client against real servers: names, routes, groups, heartbeats, TLS and access control. It is driven by
-the program live_client of the build folder (RMQ_LIVE_CLIENT names another)."""
+the program live_client of the build folder."""
 
-import os
 import subprocess
 import threading
 import time
@@ -13,14 +12,7 @@ import cluster as rmq
 
 
 def program():
-    path = os.environ.get("RMQ_LIVE_CLIENT")
-    if path:
-        return path
-    for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "librocketmq", "tests", "live_client")
-        if os.path.exists(path):
-            return path
-    raise rmq.ServerError("live_client is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
+    return rmq.built("live_client", "librocketmq", "tests")
 
 
 class Outcome:

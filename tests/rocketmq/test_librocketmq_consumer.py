@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """librocketmq's readers against real servers: one queue, groups with Java members, restarts. They are driven by the program
-live_consumer of the build folder (RMQ_LIVE_CONSUMER names another)."""
+live_consumer of the build folder."""
 
-import os
 import statistics
 import subprocess
 import threading
@@ -17,14 +16,7 @@ VERSIONS = (rmq.VERSION, rmq.OLD_VERSION)
 
 
 def program():
-    path = os.environ.get("RMQ_LIVE_CONSUMER")
-    if path:
-        return path
-    for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "librocketmq", "tests", "live_consumer")
-        if os.path.exists(path):
-            return path
-    raise rmq.ServerError("live_consumer is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
+    return rmq.built("live_consumer", "librocketmq", "tests")
 
 
 class Native:

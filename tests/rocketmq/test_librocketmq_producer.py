@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """librocketmq's producer against real brokers, read by the Java client. It is driven by the program live_producer of the
-build folder (RMQ_LIVE_PRODUCER names another), whose messages are numbered and which prints an outcome for each send."""
+build folder, whose messages are numbered and which prints an outcome for each send."""
 
 import collections
 import json
-import os
 import subprocess
 import threading
 
@@ -18,14 +17,7 @@ SURELY_NOT = {"REFUSED", "UNREACHABLE", "NOT_FOUND", "ABORTED"}
 
 
 def program():
-    path = os.environ.get("RMQ_LIVE_PRODUCER")
-    if path:
-        return path
-    for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "librocketmq", "tests", "live_producer")
-        if os.path.exists(path):
-            return path
-    raise rmq.ServerError("live_producer is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
+    return rmq.built("live_producer", "librocketmq", "tests")
 
 
 class Producer:

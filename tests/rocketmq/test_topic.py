@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics in RocketMQ against a real broker: the program live_topic (of the build folder; GANTRY_LIVE_TOPIC names another)
+"""Topics in RocketMQ against a real broker: the program live_topic (of the build folder)
 writes numbered records like a source and reads them like a sink, each run in a process that may be killed."""
 
 import json
@@ -14,14 +14,7 @@ import cluster as rmq
 
 
 def program():
-    path = os.environ.get("GANTRY_LIVE_TOPIC")
-    if path:
-        return path
-    for folder in ("build-faults", "build-asan", "build-tsan", "build"):
-        path = os.path.join(rmq.TOP, folder, "tests", "unit", "live_topic")
-        if os.path.exists(path):
-            return path
-    raise rmq.ServerError("live_topic is not built: meson setup build-faults -Dtests=true; ninja -C build-faults")
+    return rmq.built("live_topic", "tests", "unit")
 
 
 def words(namesrv, store, command, topic, *more):
