@@ -30,18 +30,19 @@ void gt_class_release(const struct gt_connector_class *klass);
 
 struct gt_form_spec {
     const char *origin; /* for messages */
-    enum gt_plugin_kind kind;
+    const char *id;     /* what it is made of; two forms of one id and place are the same form */
     bool hosted;
-    struct gt_copy *copy;       /* held by the form as long as it lives; NULL for built-in ones */
-    struct gt_loader loader;    /* used unless: */
-    struct gt_loaded preloaded; /* .plugin is set for built-in ones */
+    enum gt_plugin_kind kind;
+    const char *path;     /* for the loader */
+    struct gt_copy *copy; /* held by the form as long as it lives; NULL: none */
+    struct gt_loader loader;
 };
 
 /** @p runtime is what plugins get; borrowed. 0 or GANTRY_NO_MEMORY. */
 int gt_forms_open(const struct gantry_runtime *runtime, struct gt_forms **ret);
-/** Wait until all forms are closed. Nobody may hold one. A plugin that does not come back from its
- * close() is left behind after 10 s, with a line in the log. NULL is fine. */
-void gt_forms_close(struct gt_forms *forms);
+/** Wait until all forms are closed. Nobody may hold one. False: a plugin has not come back from its
+ * close() within 10 s, and is left behind with all that it may use. NULL is fine. */
+bool gt_forms_close(struct gt_forms *forms);
 
 /** The form, held once more: the one that there is, or a new one. May block. */
 int gt_form_open(struct gt_forms *forms, const struct gt_form_spec *spec, struct gt_form **ret,

@@ -24,6 +24,8 @@ struct gt_settings {
     const char *rest_hosts;   /* rest.allowed.hosts */
     const char *store;        /* storePathRootDir, ${HOME}/connectorStore */
     const char *plugin_paths; /* pluginPaths */
+    const char *plugin_prefer; /* plugin.prefer: builtin | file */
+    const char *plugin_isolation; /* plugin.isolation: process | none */
     const char *log_level;    /* log.level */
     int executors;            /* executor.threads, 0 = cores */
     int64_t shutdown_ms;      /* shutdown.timeout.ms, 10000 */
