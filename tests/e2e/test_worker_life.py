@@ -21,7 +21,7 @@ def test_one_event_is_one_line(worker, tmp_path):
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN|ERROR) +\w+ +\S", line), line
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_well(worker, tmp_path, number):
     worker.pair(write(tmp_path / "in", lines(100)), tmp_path / "out")
     wait_file(tmp_path / "out", lines(100))
