@@ -189,7 +189,7 @@ static const struct gantry_config_def defs[] = {
         .kind = GANTRY_SOURCE,                                                                     \
         .flags = more,                                                                             \
         .class_names = id##_names,                                                                 \
-        .task_class = "test.Task",                                                                 \
+        .task_class = "test.Task", .version = "1", .doc = "For tests.",                                \
         .defs = defs,                                                                              \
         .def_count = sizeof defs / sizeof defs[0],                                                 \
         .validate = validate,                                                                      \
@@ -207,6 +207,8 @@ static const struct gantry_connector sink = {
     .kind = GANTRY_SINK,
     .class_names = sink_names,
     .task_class = "test.Task",
+    .version = "1",
+    .doc = "For tests.",
     .defs = defs,
     .def_count = sizeof defs / sizeof defs[0],
     .validate = validate,
