@@ -48,14 +48,15 @@ static int print_list(const struct gt_command *command, struct gantry_view text)
     }
     gt_arena_init(&arena, 16 << 10, 0);
     gt_text_table_init(&table, &arena, titles, 6, 1u << 4);
-    json_array_foreach(plugins, i, plugin) {
+    json_array_foreach(plugins, i, plugin)
+    {
         add_row(&table, plugin);
     }
     gt_text_table_print(&table, stdout);
-    json_array_foreach(plugins, i, plugin) {
+    json_array_foreach(plugins, i, plugin)
+    {
         if (*text_of(plugin, "reason") != '\0')
-            printf("%s: %s\n", text_of(plugin, "path"),
-                   text_of(plugin, "reason"));
+            printf("%s: %s\n", text_of(plugin, "path"), text_of(plugin, "reason"));
     }
     gt_arena_deinit(&arena);
     json_decref(list);
@@ -111,9 +112,8 @@ int gt_command_plugin_list(const struct gt_command *command, int argc, char **ar
     if (status != GT_EXIT_OK)
         return status;
     gt_buf_init(&list, LIST_MAX);
-    int found = option.paths != NULL
-                    ? 0
-                    : read_list(store != NULL ? store : settings.store, &list, &err);
+    int found =
+        option.paths != NULL ? 0 : read_list(store != NULL ? store : settings.store, &list, &err);
     if (found < 0)
         status = gt_command_failed(command, &err);
     else if (found == 0)
@@ -168,8 +168,7 @@ static int describe_one(const struct gt_command *command, const struct gt_settin
     struct gt_registry *registry = NULL;
     bool is_path = strchr(name, '/') != NULL || gt_scan_kind(name) != GT_PLUGIN_KINDS;
     struct describing describing = {.name = is_path ? NULL : name};
-    int status =
-        gt_plugin_option_open(command, settings, is_path ? name : NULL, &registry);
+    int status = gt_plugin_option_open(command, settings, is_path ? name : NULL, &registry);
     if (status != GT_EXIT_OK)
         return status;
     gt_registry_each(registry, describe, &describing);

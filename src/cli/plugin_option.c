@@ -34,7 +34,9 @@ int gt_plugin_option_open(const struct gt_command *command, const struct gt_sett
     gt_log_set_level(GANTRY_LOG_ERROR); /* what is refused, and why, is in the tables */
     int rc = gt_registry_open(&settings->given, &registry, &err);
     if (rc == 0 && files.paths != NULL) {
-        rc = gt_registry_set_files(registry, &files, &err);
+        rc = gt_registry_set_files(registry, &files);
+        if (rc != 0)
+            gantry_err_set(&err, rc, "out of memory");
         if (rc == 0)
             rc = gt_registry_scan(registry, &counts, &err);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The plugins that a command is about: those that a worker with these settings has. Thread: main. */
+/** The plugins that a command is about: those that a worker with these settings has. Thread: main.
+ */
 #ifndef GT_CLI_PLUGIN_OPTION_H
 #define GT_CLI_PLUGIN_OPTION_H
 

@@ -28,9 +28,10 @@
 #define ISOLATION                                                                                  \
     {                                                                                              \
         .name = "isolation", .type = GANTRY_CONFIG_ENUM, .choices = "none,process",                \
-        .doc = "Where it runs: none: in the worker; process: in a process of its own, which cannot " \
-               "harm the worker. Without it: built-in connectors in the worker, others in a "      \
-               "process (see plugin.isolation).",                                                  \
+        .doc =                                                                                     \
+            "Where it runs: none: in the worker; process: in a process of its own, which cannot "  \
+            "harm the worker. Without it: built-in connectors in the worker, others in a "         \
+            "process (see plugin.isolation).",                                                     \
     }
 #define PREFER                                                                                     \
     {                                                                                              \

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies of plugin files. The original is read twice: for its hash, and, when there is no copy of
- * that hash, for the copy. Where the two differ somebody is writing it, and nothing is loaded. */
+ * that hash, for the copy. Where the two differ somebody is writing it, and nothing is loaded.
+ *
+ *      FILLING -> READY -> REMOVING -> freed
+ *         +------------------^   it could not be filled
+ *
+ * The lock is never held while files are touched, so holding a copy never waits for a disk; who
+ * wants one that is being filled or removed waits for the end of that. */
 #include "plugin/copy.h"
 
 #include "base/file.h"
@@ -29,9 +35,9 @@ enum {
 struct gt_copies {
     char *folder; /* owned; absolute */
     bool temporary;
-    pthread_mutex_t lock; /* guards what follows, and the references of copies */
+    pthread_mutex_t lock;   /* guards the list, and the references and states of copies */
+    pthread_cond_t changed; /* a copy has become READY, or is gone */
     struct gt_copy *list;
-    unsigned next_number; /* of a folder that is being filled */
 };
 
 /* The files of a plugin, by their paths relative to the plugin's own. */
@@ -65,6 +71,12 @@ static void remove_tree(const char *path)
         (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+/* The folder itself stays: on a full disk it could not be made again. */
+static int remove_inner(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    return ftw->level == 0 ? 0 : remove_entry(path, st, flag, ftw);
+}
+
 /* A new folder among the temporary files. */
 static char *temporary_folder(struct gantry_err *err)
 {
@@ -89,17 +101,19 @@ int gt_copies_open(const char *folder, struct gt_copies **ret, struct gantry_err
     if (copies == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     pthread_mutex_init(&copies->lock, NULL);
+    pthread_cond_init(&copies->changed, NULL);
     copies->temporary = folder == NULL;
     int code = 0;
     if (folder == NULL) {
         copies->folder = temporary_folder(err);
         code = copies->folder == NULL ? GANTRY_IO : 0;
     } else {
-        remove_tree(folder);
         code = gt_folder_make(folder, "plugin.folder", err);
         copies->folder = code == 0 ? realpath(folder, NULL) : NULL;
         if (code == 0 && copies->folder == NULL)
             code = gt_file_error(err, "find", folder);
+        if (code == 0)
+            (void)nftw(copies->folder, remove_inner, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     }
     if (code != 0) {
         gt_copies_close(copies);
@@ -116,6 +130,7 @@ void gt_copies_close(struct gt_copies *copies)
     assert(copies->list == NULL);
     if (copies->temporary && copies->folder != NULL)
         remove_tree(copies->folder);
+    pthread_cond_destroy(&copies->changed);
     pthread_mutex_destroy(&copies->lock);
     free(copies->folder);
     free(copies);
@@ -199,8 +214,9 @@ static int add_archives(struct parts *parts, const char *top, const char *inner,
 {
     struct dirent **entries = NULL;
     if (depth > DEPTH_MAX)
-        return gantry_err_set(err, GANTRY_TOO_LARGE, "its folders are more than %d deep; a link "
-                                                     "that leads back into it?",
+        return gantry_err_set(err, GANTRY_TOO_LARGE,
+                              "its folders are more than %d deep; a link "
+                              "that leads back into it?",
                               DEPTH_MAX);
     char *folder = join(top, inner);
     if (folder == NULL)
@@ -382,117 +398,121 @@ static int read_parts(const struct parts *parts, const char *path, const char *c
 
 static void free_copy(struct gt_copy *copy)
 {
+    if (copy == NULL)
+        return;
     free(copy->folder);
     free(copy->path);
     free(copy);
 }
 
-/* With the lock. */
-static struct gt_copy *find_copy(const struct gt_copies *copies, const char *hash)
+/* Take a copy that nobody holds out of the list, with its files, and free it. It is not READY. */
+static void discard(struct gt_copy *copy)
 {
+    struct gt_copies *copies = copy->copies;
+    if (copy->folder != NULL)
+        remove_tree(copy->folder);
+    pthread_mutex_lock(&copies->lock);
+    struct gt_copy **at = &copies->list;
+    while (*at != copy)
+        at = &(*at)->next;
+    *at = copy->next;
+    free_copy(copy);
+    pthread_cond_broadcast(&copies->changed);
+    pthread_mutex_unlock(&copies->lock);
+}
+
+/* The copy of that hash, held; when there is none, @p fresh becomes it, to be filled by the caller.
+ */
+static struct gt_copy *find_or_enter(struct gt_copies *copies, struct gt_copy *fresh)
+{
+    pthread_mutex_lock(&copies->lock);
     struct gt_copy *copy = copies->list;
-    while (copy != NULL && strcmp(copy->hash, hash) != 0)
-        copy = copy->next;
+    while (copy != NULL) {
+        if (strcmp(copy->hash, fresh->hash) != 0) {
+            copy = copy->next;
+        } else if (copy->state == GT_COPY_READY) {
+            break;
+        } else {
+            pthread_cond_wait(&copies->changed, &copies->lock);
+            copy = copies->list;
+        }
+    }
+    if (copy == NULL) {
+        copy = fresh;
+        copy->copies = copies;
+        copy->state = GT_COPY_FILLING;
+        copy->next = copies->list;
+        copies->list = copy;
+    }
+    copy->refs++;
+    pthread_mutex_unlock(&copies->lock);
     return copy;
 }
 
-/* Copy the parts to FOLDER/HASH/NAME. Two who do so at once do not meet: each fills a folder of its
- * own, and the second one finds the first one's. */
-static int fill_copy(struct gt_copies *copies, struct gt_copy *copy, const struct parts *parts,
-                     const char *path, const char *name, struct gantry_err *err)
+/* Copy the parts to FOLDER/HASH/NAME. */
+static int fill(struct gt_copy *copy, const struct parts *parts, const char *path, const char *name,
+                struct gantry_err *err)
 {
-    char *filling = NULL, *inner = NULL, hash[33] = "";
-    pthread_mutex_lock(&copies->lock);
-    unsigned number = copies->next_number++;
-    pthread_mutex_unlock(&copies->lock);
-    int code = 0;
-    if (asprintf(&copy->folder, "%s/%s", copies->folder, copy->hash) < 0)
-        copy->folder = NULL;
-    if (asprintf(&filling, "%s/.new-%u", copies->folder, number) < 0)
-        filling = NULL;
+    char hash[sizeof copy->hash] = "";
+    copy->folder = join(copy->copies->folder, copy->hash);
     copy->path = copy->folder != NULL ? join(copy->folder, name) : NULL;
-    inner = filling != NULL ? join(filling, name) : NULL;
-    if (copy->path == NULL || inner == NULL)
-        code = gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
-    else if (mkdir(filling, 0755) != 0)
-        code = gt_file_error(err, "make", filling);
-    else if (*parts->names[0] != '\0' && mkdir(inner, 0755) != 0) /* a folder of parts */
-        code = gt_file_error(err, "make", inner);
-    if (code == 0)
-        code = read_parts(parts, path, inner, hash, err);
+    if (copy->path == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    remove_tree(copy->folder); /* one that could not be removed before */
+    if (mkdir(copy->folder, 0755) != 0)
+        return gt_file_error(err, "make", copy->folder);
+    if (*parts->names[0] != '\0' && mkdir(copy->path, 0755) != 0) /* a folder of parts */
+        return gt_file_error(err, "make", copy->path);
+    int code = read_parts(parts, path, copy->path, hash, err);
     if (code == 0 && strcmp(hash, copy->hash) != 0)
         code = gantry_err_set(err, GANTRY_BUSY, "it is being written; reload when it is whole");
-    pthread_mutex_lock(&copies->lock);
-    if (code == 0 && find_copy(copies, copy->hash) == NULL) {
-        remove_tree(copy->folder); /* one that could not be removed before */
-        if (rename(filling, copy->folder) != 0)
-            code = gt_file_error(err, "make", copy->folder);
-    }
-    pthread_mutex_unlock(&copies->lock);
-    if (filling != NULL)
-        remove_tree(filling);
-    free(inner);
-    free(filling);
     return code;
-}
-
-/* The copy of that hash; when there is none yet, @p copy becomes it. Held. */
-static struct gt_copy *enter(struct gt_copies *copies, struct gt_copy *copy)
-{
-    struct gt_copy *other = find_copy(copies, copy->hash);
-    if (other != NULL) {
-        other->refs++;
-        free_copy(copy);
-        return other;
-    }
-    copy->refs = 1;
-    copy->copies = copies;
-    copy->next = copies->list;
-    copies->list = copy;
-    return copy;
 }
 
 int gt_copy_take(struct gt_copies *copies, const char *path, enum gt_plugin_kind kind,
                  struct gt_copy **ret, struct gantry_err *err)
 {
     struct parts parts = {0};
-    struct gt_copy *copy = calloc(1, sizeof *copy), *known = NULL;
+    struct gt_copy *fresh = calloc(1, sizeof *fresh), *copy = NULL;
     char *real = realpath(path, NULL); /* the folder that a link names, to find files beside it */
     const char *slash = strrchr(path, '/');
     int code = 0;
-    if (copy == NULL)
+    if (fresh == NULL)
         code = gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     else if (real == NULL)
         code = gt_file_error(err, "find", path);
     if (code == 0)
         code = find_parts(real, kind, &parts, err);
     if (code == 0)
-        code = read_parts(&parts, real, NULL, copy->hash, err);
-    if (code == 0) {
-        pthread_mutex_lock(&copies->lock);
-        known = find_copy(copies, copy->hash);
-        if (known != NULL)
-            known->refs++;
-        pthread_mutex_unlock(&copies->lock);
+        code = read_parts(&parts, real, NULL, fresh->hash, err);
+    if (code != 0) {
+        free_copy(fresh);
+        goto out;
     }
-    if (code == 0 && known == NULL && kind == GT_PLUGIN_EXECUTABLE) {
+    copy = find_or_enter(copies, fresh);
+    if (copy != fresh) {
+        free_copy(fresh);
+        goto out;
+    }
+    if (kind == GT_PLUGIN_EXECUTABLE) {
         copy->path = real;
         real = NULL;
-    } else if (code == 0 && known == NULL) {
-        code = fill_copy(copies, copy, &parts, real, slash != NULL ? slash + 1 : path, err);
+    } else {
+        code = fill(copy, &parts, real, slash != NULL ? slash + 1 : path, err);
     }
-    if (code == 0 && known == NULL) {
-        pthread_mutex_lock(&copies->lock);
-        known = enter(copies, copy);
-        pthread_mutex_unlock(&copies->lock);
-        copy = NULL;
+    if (code != 0) {
+        discard(copy);
+        goto out;
     }
-    if (copy != NULL)
-        free_copy(copy);
+    pthread_mutex_lock(&copies->lock);
+    copy->state = GT_COPY_READY;
+    pthread_cond_broadcast(&copies->changed);
+    pthread_mutex_unlock(&copies->lock);
+out:
     free_parts(&parts);
     free(real);
     if (code == 0)
-        *ret = known;
+        *ret = copy;
     return code;
 }
 
@@ -509,20 +529,12 @@ void gt_copy_release(struct gt_copy *copy)
 {
     if (copy == NULL)
         return;
-    struct gt_copies *copies = copy->copies;
-    pthread_mutex_lock(&copies->lock);
+    pthread_mutex_lock(&copy->copies->lock);
     assert(copy->refs > 0);
     bool last = --copy->refs == 0;
-    if (last) {
-        struct gt_copy **at = &copies->list;
-        while (*at != copy)
-            at = &(*at)->next;
-        *at = copy->next;
-        /* With the lock: the same one may be made anew right after. */
-        if (copy->folder != NULL)
-            remove_tree(copy->folder);
-    }
-    pthread_mutex_unlock(&copies->lock);
     if (last)
-        free_copy(copy);
+        copy->state = GT_COPY_REMOVING;
+    pthread_mutex_unlock(&copy->copies->lock);
+    if (last)
+        discard(copy);
 }

@@ -209,8 +209,8 @@ static int make_classes(struct gt_form *form, struct gantry_err *err)
     if (form->classes == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < plugin->connector_count; i++)
-        form->classes[i] = (struct gt_connector_class){plugin->connectors[i], plugin,
-                                                       form->plugin_state, form};
+        form->classes[i] =
+            (struct gt_connector_class){plugin->connectors[i], plugin, form->plugin_state, form};
     return 0;
 }
 
@@ -259,33 +259,33 @@ static struct gt_form *new_form(struct gt_forms *forms, const struct gt_form_spe
 int gt_form_open(struct gt_forms *forms, const struct gt_form_spec *spec, struct gt_form **ret,
                  struct gantry_err *err)
 {
-    struct gt_form *form = NULL;
+    struct gt_form *form = NULL, *fresh = new_form(forms, spec);
+    if (fresh == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     pthread_mutex_lock(&forms->lock);
     int code = find_open(forms, spec, &form, err);
-    if (code == 0 && form != NULL)
-        *ret = form;
-    if (code != 0 || form != NULL) {
-        pthread_mutex_unlock(&forms->lock);
-        return code;
-    }
-    form = new_form(forms, spec);
-    if (form != NULL) {
-        form->next = forms->list;
-        forms->list = form;
+    if (code == 0 && form == NULL) {
+        fresh->next = forms->list;
+        forms->list = fresh;
     }
     pthread_mutex_unlock(&forms->lock);
-    if (form == NULL)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
-    code = load(form, spec, err);
+    if (code != 0 || form != NULL) {
+        gt_copy_release(fresh->copy);
+        free_form(fresh);
+        if (code == 0)
+            *ret = form;
+        return code;
+    }
+    code = load(fresh, spec, err);
     if (code != 0) {
-        forget(form);
+        forget(fresh);
         return code;
     }
     pthread_mutex_lock(&forms->lock);
-    form->state = OPEN;
+    fresh->state = OPEN;
     pthread_cond_broadcast(&forms->changed);
     pthread_mutex_unlock(&forms->lock);
-    *ret = form;
+    *ret = fresh;
     return 0;
 }
 

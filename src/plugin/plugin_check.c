@@ -12,8 +12,8 @@ enum {
     NAMES_MAX = 64,
     DEFS_MAX = 4096,
     TEXT_MAX = 64 << 10,
-    KNOWN_FLAGS = GANTRY_CONNECTOR_BLOCKS | GANTRY_CONNECTOR_CONCURRENT_FLUSH |
-                  GANTRY_CONNECTOR_NO_REPLAY,
+    KNOWN_FLAGS =
+        GANTRY_CONNECTOR_BLOCKS | GANTRY_CONNECTOR_CONCURRENT_FLUSH | GANTRY_CONNECTOR_NO_REPLAY,
 };
 
 /* The least size is that of version 1 of the interface, where every struct is whole. */
@@ -51,12 +51,14 @@ static int check_def(const char *class_name, size_t index, const struct gantry_c
 {
     const char *wrong = NULL;
     if (!is_name(def->name))
-        return gantry_err_set(err, GANTRY_INVALID, "connector %s: key number %zu has no usable name",
-                              class_name, index + 1);
+        return gantry_err_set(err, GANTRY_INVALID,
+                              "connector %s: key number %zu has no usable name", class_name,
+                              index + 1);
     if ((unsigned)def->type > GANTRY_CONFIG_PASSWORD)
-        return gantry_err_set(err, GANTRY_VERSION,
-                              "connector %s: key %s is of type %u, this worker knows types up to %d",
-                              class_name, def->name, (unsigned)def->type, GANTRY_CONFIG_PASSWORD);
+        return gantry_err_set(
+            err, GANTRY_VERSION,
+            "connector %s: key %s is of type %u, this worker knows types up to %d", class_name,
+            def->name, (unsigned)def->type, GANTRY_CONFIG_PASSWORD);
     if (def->type == GANTRY_CONFIG_ENUM && !is_text(def->choices))
         wrong = "has no choices";
     else if (def->min > def->max && def->max != 0)
@@ -95,9 +97,10 @@ static int check_names(const struct gantry_connector *connector, size_t index,
             count++;
     }
     if (count == 0 || count == NAMES_MAX || connector->class_names[count] != NULL)
-        return gantry_err_set(err, GANTRY_INVALID,
-                              "connector number %zu: its class names are not 1 to %d words of UTF-8",
-                              index + 1, NAMES_MAX - 1);
+        return gantry_err_set(
+            err, GANTRY_INVALID,
+            "connector number %zu: its class names are not 1 to %d words of UTF-8", index + 1,
+            NAMES_MAX - 1);
     return 0;
 }
 
@@ -117,7 +120,8 @@ static int check_connector(const struct gantry_plugin *plugin, size_t index, str
     const struct gantry_connector *connector = plugin->connectors[index];
     if (connector == NULL)
         return gantry_err_set(err, GANTRY_INVALID, "connector number %zu is not there", index + 1);
-    int code = check_size("struct gantry_connector", connector->struct_size, sizeof *connector, err);
+    int code =
+        check_size("struct gantry_connector", connector->struct_size, sizeof *connector, err);
     if (code == 0)
         code = check_names(connector, index, err);
     if (code != 0)
@@ -130,8 +134,8 @@ static int check_connector(const struct gantry_plugin *plugin, size_t index, str
                               again);
     if ((unsigned)connector->kind > GANTRY_SINK)
         return gantry_err_set(err, GANTRY_VERSION,
-                              "connector %s: its kind is %u, this worker knows kinds up to %d", name,
-                              (unsigned)connector->kind, GANTRY_SINK);
+                              "connector %s: its kind is %u, this worker knows kinds up to %d",
+                              name, (unsigned)connector->kind, GANTRY_SINK);
     if ((connector->flags & ~(uint32_t)KNOWN_FLAGS) != 0)
         return gantry_err_set(err, GANTRY_VERSION,
                               "connector %s: its flags are 0x%x, this worker knows 0x%x", name,
@@ -139,8 +143,7 @@ static int check_connector(const struct gantry_plugin *plugin, size_t index, str
     if (missing != NULL)
         return gantry_err_set(err, GANTRY_INVALID, "connector %s: there is no function %s", name,
                               missing);
-    if (!is_text(connector->task_class) || !is_text(connector->version) ||
-        !is_text(connector->doc))
+    if (!is_text(connector->task_class) || !is_text(connector->version) || !is_text(connector->doc))
         return gantry_err_set(err, GANTRY_INVALID,
                               "connector %s: task_class, version or doc is no text", name);
     if (connector->def_count > DEFS_MAX || (connector->def_count > 0 && connector->defs == NULL))

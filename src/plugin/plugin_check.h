@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Whether what a plugin offers can be used: versions, sizes of structs, tables. What cannot be seen
- * from outside (functions that are none) is not found. Thread: any. */
+/** Whether what a plugin offers can be used: versions, sizes of structs, tables. What cannot be
+ * seen from outside (functions that are none) is not found. Thread: any. */
 #ifndef GT_PLUGIN_PLUGIN_CHECK_H
 #define GT_PLUGIN_PLUGIN_CHECK_H
 

@@ -3,8 +3,9 @@
  * they were found.
  *
  * A scan makes the next table beside the present one and then puts it in its place; so a look finds
- * either the one or the other, and waits for no file. `lock` guards the table and which forms a file
- * has; nobody calls a plugin, a loader or the disk with it. `scanning` is held by the one scan. */
+ * either the one or the other, and waits for no file. `lock` guards the table and which forms a
+ * file has; nobody calls a plugin, a loader or the disk with it. `scanning` is held by the one
+ * scan. */
 #include "plugin/registry.h"
 
 #include "base/log.h"
@@ -20,8 +21,8 @@ struct plugin_file {
     enum gt_plugin_kind kind;
     struct gt_copy *copy; /* held; NULL: built in, or nothing is loaded */
     enum gt_plugin_state state;
-    char *reason;              /* owned; NULL: loaded */
-    struct gt_form *described; /* the form that its classes are looked up in: one of: */
+    char *reason;                 /* owned; NULL: loaded */
+    struct gt_form *described;    /* the form that its classes are looked up in: one of: */
     struct gt_form *forms[FORMS]; /* held, or NULL */
 };
 
@@ -34,9 +35,10 @@ struct gt_registry {
     struct gantry_runtime runtime; /* first member: setting() gets back from it */
     struct gt_props settings;
     struct gt_forms *forms;
-    struct gt_copies *copies; /* NULL before gt_registry_set_files */
+    struct gt_copies *copies;     /* the scan's; NULL: not yet, or: */
+    struct gantry_err copies_err; /* why there is no folder for them */
     struct gt_plugin_files from;
-    char *paths; /* owned */
+    char *paths, *copies_folder; /* owned */
     pthread_mutex_t scanning;
     pthread_mutex_t lock;
     struct table table;
@@ -178,10 +180,9 @@ static int add_builtin(struct gt_registry *registry, const struct gantry_plugin 
         for (const char *const *name = classes[i].connector->class_names; *name != NULL; name++) {
             const struct plugin_file *other = pick(&registry->table, *name, false);
             if (other != NULL)
-                return gantry_err_set(
-                    err, GANTRY_EXISTS,
-                    "plugin %s offers the class %s, which plugin %s has already", file->path, *name,
-                    other->path);
+                return gantry_err_set(err, GANTRY_EXISTS,
+                                      "plugin %s offers the class %s, which plugin %s has already",
+                                      file->path, *name, other->path);
         }
     }
     file->described = file->forms[IN_WORKER];
@@ -195,8 +196,8 @@ int gt_registry_open_plugins(const struct gantry_plugin *const *plugins,
     struct gt_registry *registry = calloc(1, sizeof *registry);
     if (registry == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot open the plugins: out of memory");
-    registry->runtime = (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION,
-                                                log_text, setting};
+    registry->runtime =
+        (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION, log_text, setting};
     pthread_mutex_init(&registry->scanning, NULL);
     pthread_mutex_init(&registry->lock, NULL);
     gt_props_init(&registry->settings);
@@ -233,6 +234,7 @@ void gt_registry_close(struct gt_registry *registry)
     pthread_mutex_destroy(&registry->scanning);
     pthread_mutex_destroy(&registry->lock);
     free(registry->paths);
+    free(registry->copies_folder);
     free(registry);
 }
 
@@ -243,18 +245,17 @@ const struct gantry_runtime *gt_registry_runtime(const struct gt_registry *regis
 
 /* --- A scan --- */
 
-int gt_registry_set_files(struct gt_registry *registry, const struct gt_plugin_files *files,
-                          struct gantry_err *err)
+int gt_registry_set_files(struct gt_registry *registry, const struct gt_plugin_files *files)
 {
-    if (files->paths != NULL) {
-        registry->paths = strdup(files->paths);
-        if (registry->paths == NULL)
-            return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
-    }
+    registry->paths = files->paths != NULL ? strdup(files->paths) : NULL;
+    registry->copies_folder = files->copies != NULL ? strdup(files->copies) : NULL;
+    if ((files->paths != NULL && registry->paths == NULL) ||
+        (files->copies != NULL && registry->copies_folder == NULL))
+        return GANTRY_NO_MEMORY;
     registry->from = *files;
     registry->from.paths = registry->paths;
-    registry->from.copies = NULL;
-    return gt_copies_open(files->copies, &registry->copies, err);
+    registry->from.copies = registry->copies_folder;
+    return 0;
 }
 
 /* A file that cannot be loaded. What an earlier version of it offers stays: a broken file must not
@@ -351,6 +352,8 @@ static struct plugin_file *take_up(struct gt_registry *registry, const struct gt
         (void)snprintf(text, sizeof text, "it needs %s", needs(loaders, item->kind));
         return refused(NULL, item, GT_PLUGIN_LEFT, text);
     }
+    if (registry->copies == NULL)
+        return refused(before, item, GT_PLUGIN_REFUSED, registry->copies_err.text);
     int code = gt_copy_take(registry->copies, item->path, item->kind, &copy, &err);
     if (code == GANTRY_NOT_FOUND && item->kind == GT_PLUGIN_JARS)
         return refused(NULL, item, GT_PLUGIN_LEFT, err.text);
@@ -397,6 +400,10 @@ static int make_table(struct gt_registry *registry, const struct gt_scan *scan, 
 {
     const struct table *present = &registry->table; /* nobody else changes it */
     int code = 0;
+    /* It may be on a disk that is full: that is no reason not to start. A temporary one is made
+     * only when something is to be put into it. */
+    if (registry->copies == NULL && (scan->count > 0 || registry->from.copies != NULL))
+        (void)gt_copies_open(registry->from.copies, &registry->copies, &registry->copies_err);
     for (size_t i = 0; i < present->count && code == 0; i++) {
         if (present->files[i]->kind == GT_PLUGIN_BUILTIN)
             code = add_file(next, present->files[i]);
@@ -442,8 +449,8 @@ static void tell_duplicates(const struct table *table, bool prefer_files)
             const struct plugin_file *other = pick(table, *name, prefer_files);
             gt_info("plugin", "two plugins offer one class class=%s used=%s not=%s%s", *name,
                     other->path, file->path,
-                    other->kind != file->kind && (other->kind == GT_PLUGIN_BUILTIN ||
-                                                  file->kind == GT_PLUGIN_BUILTIN)
+                    other->kind != file->kind &&
+                            (other->kind == GT_PLUGIN_BUILTIN || file->kind == GT_PLUGIN_BUILTIN)
                         ? ": see the setting plugin.prefer"
                         : "");
         }

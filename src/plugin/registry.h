@@ -35,7 +35,7 @@ const struct gantry_runtime *gt_registry_runtime(const struct gt_registry *regis
 /** Where plugin files are and how they are loaded. */
 struct gt_plugin_files {
     const char *paths;  /* pluginPaths; NULL: none */
-    const char *copies; /* a folder of the registry's own; NULL: a temporary one */
+    const char *copies; /* a folder of the registry's own, emptied first; NULL: a temporary one */
     bool prefer_files;  /* a file's class is chosen before a built-in one of the same name */
     bool in_worker;     /* a .so runs in the worker unless its connector says otherwise */
     struct gt_loaders loaders;
@@ -45,9 +45,8 @@ struct gt_scan_counts {
     size_t found, loaded, unchanged, refused, left, removed;
 };
 
-/** Before the first scan. Copied. 0 or why the folder for copies cannot be used. */
-int gt_registry_set_files(struct gt_registry *registry, const struct gt_plugin_files *files,
-                          struct gantry_err *err);
+/** Before the first scan. Copied. 0 or GANTRY_NO_MEMORY. */
+int gt_registry_set_files(struct gt_registry *registry, const struct gt_plugin_files *files);
 /** Look at the paths: take up what is new or changed, drop what is gone. Every file is told in the
  * log, a broken one with its reason. One scan at a time, another one waits. May block. 0 or
  * GANTRY_NO_MEMORY: then all is as before. */

@@ -34,8 +34,10 @@ enum gt_plugin_kind gt_scan_kind(const char *path)
 const char *gt_plugin_kind_name(enum gt_plugin_kind kind)
 {
     static const char *const names[GT_PLUGIN_KINDS] = {
-        [GT_PLUGIN_BUILTIN] = "builtin", [GT_PLUGIN_SO] = "so",
-        [GT_PLUGIN_JAR] = "jar",         [GT_PLUGIN_JARS] = "jars",
+        [GT_PLUGIN_BUILTIN] = "builtin",
+        [GT_PLUGIN_SO] = "so",
+        [GT_PLUGIN_JAR] = "jar",
+        [GT_PLUGIN_JARS] = "jars",
         [GT_PLUGIN_EXECUTABLE] = "executable",
     };
     return (unsigned)kind < GT_PLUGIN_KINDS ? names[kind] : "unknown";
@@ -78,9 +80,8 @@ static int add_unreadable(struct gt_scan *scan, const char *path)
 {
     int reason = errno;
     gt_warn("plugin", "cannot look into pluginPaths path=%s: %s", path, strerrordesc_np(reason));
-    return reason == ENOENT || reason == ENOTDIR
-               ? 0
-               : add(scan, strdup(path), GT_PLUGIN_KINDS, true);
+    return reason == ENOENT || reason == ENOTDIR ? 0
+                                                 : add(scan, strdup(path), GT_PLUGIN_KINDS, true);
 }
 
 static int is_candidate(const struct dirent *entry)
@@ -117,7 +118,7 @@ static int look_into(struct gt_scan *scan, const char *folder)
         char *path = NULL;
         if (code == 0)
             code = add_entry(scan, asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0 ? NULL
-                                                                                           : path);
+                                                                                            : path);
         free(entries[i]);
     }
     free(entries);

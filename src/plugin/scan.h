@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Which plugin files there are under pluginPaths. The rules are those of the Java worker: a path is
- * one plugin when it is a file, and holds plugins when it is a folder: each archive, class file,
- * library or folder directly in it; here each manifest (NAME.plugin), too. Thread: any. May block. */
+/** Which plugin files there are under pluginPaths. The rules are those of the Java worker: a path
+ * is one plugin when it is a file, and holds plugins when it is a folder: each archive, class file,
+ * library or folder directly in it; here each manifest (NAME.plugin), too. Thread: any. May block.
+ */
 #ifndef GT_PLUGIN_SCAN_H
 #define GT_PLUGIN_SCAN_H
 

@@ -77,8 +77,7 @@ static const char *look_at(int fd)
     if (dynamic < sizeof(ElfW(Dyn)))
         return "it is no shared library (no dynamic section)";
     /* Sections are not mapped, but stand last: without their table the end is missing. */
-    if (head.e_shnum > 0 &&
-        !within(head.e_shoff, (uint64_t)head.e_shnum * head.e_shentsize, size))
+    if (head.e_shnum > 0 && !within(head.e_shoff, (uint64_t)head.e_shnum * head.e_shentsize, size))
         return "it is cut off";
     return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The loader for a `.so` in the worker itself: dlopen with local symbols, and its one function.
  *
- *  The dynamic linker trusts what it maps, so a file that is cut off or no library at all is refused
- * before it sees it. */
+ *  The dynamic linker trusts what it maps, so a file that is cut off or no library at all is
+ * refused before it sees it. */
 #ifndef GT_PLUGIN_SO_LOADER_H
 #define GT_PLUGIN_SO_LOADER_H
 

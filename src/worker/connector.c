@@ -501,7 +501,8 @@ void gt_connector_look_again(struct connector *connector)
         look_again_shared(connector);
     } else if (connector->klass == NULL || (failed && is_outdated(connector))) {
         connector->slot->pause_ms = connector->slot->tries = 0; /* what it waited for has come */
-        (void)start_anew(connector); /* else an operation is under way, which looks itself */
+        /* An operation that is under way may have looked before the plugin came. */
+        connector->slot->look_again = !start_anew(connector);
     }
 }
 

@@ -72,7 +72,8 @@ struct slot {
     struct operation *head, **tail;
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
-    int64_t pause_ms;        /* before the next try of a connector that cannot run */
+    bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */
+    int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;
 };
 

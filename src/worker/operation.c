@@ -483,6 +483,10 @@ static void run_slot(struct slot *slot)
         begin(slot->head);
     }
     slot->looping = false;
+    if (slot->look_again && slot->head == NULL && slot->connector != NULL && !slot->closing) {
+        slot->look_again = false;
+        gt_connector_look_again(slot->connector);
+    }
     gt_slot_release(slot);
 }
 

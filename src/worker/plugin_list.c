@@ -67,6 +67,16 @@ static int write_file(const char *path, struct gantry_view text, struct gantry_e
     return code;
 }
 
+static int make_folder(const char *store, struct gantry_err *err)
+{
+    char *folder = NULL;
+    if (asprintf(&folder, "%s/plugins", store) < 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    int code = gt_folder_make(folder, "plugin.folder", err);
+    free(folder);
+    return code;
+}
+
 int gt_plugin_list_write(struct gt_registry *registry, const char *store, struct gantry_err *err)
 {
     struct gt_buf text;
@@ -80,6 +90,8 @@ int gt_plugin_list_write(struct gt_registry *registry, const char *store, struct
     if (code != 0 || path == NULL || fresh == NULL)
         code = gantry_err_set(err, code != 0 ? code : GANTRY_NO_MEMORY, "no room for the list: %s",
                               gantry_error_text(code != 0 ? code : GANTRY_NO_MEMORY));
+    if (code == 0)
+        code = make_folder(store, err);
     if (code == 0)
         code = write_file(fresh, gt_buf_view(&text), err);
     if (code == 0 && rename(fresh, path) != 0)

@@ -20,7 +20,8 @@ static void begin(struct gt_worker *worker);
 
 static void tell(const struct gt_scan_counts *counts)
 {
-    gt_info("plugin", "plugin files found=%zu loaded=%zu unchanged=%zu refused=%zu left=%zu removed=%zu",
+    gt_info("plugin",
+            "plugin files found=%zu loaded=%zu unchanged=%zu refused=%zu left=%zu removed=%zu",
             counts->found, counts->loaded, counts->unchanged, counts->refused, counts->left,
             counts->removed);
 }
@@ -53,9 +54,9 @@ int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err)
     if (asprintf(&copies, "%s/plugins", gt_store_folder(worker->store)) < 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     files.copies = copies;
-    int code = gt_registry_set_files(worker->registry, &files, err);
+    int code = gt_registry_set_files(worker->registry, &files);
     free(copies);
-    return code == 0 ? scan(worker, err) : code;
+    return code == 0 ? scan(worker, err) : gantry_err_set(err, code, "out of memory");
 }
 
 /* Thread: libuv's helper threads. */
@@ -164,8 +165,8 @@ static void run_loading(uv_work_t *work)
 {
     struct loading *loading = work->data;
     const struct gt_connector_class *klass = NULL;
-    int code = gt_plan_class(loading->worker->registry, &loading->props, false, &klass,
-                             &loading->err);
+    int code =
+        gt_plan_class(loading->worker->registry, &loading->props, false, &klass, &loading->err);
     if (code != 0 && loading->err.code == 0)
         gantry_err_set(&loading->err, code, "its plugin is gone");
     gt_class_release(klass);

@@ -75,7 +75,7 @@ struct gt_request {
     /* The reply. */
     enum gt_create_outcome outcome;
     struct gantry_err err; /* code 0: fine */
-    char *missing_key; /* owned; the canonical key, or NULL */
+    char *missing_key;     /* owned; the canonical key, or NULL */
     bool running;
     char *reason; /* owned: why it does not run; NULL: it does, or nothing is known */
     struct gt_connector_view *connectors; /* owned */

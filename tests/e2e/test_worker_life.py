@@ -125,5 +125,6 @@ def test_each_plugin_file_is_told_when_plugins_are_looked_for(new_worker, tmp_pa
     worker = new_worker(pluginPaths=f"{tmp_path}/a, {tmp_path}/b,{tmp_path}/single.jar,{tmp_path}/nowhere").start()
     assert worker.get("/plugin/reload").text == "success"
     told = re.findall("Loading plugin from: (.*)", worker.log())
-    assert told == [f"{tmp_path}/{name}" for name in ("a/one.jar", "a/two.so", "b/three.jar", "single.jar")]
+    assert told == 2 * [f"{tmp_path}/{name}" for name in ("a/one.jar", "a/two.so", "b/three.jar", "single.jar")], \
+        "at the start, and again when asked"
     worker.wait_log(f"WARN .*pluginPaths path={tmp_path}/nowhere: No such file")

@@ -33,8 +33,8 @@ static void check_tables(const struct gt_props *props)
     struct gantry_err err;
 
     gt_props_init(&none);
-    if (registry == NULL &&
-        (gt_registry_open(&none, &registry, &err) != 0 || gt_registry_list(registry, &classes) != 0))
+    if (registry == NULL && (gt_registry_open(&none, &registry, &err) != 0 ||
+                             gt_registry_list(registry, &classes) != 0))
         abort();
     for (size_t i = 0; i < classes.count; i++) {
         struct gt_findings findings;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plugin files: taken up, replaced while in use, refused; references; which of two a connector gets.
- * The files are real ones (plugins/probe.c), which note in a journal when they are opened, closed
- * and taken out of memory. */
+/* Plugin files: taken up, replaced while in use, refused; references; which of two a connector
+ * gets. The files are real ones (plugins/probe.c), which note in a journal when they are opened,
+ * closed and taken out of memory. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "plugin/plugin_check.h"
@@ -175,8 +175,7 @@ static void open_registry(struct bench *bench, bool with_builtin)
     bench->files.paths = bench->paths;
     bench->files.copies = bench->copies;
     bench->files.loaders.in_worker[GT_PLUGIN_SO].load = gt_so_load;
-    if (gt_registry_set_files(bench->registry, &bench->files, &err) != 0)
-        fail_msg("%s", err.text);
+    assert_int_equal(gt_registry_set_files(bench->registry, &bench->files), 0);
 }
 
 static struct gt_scan_counts scan(struct bench *bench)
@@ -380,8 +379,25 @@ static void test_left_over_copies_are_removed(void **state)
     assert_int_equal(mkdir(bench->copies, 0755), 0);
     assert_int_equal(mkdir(in(bench, "copies/0123"), 0755), 0);
     write_over(in(bench, "copies/0123/old.so"), "x", 1);
+    put_probe(bench, "probe-1", "p.so");
     open_registry(bench, false);
-    assert_int_equal(count_copies(bench), 0);
+    scan(bench);
+    assert_int_equal(count_copies(bench), 1);
+    assert_int_equal(access(in(bench, "copies/0123"), F_OK), -1);
+}
+
+/* The disk is full, or the folder not ours: no plugin file can be used, and all else goes on. */
+static void test_without_a_folder_for_copies(void **state)
+{
+    struct bench *bench = *state;
+    write_over(bench->copies, "no folder", 9);
+    put_probe(bench, "probe-1", "p.so");
+    open_registry(bench, true);
+    assert_int_equal(scan(bench).refused, 1);
+    assert_non_null(strstr(look(bench, "p.so").reason, bench->copies));
+    assert_int_equal(value_of_name(bench, "test.Builtin"), 9);
+    unlink(bench->copies);
+    assert_int_equal(scan(bench).loaded, 1);
 }
 
 /* --- Refused --- */
@@ -443,8 +459,9 @@ static void test_files_that_are_no_plugins(void **state)
 {
     struct bench *bench = *state;
     open_registry(bench, false);
-    write_over(in(bench, "plugins/text.so"), "no library at all, but a text that is long enough "
-                                             "to have a header of a library in it",
+    write_over(in(bench, "plugins/text.so"),
+               "no library at all, but a text that is long enough "
+               "to have a header of a library in it",
                81);
     assert_int_equal(mkfifo(in(bench, "plugins/pipe.so"), 0600), 0);
     assert_int_equal(symlink("nowhere", in(bench, "plugins/link.so")), 0);
@@ -550,8 +567,8 @@ static void unload_hosted(struct gt_loaded *loaded)
     atomic_fetch_add(&unhosted, 1);
 }
 
-static int load_hosted(void *arg, const char *path, enum gt_plugin_kind kind,
-                       struct gt_loaded *ret, struct gantry_err *err)
+static int load_hosted(void *arg, const char *path, enum gt_plugin_kind kind, struct gt_loaded *ret,
+                       struct gantry_err *err)
 {
     if (arg != &hosted || access(path, R_OK) != 0 || *path != '/')
         return gantry_err_set(err, GANTRY_INVALID, "kind %d at %s", kind, path);
@@ -579,8 +596,8 @@ static void test_where_a_connector_runs(void **state)
     gt_class_release(klass);
 
     struct gt_class_wish wish = {.isolation = "none", .now = true};
-    assert_int_equal(
-        gt_registry_choose(bench->registry, "test.Probe", &wish, &klass, &err), GANTRY_AGAIN);
+    assert_int_equal(gt_registry_choose(bench->registry, "test.Probe", &wish, &klass, &err),
+                     GANTRY_AGAIN);
     klass = choose(bench, "none", NULL, 0, NULL);
     assert_int_equal(value_of(klass), 1);
     gt_class_release(klass);
@@ -688,6 +705,7 @@ int main(void)
         TEST(test_removed_while_in_use),
         TEST(test_the_same_content_is_one_plugin),
         TEST(test_left_over_copies_are_removed),
+        TEST(test_without_a_folder_for_copies),
         TEST(test_what_is_wrong_is_said),
         TEST(test_files_that_are_cut_off),
         TEST(test_files_that_are_no_plugins),

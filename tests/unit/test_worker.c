@@ -189,7 +189,9 @@ static const struct gantry_config_def defs[] = {
         .kind = GANTRY_SOURCE,                                                                     \
         .flags = more,                                                                             \
         .class_names = id##_names,                                                                 \
-        .task_class = "test.Task", .version = "1", .doc = "For tests.",                                \
+        .task_class = "test.Task",                                                                 \
+        .version = "1",                                                                            \
+        .doc = "For tests.",                                                                       \
         .defs = defs,                                                                              \
         .def_count = sizeof defs / sizeof defs[0],                                                 \
         .validate = validate,                                                                      \
