@@ -328,6 +328,12 @@ def test_where_a_connector_runs(plugin_worker, tmp_path):
     why = worker.refuse("wrong", {**counter(), "isolation": "somewhere"})
     assert "isolation: 'somewhere'" in why and "none" in why and "process" in why
     assert "plugin.prefer: 'jar'" in worker.refuse("wrong", {**counter(), "plugin.prefer": "jar"})
+    worker.restart()  # the first one to ask for that form is what is stored
+    worker.wait_running("count")
+    worker.stop_connector("count")
+    worker.create("count", {**counter(count_to=150), "isolation": "none"})
+    wait_numbers(out, 150)
+    check_numbers(out, 150)
 
 
 @pytest.fixture(scope="module")
