@@ -457,10 +457,22 @@ static void take_reply(struct rmq_puller *puller, struct pull *pull, int rc,
         fail(puller, &err);
 }
 
+/* An admin has reset the group. A broker says so once, to whichever pull comes next, so that of a
+ * guess and of a pull given up this counts, too; another reason why it lacks an offset does not:
+ * for that, they may have asked for a wrong one. Only the remark tells the one from the other. */
+static bool is_reset(const struct rmq_command *reply, int64_t *ret_offset)
+{
+    return reply->code == RMQ_REPLY_PULL_OFFSET_MOVED &&
+           rmq_view_equal(reply->remark, rmq_view_str("OFFSET_RESET")) &&
+           rmq_command_get_int(reply, "nextBeginOffset", ret_offset) == 0 && *ret_offset >= 0;
+}
+
 static void on_reply(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
 {
     struct pull *pull = arg;
     struct rmq_puller *puller = pull->puller;
+    int64_t offset;
+    bool reset = rc == 0 && (pull->stale || !pull->exact) && is_reset(reply, &offset);
     puller->open--;
     if (pull->stale) {
         free(pull);
@@ -473,6 +485,8 @@ static void on_reply(void *arg, int rc, const struct rmq_command *reply, const s
         take_reply(puller, pull, rc, reply, err);
         settle(puller);
     }
+    if (reset && offset != puller->next)
+        move_to(puller, offset);
     fill(puller);
     tell_ready(puller);
 }
