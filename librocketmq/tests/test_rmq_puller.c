@@ -268,6 +268,25 @@ static void test_moved(void **state)
     fake_client_deinit(&client);
 }
 
+/* Offsets beyond all that any broker counts to are not reckoned with. */
+static void test_absurd_offsets_are_refused(void **state)
+{
+    (void)state;
+    struct rmq_client client;
+    struct reader reader;
+    fake_client_init(&client, "t", 1, 1);
+    client.append_max = -1;
+    client.queues[0].min = client.queues[0].max = client.append_until = INT64_MAX - 3;
+    open_puller(&reader, &client, 0, 16, 0);
+    FAKE_RUN_UNTIL(&client, reader.errors == 1);
+    assert_int_equal(reader.moved, 0);
+    client.queues[0].min = 0;
+    client.queues[0].max = client.append_until = 100;
+    FAKE_RUN_UNTIL(&client, reader.at == 100);
+    rmq_puller_close(reader.puller);
+    fake_client_deinit(&client);
+}
+
 /* A broker tells a reset to the first pull that comes, and to no other: whichever that is, a guess
  * or one given up, reading goes on where the reset says. */
 static void test_reset_told_to_any_pull(void **state)
@@ -406,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_stride),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_absurd_offsets_are_refused),
         cmocka_unit_test(test_reset_told_to_any_pull),
         cmocka_unit_test(test_error_told_once),
         cmocka_unit_test(test_invalid),
