@@ -35,8 +35,13 @@ static void on_link_closed(uv_handle_t *handle)
         free_link(link, link->resolve.data);
 }
 
-/* Give the link up; it frees itself later. reset: the system forgets what it has not sent yet. */
-void rmq_link_drop(struct rmq_connection *connection, bool reset)
+static void forget_addresses(struct rmq_connection *connection)
+{
+    uv_freeaddrinfo(connection->found);
+    connection->found = connection->trying = NULL;
+}
+
+static void drop_link(struct rmq_connection *connection, bool reset)
 {
     struct link *link = connection->link;
     connection->link = NULL;
@@ -47,6 +52,13 @@ void rmq_link_drop(struct rmq_connection *connection, bool reset)
         (void)uv_cancel((uv_req_t *)&link->resolve); /* too late for a running one: it ends */
     if (!reset || uv_tcp_close_reset(&link->tcp, on_link_closed) != 0)
         uv_close((uv_handle_t *)&link->tcp, on_link_closed);
+}
+
+/* Give the link up; it frees itself later. reset: the system forgets what it has not sent yet. */
+void rmq_link_drop(struct rmq_connection *connection, bool reset)
+{
+    forget_addresses(connection);
+    drop_link(connection, reset);
 }
 
 void rmq_link_lose(struct rmq_connection *connection, const char *what, const char *why)
@@ -201,6 +213,7 @@ static void be_open(struct rmq_connection *connection)
     (void)uv_timer_stop(&connection->phase);
     connection->state = STATE_OPEN;
     connection->received_ms = 0;
+    forget_addresses(connection);
     rmq_connection_want_flush(connection);
     if (connection->options.opened != NULL)
         connection->options.opened(connection->options.arg);
@@ -275,6 +288,20 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
         rmq_connection_arm(link->owner);
 }
 
+static void open_link(struct rmq_connection *connection);
+
+/* No connection to this address: on to the name's next one, or the end. */
+static void cannot_connect(struct rmq_connection *connection, const char *why)
+{
+    if (connection->trying == NULL || connection->trying->ai_next == NULL) {
+        rmq_link_lose(connection, "cannot connect", why);
+        return;
+    }
+    connection->trying = connection->trying->ai_next;
+    drop_link(connection, false);
+    open_link(connection);
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct link *link = request->handle->data;
@@ -284,7 +311,7 @@ static void on_connected(uv_connect_t *request, int status)
     if (status == 0)
         status = uv_read_start((uv_stream_t *)&link->tcp, on_space, on_read);
     if (status != 0) {
-        rmq_link_lose(connection, "cannot connect", uv_strerror(status));
+        cannot_connect(connection, uv_strerror(status));
         return;
     }
     (void)uv_tcp_nodelay(&link->tcp, 1); /* slower without, but no less right */
@@ -300,7 +327,7 @@ static void connect_to(struct rmq_connection *connection, const struct sockaddr 
     struct link *link = connection->link;
     int rc = uv_tcp_connect(&link->connect, &link->tcp, address, on_connected);
     if (rc != 0)
-        rmq_link_lose(connection, "cannot connect", uv_strerror(rc));
+        cannot_connect(connection, uv_strerror(rc));
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -313,7 +340,9 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     } else if (status != 0) {
         rmq_link_lose(link->owner, "cannot resolve the name", uv_strerror(status));
     } else {
+        link->owner->found = link->owner->trying = found;
         connect_to(link->owner, found->ai_addr);
+        return;
     }
     uv_freeaddrinfo(found);
 }
@@ -323,9 +352,13 @@ static void on_connect_timeout(uv_timer_t *timer)
     struct rmq_connection *connection = timer->data;
     bool shaking =
         connection->link->tls != NULL && uv_is_readable((uv_stream_t *)&connection->link->tcp);
-    rmq_link_lose(connection, shaking ? "TLS handshake" : "cannot connect", "no answer in time");
+    if (shaking)
+        rmq_link_lose(connection, "TLS handshake", "no answer in time");
+    else
+        cannot_connect(connection, "no answer in time");
 }
 
+/* To the address at hand, or to that of the host, which may have to be looked up first. */
 static void open_link(struct rmq_connection *connection)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -342,6 +375,7 @@ static void open_link(struct rmq_connection *connection)
             free(link->cipher);
         }
         free(link);
+        forget_addresses(connection);
         rmq_link_pause(connection, connection->options.backoff_max_ms);
         rmq_connection_end_all(connection, RMQ_NO_MEMORY, RMQ_NO_MEMORY, "out of memory");
         return;
@@ -363,6 +397,10 @@ static void open_link(struct rmq_connection *connection)
         struct sockaddr_in6 v6;
     } address;
     int port = atoi(connection->port); /* checked at birth */
+    if (connection->trying != NULL) {
+        connect_to(connection, connection->trying->ai_addr);
+        return;
+    }
     if (uv_ip4_addr(connection->host, port, &address.v4) == 0 ||
         uv_ip6_addr(connection->host, port, &address.v6) == 0) {
         connect_to(connection, &address.any);

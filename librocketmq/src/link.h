@@ -37,11 +37,12 @@ struct rmq_connection {
     char address[RMQ_HOST_MAX + 8];
     char host[RMQ_HOST_MAX];
     char port[8];
-    struct link *link; /* owned while CONNECTING or OPEN */
-    size_t links;      /* alive, those given up included */
-    size_t handles;    /* of ours, not yet closed */
-    uv_timer_t phase;  /* end of a pause, or of the time to connect */
-    uv_timer_t timer;  /* the earliest deadline */
+    struct link *link;               /* owned while CONNECTING or OPEN */
+    struct addrinfo *found, *trying; /* while CONNECTING: a name's addresses, and one of them */
+    size_t links;                    /* alive, those given up included */
+    size_t handles;                  /* of ours, not yet closed */
+    uv_timer_t phase;                /* end of a pause, or of the time to connect */
+    uv_timer_t timer;                /* the earliest deadline */
     uv_prepare_t flush;
     int64_t pause_ms; /* the next one */
     bool failing;

@@ -154,6 +154,13 @@ void rmq_send_place(struct rmq_send *send)
 {
     struct rmq_producer *producer = send->producer;
     struct rmq_err err;
+    if (!send->named && send->topic->route == NULL) { /* it went away while the send was resting */
+        if (rmq_send_ask_route(producer, send->topic, false, &err) == 0)
+            rmq_send_push(&send->topic->waiting, send);
+        else
+            rmq_send_fail_later(send, &err);
+        return;
+    }
     if (!send->named) {
         int rc = rmq_send_pick(send, &err);
         if (rc == RMQ_UNREACHABLE)

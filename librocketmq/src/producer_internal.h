@@ -176,7 +176,7 @@ void rmq_send_free_places(struct rmq_producer *producer);
 
 /* --- producer.c: what happens to it --- */
 
-/* Its topic's route is known: pick the queue and go on. Never ends it at once. */
+/* Pick the queue, if the topic's route is known, and go on. Never ends it at once. */
 void rmq_send_place(struct rmq_send *send);
 /* End it. The callback runs inside. */
 void rmq_send_end(struct rmq_send *send, int rc, const struct rmq_send_result *result,

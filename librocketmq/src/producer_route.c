@@ -189,8 +189,10 @@ static void end_waiting(struct rmq_producer *producer, struct rmq_send_topic *to
         rmq_send_unlink(send);
         rmq_send_push(&ended, send);
     }
-    while (ended.first != NULL && !producer->closed)
-        rmq_send_end(ended.first, err->code, NULL, err);
+    while (ended.first != NULL && !producer->closed) {
+        struct rmq_err why = ended.first->maybe_stored ? ended.first->err : *err;
+        rmq_send_end(ended.first, why.code, NULL, &why);
+    }
 }
 
 static void place_waiting(struct rmq_send_topic *topic)

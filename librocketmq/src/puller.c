@@ -38,6 +38,7 @@ enum {
     GROW_AFTER_MAX = 4096,
     TOLD_MAX = 8,
     NOTICES_MAX = 16,
+    OFFSET_BITS = 62, /* of an offset that can be; so sums of some do not overflow */
     SYS_SUSPEND = 2,
     SYS_SUBSCRIPTION = 4
 };
@@ -353,12 +354,17 @@ struct reply_fields {
     int64_t next_offset, min_offset, max_offset, broker_id, delta;
 };
 
+static bool can_be(int64_t offset)
+{
+    return offset >= 0 && offset >> OFFSET_BITS == 0;
+}
+
 /* false: a field that all these replies have is missing, or cannot be. */
 static bool read_fields(const struct rmq_command *reply, struct reply_fields *ret)
 {
     if (rmq_command_get_int(reply, "nextBeginOffset", &ret->next_offset) != 0 ||
         rmq_command_get_int(reply, "minOffset", &ret->min_offset) != 0 ||
-        rmq_command_get_int(reply, "maxOffset", &ret->max_offset) != 0 || ret->next_offset < 0)
+        rmq_command_get_int(reply, "maxOffset", &ret->max_offset) != 0 || !can_be(ret->next_offset))
         return false;
     if (rmq_command_get_int(reply, "suggestWhichBrokerId", &ret->broker_id) != 0 ||
         ret->broker_id == 0)
@@ -438,7 +444,8 @@ static void take_reply(struct rmq_puller *puller, struct pull *pull, int rc,
     else if (!has_fields(reply->code))
         rc = rmq_refuse(&err, reply->code, "pull", reply->remark);
     else if (!read_fields(reply, &fields))
-        rc = rmq_fail(&err, RMQ_MALFORMED, "a reply to a pull without its offsets");
+        rc = rmq_fail(&err, RMQ_MALFORMED,
+                      "a reply to a pull without its offsets, or with absurd ones");
     else if (reply->code == RMQ_REPLY_SUCCESS)
         rc = take_block(puller, pull, reply, &fields, &err);
     if (rc == 0) {
@@ -457,10 +464,22 @@ static void take_reply(struct rmq_puller *puller, struct pull *pull, int rc,
         fail(puller, &err);
 }
 
+/* An admin has reset the group. A broker says so once, to whichever pull comes next, so that of a
+ * guess and of a pull given up this counts, too; another reason why it lacks an offset does not:
+ * for that, they may have asked for a wrong one. Only the remark tells the one from the other. */
+static bool is_reset(const struct rmq_command *reply, int64_t *ret_offset)
+{
+    return reply->code == RMQ_REPLY_PULL_OFFSET_MOVED &&
+           rmq_view_equal(reply->remark, rmq_view_str("OFFSET_RESET")) &&
+           rmq_command_get_int(reply, "nextBeginOffset", ret_offset) == 0 && can_be(*ret_offset);
+}
+
 static void on_reply(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
 {
     struct pull *pull = arg;
     struct rmq_puller *puller = pull->puller;
+    int64_t offset;
+    bool reset = rc == 0 && (pull->stale || !pull->exact) && is_reset(reply, &offset);
     puller->open--;
     if (pull->stale) {
         free(pull);
@@ -473,6 +492,8 @@ static void on_reply(void *arg, int rc, const struct rmq_command *reply, const s
         take_reply(puller, pull, rc, reply, err);
         settle(puller);
     }
+    if (reset && offset != puller->next)
+        move_to(puller, offset);
     fill(puller);
     tell_ready(puller);
 }
@@ -591,7 +612,7 @@ static int take_options(struct rmq_puller *puller, const struct rmq_puller_optio
     mine->group = mine->topic = mine->broker = mine->subscription = NULL;
     if (texts[0] == NULL || texts[1] == NULL || texts[2] == NULL || mine->ready == NULL)
         return rmq_fail(err, RMQ_INVALID, "a puller wants a group, a topic, a broker and ready");
-    if (mine->queue_id < 0 || mine->offset < 0 || mine->max_messages < 0 ||
+    if (mine->queue_id < 0 || !can_be(mine->offset) || mine->max_messages < 0 ||
         mine->max_in_flight < 0 || mine->max_in_flight > IN_FLIGHT_MAX || mine->suspend_ms < 0)
         return rmq_fail(err, RMQ_INVALID,
                         "queue %d, offset %lld, %d messages, %d in flight: below 0 or too many",

@@ -24,6 +24,7 @@ static void read_addresses(struct rmq_route_data *data, struct rmq_broker_data *
 {
     struct rmq_reader *reader = &data->reader;
     broker->first = data->address_count;
+    broker->count = 0; /* of a repeated member the last one counts */
     if (!rmq_read_object(reader))
         return;
     while (rmq_read_key(reader)) {
@@ -109,16 +110,17 @@ int rmq_route_data_parse(struct rmq_route_data *data, struct rmq_view body, stru
     if (!rmq_read_object(reader))
         rmq_read_fail(reader, RMQ_MALFORMED, "an object is expected");
     while (rmq_read_key(reader)) {
-        if (rmq_read_key_is(reader, "brokerDatas") && rmq_read_array(reader)) {
-            while (rmq_read_item_object(reader))
+        if (rmq_read_key_is(reader, "brokerDatas")) {
+            bool some = rmq_read_array(reader);
+            while (some && rmq_read_item_object(reader))
                 read_broker(data);
-        } else if (rmq_read_key_is(reader, "queueDatas") && rmq_read_array(reader)) {
-            while (rmq_read_item_object(reader))
+        } else if (rmq_read_key_is(reader, "queueDatas")) {
+            bool some = rmq_read_array(reader);
+            while (some && rmq_read_item_object(reader))
                 read_queue(data);
         } else if (rmq_read_key_is(reader, "orderTopicConf")) {
             data->order_conf = rmq_read_string(reader);
-        } else if (!rmq_read_key_is(reader, "brokerDatas") &&
-                   !rmq_read_key_is(reader, "queueDatas")) {
+        } else {
             rmq_read_skip(reader);
         }
     }

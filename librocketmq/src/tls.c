@@ -138,7 +138,9 @@ struct rmq_tls_session *rmq_tls_open(struct rmq_tls *tls, const char *host)
     SSL_set_bio(session->ssl, session->in, session->out);
     SSL_set_connect_state(session->ssl);
     bool number = is_number(host);
-    if (!number && SSL_set_tlsext_host_name(session->ssl, host) != 1)
+    /* The header's macro drops the const; OpenSSL copies the name. */
+    if (!number && SSL_ctrl(session->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                            (char *)(uintptr_t)host) != 1)
         goto fail;
     if (tls->verify_host) {
         X509_VERIFY_PARAM *param = SSL_get0_param(session->ssl);

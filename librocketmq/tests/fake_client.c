@@ -154,7 +154,13 @@ static void answer_pull(struct rmq_client *client, struct fake_pending *pending)
     rmq_command_init(&reply, RMQ_REPLY_SUCCESS);
     if (queue == NULL)
         reply.code = RMQ_REPLY_TOPIC_NOT_EXIST;
-    else if (pending->broker_id > 0 && fake_chance(500))
+    else if (queue->reset >= 0) {
+        reply.code = RMQ_REPLY_PULL_OFFSET_MOVED;
+        reply.remark = rmq_view_str("OFFSET_RESET");
+        reply.has_remark = true;
+        next = queue->reset;
+        queue->reset = -1;
+    } else if (pending->broker_id > 0 && fake_chance(500))
         reply.code = RMQ_REPLY_PULL_RETRY_IMMEDIATELY; /* a replica that is behind */
     else if (offset < queue->min || offset > queue->max) {
         reply.code = RMQ_REPLY_PULL_OFFSET_MOVED;
@@ -229,6 +235,8 @@ static void answer_offset(struct rmq_client *client, struct fake_pending *pendin
             rmq_command_add_int(&reply, "offset", queue->committed);
         break;
     case RMQ_UPDATE_CONSUMER_OFFSET:
+        if (queue->reset >= 0)
+            break; /* not taken until a pull has heard of the reset, and no error either */
         queue->lowered += field(pending, "commitOffset") < queue->committed;
         queue->committed = field(pending, "commitOffset");
         break;
@@ -346,7 +354,7 @@ void fake_client_init(struct rmq_client *client, const char *topic, size_t broke
         (void)snprintf(queue->broker, sizeof(queue->broker), "broker-%c",
                        'a' + (char)(i / queues_each));
         queue->id = (int32_t)(i % queues_each);
-        queue->committed = -1;
+        queue->committed = queue->reset = -1;
     }
     client->members[0] = client->id;
     client->member_count = 1;

@@ -18,6 +18,7 @@ struct fake_queue {
     int64_t lowered;   /* commits below the one before */
     char lock[64];     /* client id; "": free */
     bool gone;         /* not in the route */
+    int64_t reset;     /* an admin has reset the group to there: told to one pull; -1: no */
 };
 
 struct fake_pending {

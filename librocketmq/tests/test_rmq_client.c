@@ -361,6 +361,30 @@ static void replies_that_are_no_route_are_errors(void **state)
 
 /* --- name servers --- */
 
+/* Members that are null, also after they had a value, say no more than members that are missing. */
+static void nulls_in_a_route_count_as_empty(void **state)
+{
+    static const char said_twice[] = "{\"brokerDatas\":[{\"brokerAddrs\":{0:\"h:1\"},"
+                                     "\"brokerAddrs\":null,\"brokerName\":\"a\"}]}";
+    static const char *const bodies[] = {
+        "{\"brokerDatas\":null,\"queueDatas\":null,\"orderTopicConf\":null}",
+        "{\"brokerDatas\":[{\"brokerAddrs\":null,\"brokerName\":\"a\",\"cluster\":null}]}",
+        said_twice,
+        "{\"brokerDatas\":[{\"brokerAddrs\":{0:null},\"brokerName\":\"a\"}]}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct fixture fixture;
+        start(&fixture);
+        fixture.garbage = bodies[i];
+        struct outcome *outcome = ask_route(&fixture, false);
+        run_until_ended(&fixture);
+        if (outcome->rc != RMQ_NOT_FOUND)
+            fail_msg("%s: %s %s", bodies[i], rmq_error_name(outcome->rc), outcome->text);
+        finish(&fixture);
+    }
+}
+
 static void dead_and_silent_name_servers_are_followed_by_the_next(void **state)
 {
     (void)state;
@@ -964,6 +988,7 @@ int main(void)
         cmocka_unit_test(a_route_is_sorted_and_told_from_memory),
         cmocka_unit_test(a_missing_topic_is_not_found_and_asked_for_again),
         cmocka_unit_test(replies_that_are_no_route_are_errors),
+        cmocka_unit_test(nulls_in_a_route_count_as_empty),
         cmocka_unit_test(dead_and_silent_name_servers_are_followed_by_the_next),
         cmocka_unit_test(without_any_name_server_the_error_names_all),
         cmocka_unit_test(a_known_route_outlives_the_name_servers),

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <rocketmq/connection.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -444,6 +445,63 @@ static void a_server_that_is_not_there_is_unreachable(void **state)
     }
 }
 
+/* In place of the system's: several-addresses.test has two where nobody listens before 127.0.0.1,
+ * as localhost often has ::1 first. Thread: one of libuv's. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret)
+{
+    static const char *const several[] = {"::1", "127.0.0.2", "127.0.0.1"};
+    typedef int (*function)(const char *, const char *, const struct addrinfo *,
+                            struct addrinfo **);
+    union {
+        void *object;
+        function call;
+    } real = {.object = dlsym(RTLD_NEXT, "getaddrinfo")};
+    if (strcmp(name, "several-addresses.test") != 0)
+        return real.call(name, service, hints, ret);
+    for (size_t i = 0; i < 3; i++) {
+        int rc = real.call(several[i], service, hints, ret);
+        if (rc != 0)
+            return rc;
+        ret = &(*ret)->ai_next; /* a number has one address; freeaddrinfo follows the list */
+    }
+    return 0;
+}
+
+static void all_addresses_of_a_name_are_tried(void **state)
+{
+    (void)state;
+    for (int there = 0; there < 2; there++) {
+        struct fixture fixture;
+        struct rmq_connection *connection;
+        struct rmq_connection_options options = {.struct_size = sizeof(options),
+                                                 .backoff_min_ms = 20};
+        char address[64];
+        start(&fixture, ANSWER, 0);
+        (void)snprintf(address, sizeof(address), "several-addresses.test%s",
+                       strrchr(fixture.address, ':'));
+        if (!there)
+            uv_close((uv_handle_t *)&fixture.server, NULL);
+        assert_int_equal(rmq_connection_new(&fixture.loop, address, &options, &connection, NULL),
+                         0);
+        rmq_connection_close(fixture.connection, NULL, NULL);
+        fixture.connection = connection;
+        ask(&fixture, 0, 3, 20000);
+        run_until_ended(&fixture, 3);
+        expect_all(&fixture, 3, there ? 0 : RMQ_UNREACHABLE);
+        if (there) { /* and all over again when it was lost */
+            fixture.manner = HANG_UP;
+            ask(&fixture, 3, 1, 20000);
+            run_until_ended(&fixture, 4);
+            fixture.manner = ANSWER;
+            ask(&fixture, 4, 1, 20000);
+            run_until_ended(&fixture, 5);
+            assert_int_equal(fixture.outcomes[4].rc, 0);
+        }
+        finish(&fixture, there ? 5 : 3);
+    }
+}
+
 static void requests_of_the_server_are_told_apart_and_answered(void **state)
 {
     struct fixture fixture;
@@ -542,6 +600,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_protocol_lose_the_connection_with_a_reason),
         cmocka_unit_test(a_lost_connection_fails_at_once_and_is_made_again_with_growing_pauses),
         cmocka_unit_test(a_server_that_is_not_there_is_unreachable),
+        cmocka_unit_test(all_addresses_of_a_name_are_tried),
         cmocka_unit_test(requests_of_the_server_are_told_apart_and_answered),
         cmocka_unit_test(one_way_requests_are_sent_and_forgotten),
         cmocka_unit_test(closing_works_from_a_callback_and_at_every_stage),

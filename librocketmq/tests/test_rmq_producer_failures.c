@@ -159,6 +159,50 @@ static void a_broker_that_is_gone_is_left_out_and_comes_back(void **state)
     finish(fixture, count);
 }
 
+/* A send that rests before its next attempt when its topic loses the last broker, and with it the
+ * route: it asks for the route again, and ends when there is none. */
+static void a_route_that_goes_away_between_two_attempts_ends_them(void **state)
+{
+    struct rmq_producer_options options = {.retries = 5};
+    struct fixture *fixture = start(1, "topic t queues=1", &options);
+    (void)state;
+    send_some(fixture, &anywhere, 0, 1);
+    run_until(fixture, 1);
+    command(fixture, "fail 310 -1 2"); /* busy: each attempt is followed by a longer rest */
+    send_some(fixture, &anywhere, 1, 39);
+    run_ms(fixture, 50);
+    assert_int_equal(fixture->ended, 1);
+    command(fixture, "down broker-a");
+    run_until(fixture, 40);
+    expect(fixture, 1, 39, RMQ_NOT_FOUND); /* surely not stored, all of them */
+    command(fixture, "clear");
+    command(fixture, "up broker-a");
+    send_some(fixture, &anywhere, 40, 1);
+    run_until(fixture, 41);
+    expect(fixture, 40, 1, 0);
+    assert_int_equal(count_stored(fixture), 2);
+    finish(fixture, 41);
+}
+
+static void a_send_of_unknown_outcome_stays_so_when_its_route_goes_away(void **state)
+{
+    struct rmq_producer_options options = {.retries = 8, .retry_unknown = true};
+    struct fixture *fixture = start(1, "topic t queues=1", &options);
+    (void)state;
+    send_some(fixture, &anywhere, 0, 1);
+    run_until(fixture, 1);
+    command(fixture, "close-after 310 1");
+    command(fixture, "fail 310 -1 2");
+    send_some(fixture, &anywhere, 1, 1);
+    while (count_stored(fixture) < 2)
+        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
+    run_ms(fixture, 50);
+    command(fixture, "down broker-a");
+    run_until(fixture, 2);
+    expect(fixture, 1, 1, RMQ_LOST);
+    finish(fixture, 2);
+}
+
 static void a_new_leader_is_found(void **state)
 {
     struct fixture *fixture = start(1, "topic t queues=2", NULL);
@@ -329,6 +373,8 @@ int main(void)
         cmocka_unit_test(an_unknown_outcome_is_reported_as_such_and_not_repeated),
         cmocka_unit_test(with_retry_unknown_it_is_repeated_and_may_be_there_twice),
         cmocka_unit_test(a_broker_that_is_gone_is_left_out_and_comes_back),
+        cmocka_unit_test(a_route_that_goes_away_between_two_attempts_ends_them),
+        cmocka_unit_test(a_send_of_unknown_outcome_stays_so_when_its_route_goes_away),
         cmocka_unit_test(a_new_leader_is_found),
         cmocka_unit_test(slow_brokers_are_left_out_with_avoid_faults),
         cmocka_unit_test(replies_out_of_order_slow_or_twice_reach_their_sends),

@@ -268,6 +268,53 @@ static void test_moved(void **state)
     fake_client_deinit(&client);
 }
 
+/* Offsets beyond all that any broker counts to are not reckoned with. */
+static void test_absurd_offsets_are_refused(void **state)
+{
+    (void)state;
+    struct rmq_client client;
+    struct reader reader;
+    fake_client_init(&client, "t", 1, 1);
+    client.append_max = -1;
+    client.queues[0].min = client.queues[0].max = client.append_until = INT64_MAX - 3;
+    open_puller(&reader, &client, 0, 16, 0);
+    FAKE_RUN_UNTIL(&client, reader.errors == 1);
+    assert_int_equal(reader.moved, 0);
+    client.queues[0].min = 0;
+    client.queues[0].max = client.append_until = 100;
+    FAKE_RUN_UNTIL(&client, reader.at == 100);
+    rmq_puller_close(reader.puller);
+    fake_client_deinit(&client);
+}
+
+/* A broker tells a reset to the first pull that comes, and to no other: whichever that is, a guess
+ * or one given up, reading goes on where the reset says. */
+static void test_reset_told_to_any_pull(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 50; seed++) {
+        struct rmq_client client;
+        struct reader reader;
+        fake_seed(seed);
+        fake_client_init(&client, "t", 1, 1);
+        fake_client_spin(&client);
+        client.queues[0].max = client.append_until = 20000;
+        open_puller(&reader, &client, 0, 16, 0);
+        reader.can_move = true;
+        FAKE_RUN_UNTIL(&client, reader.at > 5000 && client.pending_count > 8);
+        if (seed % 5 == 0) { /* all those on their way are given up */
+            reader.at = 7000;
+            rmq_puller_seek(reader.puller, 7000);
+        }
+        client.queues[0].reset = 100;
+        FAKE_RUN_UNTIL(&client, client.queues[0].reset < 0);
+        FAKE_RUN_UNTIL(&client, reader.at == 20000);
+        assert_int_equal(reader.moved, 1);
+        rmq_puller_close(reader.puller);
+        fake_client_deinit(&client);
+    }
+}
+
 static void test_error_told_once(void **state)
 {
     (void)state;
@@ -378,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_stride),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_absurd_offsets_are_refused),
+        cmocka_unit_test(test_reset_told_to_any_pull),
         cmocka_unit_test(test_error_told_once),
         cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_going_on_ends_the_pause),

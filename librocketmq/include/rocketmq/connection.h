@@ -26,7 +26,7 @@ typedef void (*rmq_reply_fn)(void *arg, int rc, const struct rmq_command *reply,
 
 struct rmq_connection_options {
     size_t struct_size;         /* sizeof(struct rmq_connection_options) */
-    int64_t connect_timeout_ms; /* 0: 3000 */
+    int64_t connect_timeout_ms; /* to each address of a name; 0: 3000 */
     int64_t backoff_min_ms;     /* 0: 100 */
     int64_t backoff_max_ms;     /* 0: 10000 */
     size_t max_in_flight;       /* sent and not answered; 0: 256. More wait their turn. */
