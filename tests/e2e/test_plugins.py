@@ -320,6 +320,47 @@ def test_broken_files_harm_nothing(plugin_worker, plugins, example, tmp_path):
     wait_more(out)
 
 
+@pytest.fixture(scope="module")
+def hostile(headers, tmp_path_factory):
+    """hostile(code) is a library that has the code of that text run when it is opened."""
+    folder = tmp_path_factory.mktemp("hostile")
+
+    def build(name, code):
+        path = str(folder / name)
+        write(f"{path}.c", b"#include <stdlib.h>\n#include <unistd.h>\n#include <signal.h>\n"
+                           b"__attribute__((constructor)) static void begin(void) { %s }\n" % code.encode())
+        run("cc", "-shared", "-fPIC", f"{path}.c", "-o", path, env=WITHOUT_SANITIZER)
+        return path
+
+    return build
+
+
+def test_what_crashes_when_it_is_opened(plugin_worker, plugins, example, hostile, tmp_path):
+    """Another process finds it out; the worker goes on."""
+    worker, out = plugin_worker, tmp_path / "out"
+    worker.create("lines", append_to(out))
+    worker.create("count", counter(count_interval_ms=1))
+    for name, code in {"segv.so": "raise(SIGSEGV);", "abort.so": "abort();", "exit.so": "_exit(0);"}.items():
+        shutil.copy(hostile(name, code), plugins / name)
+    # All is in its place, but nothing in it is right.
+    whole = read(example("2.0"))
+    for seed in range(1, 4):
+        damaged = bytearray(whole)
+        for at in range(0x300 + 97 * seed, len(damaged) - 0x900, 611 * seed):
+            damaged[at:at + 8] = bytes((at * seed + i * 37) % 256 for i in range(8))
+        write(plugins / f"damaged-{seed}.so", bytes(damaged))
+    reload_plugins(worker)
+    for name, why in {"segv.so": r"it crashes when it is opened \(signal 11", "damaged-1.so": "it ",
+                      "damaged-2.so": "it ", "damaged-3.so": "it ",
+                      "abort.so": r"it crashes when it is opened \(signal 6",
+                      "exit.so": r"it ends the process that opens it \(exit status 0"}.items():
+        assert re.search(rf"refused a plugin path={plugins}/{name}: {why}", worker.log()), name
+    checked = run_gantry("plugin", "check", plugins / "segv.so")
+    assert checked.returncode == -signal.SIGSEGV
+    assert run_gantry("plugin", "check", plugins / "example.so").stdout == b"ok: example 1.0\n"
+    wait_more(out)
+
+
 def test_where_a_connector_runs(plugin_worker, tmp_path):
     worker, out = plugin_worker, tmp_path / "out"
     worker.create("lines", {**append_to(out), "isolation": "none"})
