@@ -160,6 +160,9 @@ def test_loaded_and_run(plugin_worker, plugins, tmp_path):
     worker.create("count", counter(count_to=600))
     wait_numbers(out, 600)
     check_numbers(out, 600)
+    worker.end()
+    listed = run_gantry("plugin", "list", "--store", worker.store).stdout.decode()
+    assert "example" not in listed, "what a worker that has ended had"
 
 
 @pytest.mark.parametrize("change", [overwrite, replace], ids=["overwritten", "renamed"])
