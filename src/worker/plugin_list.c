@@ -109,7 +109,7 @@ int gt_plugin_list_write(struct gt_registry *registry, const char *store, struct
 int gt_plugin_list_read(const char *store, struct gt_buf *buf, struct gantry_err *err)
 {
     char *path = NULL;
-    if (!gt_store_in_use(store))
+    if (!gt_store_in_use(store)) /* then it says what was once */
         return 0;
     if (asprintf(&path, "%s/plugins/list.json", store) < 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");

@@ -80,7 +80,7 @@ def test_a_second_run_goes_on(tmp_path):
     assert read(tmp_path / "out") == lines(15)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_goes_on_until_a_signal(start, tmp_path, number):
     write(tmp_path / "in", lines(3))
     child = start("--in", "in", "--out", "out")
