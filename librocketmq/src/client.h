@@ -153,8 +153,8 @@ void rmq_heartbeat_changed(struct rmq_client *client, bool all);
 void rmq_heartbeat_start(struct rmq_client *client);
 void rmq_heartbeat_opened(struct rmq_server *server);
 void rmq_heartbeat_lost(struct rmq_server *server);
-/* A request of a broker. */
-void rmq_heartbeat_requested(struct rmq_server *server, const struct rmq_command *request);
+/* A broker says that a group has other members. */
+void rmq_memberships_changed(struct rmq_client *client, struct rmq_view group);
 void rmq_memberships_free(struct rmq_client *client);
 
 #endif

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { ANSWER_MAX = 1 << 20 }; /* bytes of a body for the server */
+
 struct call {
     struct rmq_list queue;    /* waiting or sent */
     struct rmq_list deadline; /* of a call that wants a reply */
@@ -221,17 +223,25 @@ void rmq_connection_want_flush(struct rmq_connection *connection)
         (void)uv_prepare_start(&connection->flush, on_flush); /* cannot fail */
 }
 
-static void answer_not_supported(struct rmq_connection *connection,
-                                 const struct rmq_command *request)
+static void serve(struct rmq_connection *connection, const struct rmq_command *request)
 {
     struct rmq_command reply;
+    struct rmq_buf body;
+    rmq_buf_init(&body, ANSWER_MAX);
     rmq_command_init(&reply, RMQ_REPLY_NOT_SUPPORTED);
-    reply.codec = request->codec;
-    reply.opaque = request->opaque;
-    reply.flag = RMQ_FLAG_REPLY;
-    /* A full buffer drops it: the server stops waiting after ten seconds. */
-    (void)rmq_command_encode(&reply, &connection->out, NULL);
+    if (connection->options.requested != NULL)
+        reply.code = connection->options.requested(connection->options.arg, request, &body);
+    if ((request->flag & RMQ_FLAG_ONEWAY) == 0 && connection->state == STATE_OPEN) {
+        reply.codec = request->codec;
+        reply.opaque = request->opaque;
+        reply.flag = RMQ_FLAG_REPLY;
+        reply.body = rmq_buf_view(&body);
+        /* A full buffer drops it: the server stops waiting after ten seconds. */
+        (void)rmq_command_encode(&reply, &connection->out, NULL);
+        rmq_connection_want_flush(connection);
+    }
     rmq_command_deinit(&reply);
+    rmq_buf_deinit(&body);
 }
 
 void rmq_connection_take(struct rmq_connection *connection, const struct rmq_command *incoming)
@@ -248,12 +258,7 @@ void rmq_connection_take(struct rmq_connection *connection, const struct rmq_com
         end_call(call, 0, incoming, NULL);
         return;
     }
-    if ((incoming->flag & RMQ_FLAG_ONEWAY) == 0) {
-        answer_not_supported(connection, incoming);
-        rmq_connection_want_flush(connection);
-    }
-    if (connection->options.requested != NULL)
-        connection->options.requested(connection->options.arg, incoming);
+    serve(connection, incoming);
 }
 
 /* --- public --- */

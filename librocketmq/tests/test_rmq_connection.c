@@ -49,7 +49,7 @@ struct fixture {
     char address[32];
     enum manner manner;
     struct peer *peers;
-    size_t accepted, received, answered_not_supported;
+    size_t accepted, received, answered_not_supported, answered_fine;
     struct rmq_connection *connection;
     struct outcome outcomes[REQUESTS];
     size_t ended;
@@ -124,6 +124,8 @@ static void serve(struct peer *peer)
     int32_t opaque = peer->command.opaque;
     if ((peer->command.flag & RMQ_FLAG_REPLY) != 0) {
         fixture->answered_not_supported += peer->command.code == RMQ_REPLY_NOT_SUPPORTED;
+        fixture->answered_fine += peer->command.code == RMQ_REPLY_SUCCESS &&
+                                  rmq_view_equal(peer->command.body, rmq_view_str("fine"));
         return;
     }
     fixture->received++;
@@ -208,11 +210,16 @@ static void opened(void *arg)
     ((struct fixture *)arg)->opened++;
 }
 
-static void requested(void *arg, const struct rmq_command *request)
+static int32_t requested(void *arg, const struct rmq_command *request, struct rmq_buf *ret_body)
 {
     struct fixture *fixture = arg;
     assert_true(request->code == 307 || request->code == RMQ_NOTIFY_CONSUMERS_CHANGED);
     fixture->requested++;
+    if (request->code == 307 && fixture->requested % 4 == 1) {
+        assert_int_equal(rmq_buf_append(ret_body, "fine", 4), 0);
+        return RMQ_REPLY_SUCCESS;
+    }
+    return RMQ_REPLY_NOT_SUPPORTED;
 }
 
 static void start(struct fixture *fixture, enum manner manner, size_t max_in_flight)
@@ -512,7 +519,8 @@ static void requests_of_the_server_are_told_apart_and_answered(void **state)
     expect_all(&fixture, 20, 0);
     run_ms(&fixture, 50);
     assert_int_equal(fixture.requested, 40);
-    assert_int_equal(fixture.answered_not_supported, 20);
+    assert_int_equal(fixture.answered_not_supported, 10);
+    assert_int_equal(fixture.answered_fine, 10);
     finish(&fixture, 20);
 }
 
