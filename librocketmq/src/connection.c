@@ -14,7 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ANSWER_MAX = 1 << 20 }; /* bytes of a body for the server */
+enum {
+    ANSWER_MAX = 1 << 20, /* bytes of a body for the server */
+    LATE_MS = 50          /* a timer that is so late says that the loop has stood still */
+};
 
 struct call {
     struct rmq_list queue;    /* waiting or sent */
@@ -115,10 +118,18 @@ void rmq_connection_end_all(struct rmq_connection *connection, int rc_waiting, i
 
 static void on_deadline(uv_timer_t *timer);
 
+static bool is_late(const struct rmq_connection *connection, uint64_t now)
+{
+    const struct call *first = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
+    return !rmq_list_empty(&connection->deadlines) && now > first->deadline_ms + LATE_MS;
+}
+
 void rmq_connection_arm(struct rmq_connection *connection)
 {
     if (connection->state == STATE_CLOSED)
         return;
+    if (!is_late(connection, uv_now(connection->loop)))
+        connection->late = LATE_NOT;
     if (rmq_list_empty(&connection->deadlines)) {
         (void)uv_timer_stop(&connection->timer); /* cannot fail on an initialized timer */
         return;
@@ -129,11 +140,48 @@ void rmq_connection_arm(struct rmq_connection *connection)
                          first->deadline_ms > now ? first->deadline_ms - now : 0, 0);
 }
 
+static void on_flush(uv_prepare_t *flush);
+
+/* The loop has stood still, for the program was stopped or busy. Timers run before the sockets are
+ * looked at, so replies may lie there that came in time: they are read first. */
+static bool stood_still(struct rmq_connection *connection, uint64_t now)
+{
+    if (!is_late(connection, now) || connection->late == LATE_LOOKED) {
+        connection->late = LATE_NOT;
+        return false;
+    }
+    connection->late = LATE_SEEN;
+    (void)uv_prepare_start(&connection->flush, on_flush); /* the last thing before the sockets */
+    return true;
+}
+
+/* What has run out of time without having been sent must not go out any more. */
+static void end_unsent(struct rmq_connection *connection, uint64_t now)
+{
+    struct rmq_list ended;
+    rmq_list_init(&ended);
+    for (struct rmq_list *at = connection->waiting.next, *next; at != &connection->waiting;
+         at = next) {
+        struct call *call = RMQ_CONTAINER(at, struct call, queue);
+        next = at->next;
+        if (call->reply == NULL || call->deadline_ms > now)
+            continue;
+        detach(connection, call);
+        rmq_list_append(&ended, &call->queue);
+    }
+    report(connection, &ended, RMQ_UNREACHABLE, RMQ_UNREACHABLE, "not sent in time");
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct rmq_connection *connection = timer->data;
     uint64_t now = uv_now(connection->loop);
     bool silent = false;
+    if (stood_still(connection, now)) {
+        (void)uv_timer_start(&connection->timer, on_deadline, 1, 0); /* behind the sockets */
+        end_unsent(connection, now);
+        return;
+    }
     while (!rmq_list_empty(&connection->deadlines)) {
         struct call *call = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
         struct rmq_err err;
@@ -197,6 +245,8 @@ static void on_flush(uv_prepare_t *flush)
 {
     struct rmq_connection *connection = flush->data;
     (void)uv_prepare_stop(flush); /* cannot fail */
+    if (connection->late == LATE_SEEN)
+        connection->late = LATE_LOOKED;
     if (!rmq_list_empty(&connection->dropped)) {
         struct rmq_list ended;
         rmq_list_init(&ended);

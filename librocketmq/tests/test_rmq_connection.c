@@ -14,14 +14,15 @@
 enum { REQUESTS = 1000, HOLD = 8 };
 
 enum manner {
-    ANSWER,       /* at once */
-    REVERSE,      /* eight at a time, the last one first */
-    SILENT,       /* never */
-    GARBAGE,      /* an HTTP reply */
-    HUGE_LENGTH,  /* the start of a frame of 2 GB */
-    HANG_UP,      /* close instead of answering */
-    ASK_BACK,     /* a request of its own first, with the same number */
-    ANSWER_SLOWLY /* a byte at a time */
+    ANSWER,          /* at once */
+    REVERSE,         /* eight at a time, the last one first */
+    SILENT,          /* never */
+    GARBAGE,         /* an HTTP reply */
+    HUGE_LENGTH,     /* the start of a frame of 2 GB */
+    HANG_UP,         /* close instead of answering */
+    ASK_BACK,        /* a request of its own first, with the same number */
+    ANSWER_SLOWLY,   /* a byte at a time */
+    ANSWER_AND_BLOCK /* and then the loop, which is the client's too, stands still for a while */
 };
 
 struct peer {
@@ -134,6 +135,10 @@ static void serve(struct peer *peer)
         write_command(peer, 307, opaque, 0);
         write_command(peer, RMQ_NOTIFY_CONSUMERS_CHANGED, opaque, RMQ_FLAG_ONEWAY);
         write_command(peer, 0, opaque, RMQ_FLAG_REPLY);
+        break;
+    case ANSWER_AND_BLOCK:
+        write_command(peer, 0, opaque, RMQ_FLAG_REPLY);
+        uv_sleep(200);
         break;
     case ANSWER:
     case ANSWER_SLOWLY:
@@ -392,6 +397,36 @@ static void a_silent_server_times_out_and_its_connection_is_replaced(void **stat
     finish(&fixture, 8);
 }
 
+/* A program that was stopped for a while, or has kept the loop busy: what has come meanwhile is
+ * read before anything runs out of time. */
+static void replies_that_came_in_time_count_however_late_they_are_read(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    start(&fixture, ANSWER_AND_BLOCK, 0);
+    ask(&fixture, 0, 1, 5000); /* connects */
+    run_until_ended(&fixture, 1);
+    for (size_t i = 1; i < 6; i++) {
+        ask(&fixture, i, 1, 100);
+        run_until_ended(&fixture, i + 1);
+    }
+    expect_all(&fixture, 6, 0);
+    assert_int_equal(fixture.accepted, 1);
+    ask(&fixture, 6, 1, 100); /* it is too late to send this one: so it is not sent */
+    uv_sleep(300);
+    run_until_ended(&fixture, 7);
+    assert_int_equal(fixture.outcomes[6].rc, RMQ_UNREACHABLE);
+    assert_int_equal(fixture.received, 6);
+    fixture.manner = SILENT; /* without a reply it still ends */
+    ask(&fixture, 7, 1, 100);
+    while (fixture.received < 7)
+        (void)uv_run(&fixture.loop, UV_RUN_NOWAIT);
+    uv_sleep(300);
+    run_until_ended(&fixture, 8);
+    assert_int_equal(fixture.outcomes[7].rc, RMQ_TIMEOUT);
+    finish(&fixture, 8);
+}
+
 static void bytes_that_are_no_protocol_lose_the_connection_with_a_reason(void **state)
 {
     static const enum manner manners[] = {GARBAGE, HUGE_LENGTH};
@@ -605,6 +640,7 @@ int main(void)
         cmocka_unit_test(the_window_bounds_what_is_in_flight),
         cmocka_unit_test(a_full_queue_refuses_and_keeps_nothing),
         cmocka_unit_test(a_silent_server_times_out_and_its_connection_is_replaced),
+        cmocka_unit_test(replies_that_came_in_time_count_however_late_they_are_read),
         cmocka_unit_test(bytes_that_are_no_protocol_lose_the_connection_with_a_reason),
         cmocka_unit_test(a_lost_connection_fails_at_once_and_is_made_again_with_growing_pauses),
         cmocka_unit_test(a_server_that_is_not_there_is_unreachable),
