@@ -280,6 +280,11 @@ static int take_topics(struct rmq_consumer *consumer, const char *const *topics,
             return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a consumer");
         topic->retry = strncmp(topic->name, retry_prefix, sizeof(retry_prefix) - 1) == 0;
         consumer->topic_count++;
+        for (size_t j = 0; j < i; j++) { /* else each of its messages would come twice */
+            if (strcmp(consumer->topics[j].name, topic->name) == 0)
+                return rmq_fail(err, RMQ_INVALID, "the consumer has topic '%.127s' twice",
+                                topic->name);
+        }
     }
     return 0;
 }

@@ -400,6 +400,18 @@ static void test_invalid(void **state)
     assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
                      RMQ_INVALID);
     assert_non_null(strstr(err.text, "topic 1"));
+    /* Each would be read for itself, and every message be there twice. */
+    static const char *const twice[] = {"t", "%RETRY%g", "t"};
+    options.topics = twice;
+    options.topic_count = 3;
+    assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
+                     RMQ_INVALID);
+    assert_non_null(strstr(err.text, "'t' twice"));
+    options.topic_count = 2;
+    options.retry_topic = true;
+    assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
+                     RMQ_INVALID);
+    assert_non_null(strstr(err.text, "'%RETRY%g' twice"));
     fake_client_deinit(&member.client);
 }
 
