@@ -153,7 +153,9 @@ static void on_lost(void *arg, const char *why)
     if (client->closed) /* by the log function */
         return;
     rmq_heartbeat_lost(server);
-    if (!server->namesrv)
+    if (server->namesrv)
+        rmq_namesrv_lost(client, server);
+    else
         rmq_routes_refresh(client);
 }
 

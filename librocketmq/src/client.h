@@ -112,6 +112,8 @@ void rmq_client_prune(struct rmq_client *client);
 /* "host:port;host:port" into the shuffled list. RMQ_INVALID: err names what is wrong. */
 int rmq_namesrvs_set(struct rmq_client *client, const char *list, struct rmq_err *err);
 void rmq_namesrvs_free(struct rmq_client *client);
+/* Its connection is lost: the next question goes to another one. */
+void rmq_namesrv_lost(struct rmq_client *client, const struct rmq_server *server);
 /* The name server of that place in the list; NULL: err says why. */
 struct rmq_server *rmq_namesrv(struct rmq_client *client, size_t at, struct rmq_err *err);
 

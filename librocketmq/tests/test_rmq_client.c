@@ -31,6 +31,7 @@ struct fixture {
     size_t asked, ended;
     /* name servers */
     bool silent[2];
+    bool empty[2];       /* just started: no broker has registered yet */
     const char *garbage; /* the body of every reply of a name server; NULL: a good one */
     int queues;          /* of each broker; 0: no such topic */
     size_t masters;      /* 1: the second broker has only a replica's id */
@@ -86,7 +87,7 @@ static void serve_namesrv(void *arg, struct fake_peer *peer, const struct rmq_co
         fake_reply(peer, request, 0, NULL, body);
         return;
     }
-    if (fixture->queues == 0) {
+    if (fixture->queues == 0 || fixture->empty[peer->fake - fixture->namesrv]) {
         fake_reply(peer, request, RMQ_REPLY_TOPIC_NOT_EXIST, "No topic route info", NULL);
         return;
     }
@@ -404,6 +405,27 @@ static void dead_and_silent_name_servers_are_followed_by_the_next(void **state)
         assert_true(fixture.namesrv[i % 2].received <= 1); /* and left alone then */
         finish(&fixture);
     }
+}
+
+/* One that has started anew knows nothing yet; the other one does. */
+static void a_name_server_that_was_lost_is_not_the_next_one_asked(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    start(&fixture);
+    ask_route(&fixture, false);
+    run_until_ended(&fixture);
+    for (size_t i = 0; i < 6; i++) {
+        size_t asked = fixture.namesrv[0].peers != NULL ? 0 : 1;
+        fake_close_peers(&fixture.namesrv[asked]);
+        fixture.empty[asked] = true;
+        run_ms(&fixture, 250); /* the loss has been seen, and the pause behind it is over */
+        struct outcome *outcome = ask_route(&fixture, true);
+        run_until_ended(&fixture);
+        assert_int_equal(outcome->rc, 0);
+        fixture.empty[asked] = false;
+    }
+    finish(&fixture);
 }
 
 static void without_any_name_server_the_error_names_all(void **state)
@@ -1078,6 +1100,7 @@ int main(void)
         cmocka_unit_test(replies_that_are_no_route_are_errors),
         cmocka_unit_test(nulls_in_a_route_count_as_empty),
         cmocka_unit_test(dead_and_silent_name_servers_are_followed_by_the_next),
+        cmocka_unit_test(a_name_server_that_was_lost_is_not_the_next_one_asked),
         cmocka_unit_test(without_any_name_server_the_error_names_all),
         cmocka_unit_test(a_known_route_outlives_the_name_servers),
         cmocka_unit_test(wrong_settings_are_refused_and_leave_nothing),
