@@ -42,7 +42,8 @@ static void on_signal(uv_signal_t *handle, int number)
     stop();
 }
 
-static void print_block(const struct rmq_delivery *delivery)
+/* Returns the offset behind what was printed. */
+static int64_t print_block(const struct rmq_delivery *delivery)
 {
     struct rmq_view rest = delivery->block->bytes;
     struct rmq_message message;
@@ -60,8 +61,8 @@ static void print_block(const struct rmq_delivery *delivery)
     }
     if (rest.len == 0)
         done = delivery->block->next_offset; /* also past what a filter has left out */
-    rmq_consumer_done(consumer, delivery->topic, delivery->broker, delivery->queue_id, done);
     rmq_buf_deinit(&plain);
+    return done;
 }
 
 static void on_ready(void *arg)
@@ -75,10 +76,14 @@ static void on_ready(void *arg)
             fprintf(stderr, "%s: %s\n", rmq_error_name(rc), err.text);
             continue;
         }
-        print_block(&delivery);
+        int64_t done = print_block(&delivery);
         rmq_block_unref(delivery.block);
+        if (fflush(stdout) != 0) { /* nobody reads: those messages are for the next one */
+            stop();
+            return;
+        }
+        rmq_consumer_done(consumer, delivery.topic, delivery.broker, delivery.queue_id, done);
     }
-    (void)fflush(stdout);
     if (left == 0)
         stop();
 }
@@ -93,6 +98,7 @@ int main(int argc, char **argv)
     }
     if (argc > 4)
         left = strtoll(argv[4], NULL, 10);
+    (void)signal(SIGPIPE, SIG_IGN); /* a lost connection is an error code, not the end */
     const char *topics[] = {argv[3]};
     struct rmq_client_options client_options = {.struct_size = sizeof(client_options),
                                                 .name_servers = argv[1]};

@@ -5,6 +5,7 @@
  * last of them has gone (alive is 0) the memory is freed. So a callback may close the client. */
 #include "client.h"
 #include "connection.h"
+#include "requests.h"
 #include "sign.h"
 #include "tls.h"
 #include <arpa/inet.h>
@@ -152,15 +153,17 @@ static void on_lost(void *arg, const char *why)
     if (client->closed) /* by the log function */
         return;
     rmq_heartbeat_lost(server);
-    if (!server->namesrv)
+    if (server->namesrv)
+        rmq_namesrv_lost(client, server);
+    else
         rmq_routes_refresh(client);
 }
 
-static void on_requested(void *arg, const struct rmq_command *request)
+static int32_t on_requested(void *arg, const struct rmq_command *request, struct rmq_buf *ret_body)
 {
-    struct rmq_server *server = arg;
-    if (!server->client->closed)
-        rmq_heartbeat_requested(server, request);
+    const struct rmq_server *server = arg;
+    return server->client->closed ? RMQ_REPLY_NOT_SUPPORTED
+                                  : rmq_client_serve(server->client, request, ret_body);
 }
 
 static void free_server(struct rmq_server *server)

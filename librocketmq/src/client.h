@@ -112,6 +112,8 @@ void rmq_client_prune(struct rmq_client *client);
 /* "host:port;host:port" into the shuffled list. RMQ_INVALID: err names what is wrong. */
 int rmq_namesrvs_set(struct rmq_client *client, const char *list, struct rmq_err *err);
 void rmq_namesrvs_free(struct rmq_client *client);
+/* Its connection is lost: the next question goes to another one. */
+void rmq_namesrv_lost(struct rmq_client *client, const struct rmq_server *server);
 /* The name server of that place in the list; NULL: err says why. */
 struct rmq_server *rmq_namesrv(struct rmq_client *client, size_t at, struct rmq_err *err);
 
@@ -153,8 +155,8 @@ void rmq_heartbeat_changed(struct rmq_client *client, bool all);
 void rmq_heartbeat_start(struct rmq_client *client);
 void rmq_heartbeat_opened(struct rmq_server *server);
 void rmq_heartbeat_lost(struct rmq_server *server);
-/* A request of a broker. */
-void rmq_heartbeat_requested(struct rmq_server *server, const struct rmq_command *request);
+/* A broker says that a group has other members. */
+void rmq_memberships_changed(struct rmq_client *client, struct rmq_view group);
 void rmq_memberships_free(struct rmq_client *client);
 
 #endif

@@ -14,6 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum {
+    ANSWER_MAX = 1 << 20, /* bytes of a body for the server */
+    LATE_MS = 50          /* a timer that is so late says that the loop has stood still */
+};
+
 struct call {
     struct rmq_list queue;    /* waiting or sent */
     struct rmq_list deadline; /* of a call that wants a reply */
@@ -113,10 +118,18 @@ void rmq_connection_end_all(struct rmq_connection *connection, int rc_waiting, i
 
 static void on_deadline(uv_timer_t *timer);
 
+static bool is_late(const struct rmq_connection *connection, uint64_t now)
+{
+    const struct call *first = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
+    return !rmq_list_empty(&connection->deadlines) && now > first->deadline_ms + LATE_MS;
+}
+
 void rmq_connection_arm(struct rmq_connection *connection)
 {
     if (connection->state == STATE_CLOSED)
         return;
+    if (!is_late(connection, uv_now(connection->loop)))
+        connection->late = LATE_NOT;
     if (rmq_list_empty(&connection->deadlines)) {
         (void)uv_timer_stop(&connection->timer); /* cannot fail on an initialized timer */
         return;
@@ -127,11 +140,48 @@ void rmq_connection_arm(struct rmq_connection *connection)
                          first->deadline_ms > now ? first->deadline_ms - now : 0, 0);
 }
 
+static void on_flush(uv_prepare_t *flush);
+
+/* The loop has stood still, for the program was stopped or busy. Timers run before the sockets are
+ * looked at, so replies may lie there that came in time: they are read first. */
+static bool stood_still(struct rmq_connection *connection, uint64_t now)
+{
+    if (!is_late(connection, now) || connection->late == LATE_LOOKED) {
+        connection->late = LATE_NOT;
+        return false;
+    }
+    connection->late = LATE_SEEN;
+    (void)uv_prepare_start(&connection->flush, on_flush); /* the last thing before the sockets */
+    return true;
+}
+
+/* What has run out of time without having been sent must not go out any more. */
+static void end_unsent(struct rmq_connection *connection, uint64_t now)
+{
+    struct rmq_list ended;
+    rmq_list_init(&ended);
+    for (struct rmq_list *at = connection->waiting.next, *next; at != &connection->waiting;
+         at = next) {
+        struct call *call = RMQ_CONTAINER(at, struct call, queue);
+        next = at->next;
+        if (call->reply == NULL || call->deadline_ms > now)
+            continue;
+        detach(connection, call);
+        rmq_list_append(&ended, &call->queue);
+    }
+    report(connection, &ended, RMQ_UNREACHABLE, RMQ_UNREACHABLE, "not sent in time");
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct rmq_connection *connection = timer->data;
     uint64_t now = uv_now(connection->loop);
     bool silent = false;
+    if (stood_still(connection, now)) {
+        (void)uv_timer_start(&connection->timer, on_deadline, 1, 0); /* behind the sockets */
+        end_unsent(connection, now);
+        return;
+    }
     while (!rmq_list_empty(&connection->deadlines)) {
         struct call *call = RMQ_CONTAINER(connection->deadlines.next, struct call, deadline);
         struct rmq_err err;
@@ -195,6 +245,8 @@ static void on_flush(uv_prepare_t *flush)
 {
     struct rmq_connection *connection = flush->data;
     (void)uv_prepare_stop(flush); /* cannot fail */
+    if (connection->late == LATE_SEEN)
+        connection->late = LATE_LOOKED;
     if (!rmq_list_empty(&connection->dropped)) {
         struct rmq_list ended;
         rmq_list_init(&ended);
@@ -221,17 +273,25 @@ void rmq_connection_want_flush(struct rmq_connection *connection)
         (void)uv_prepare_start(&connection->flush, on_flush); /* cannot fail */
 }
 
-static void answer_not_supported(struct rmq_connection *connection,
-                                 const struct rmq_command *request)
+static void serve(struct rmq_connection *connection, const struct rmq_command *request)
 {
     struct rmq_command reply;
+    struct rmq_buf body;
+    rmq_buf_init(&body, ANSWER_MAX);
     rmq_command_init(&reply, RMQ_REPLY_NOT_SUPPORTED);
-    reply.codec = request->codec;
-    reply.opaque = request->opaque;
-    reply.flag = RMQ_FLAG_REPLY;
-    /* A full buffer drops it: the server stops waiting after ten seconds. */
-    (void)rmq_command_encode(&reply, &connection->out, NULL);
+    if (connection->options.requested != NULL)
+        reply.code = connection->options.requested(connection->options.arg, request, &body);
+    if ((request->flag & RMQ_FLAG_ONEWAY) == 0 && connection->state == STATE_OPEN) {
+        reply.codec = request->codec;
+        reply.opaque = request->opaque;
+        reply.flag = RMQ_FLAG_REPLY;
+        reply.body = rmq_buf_view(&body);
+        /* A full buffer drops it: the server stops waiting after ten seconds. */
+        (void)rmq_command_encode(&reply, &connection->out, NULL);
+        rmq_connection_want_flush(connection);
+    }
     rmq_command_deinit(&reply);
+    rmq_buf_deinit(&body);
 }
 
 void rmq_connection_take(struct rmq_connection *connection, const struct rmq_command *incoming)
@@ -248,12 +308,7 @@ void rmq_connection_take(struct rmq_connection *connection, const struct rmq_com
         end_call(call, 0, incoming, NULL);
         return;
     }
-    if ((incoming->flag & RMQ_FLAG_ONEWAY) == 0) {
-        answer_not_supported(connection, incoming);
-        rmq_connection_want_flush(connection);
-    }
-    if (connection->options.requested != NULL)
-        connection->options.requested(connection->options.arg, incoming);
+    serve(connection, incoming);
 }
 
 /* --- public --- */

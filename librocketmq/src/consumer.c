@@ -3,6 +3,7 @@
 #include "consumer.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const char retry_prefix[] = "%RETRY%";
 
@@ -279,6 +280,11 @@ static int take_topics(struct rmq_consumer *consumer, const char *const *topics,
             return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a consumer");
         topic->retry = strncmp(topic->name, retry_prefix, sizeof(retry_prefix) - 1) == 0;
         consumer->topic_count++;
+        for (size_t j = 0; j < i; j++) { /* else each of its messages would come twice */
+            if (strcmp(consumer->topics[j].name, topic->name) == 0)
+                return rmq_fail(err, RMQ_INVALID, "the consumer has topic '%.127s' twice",
+                                topic->name);
+        }
     }
     return 0;
 }
@@ -331,6 +337,9 @@ static int join(struct rmq_consumer *consumer, struct rmq_err *err)
     if (rc == 0)
         rc = rmq_membership_new(consumer->client, &options, &consumer->membership, err);
     free(names);
+    struct rmq_group_service service = {rmq_consumer_reset, rmq_consumer_describe, consumer};
+    if (rc == 0)
+        rmq_membership_serve(consumer->membership, &service);
     return rc;
 }
 
@@ -338,10 +347,13 @@ int rmq_consumer_new(struct rmq_client *client, const struct rmq_consumer_option
                      struct rmq_consumer **ret, struct rmq_err *err)
 {
     struct rmq_consumer *consumer = calloc(1, sizeof(*consumer));
+    struct timespec born;
     if (consumer == NULL)
         return rmq_fail(err, RMQ_NO_MEMORY, "no memory for a consumer");
     consumer->client = client;
     consumer->hungry = true;
+    (void)clock_gettime(CLOCK_REALTIME, &born); /* cannot fail with this clock */
+    consumer->born_ms = (int64_t)born.tv_sec * 1000 + born.tv_nsec / 1000000;
     rmq_list_init(&consumer->ready);
     rmq_list_init(&consumer->pass_waiters);
     rmq_list_init(&consumer->next_waiters);

@@ -12,6 +12,8 @@
 #include <rocketmq/consumer.h>
 #include "internal.h"
 #include "list.h"
+#include "puller.h"
+#include "requests.h"
 
 #ifndef RMQ_CONSUMER_SECOND_MS
 #define RMQ_CONSUMER_SECOND_MS 1000 /* tests have shorter ones */
@@ -108,6 +110,7 @@ struct rmq_consumer {
     struct rmq_err errors[ERRORS_MAX];
     size_t error_count;
     /* commits: one pass at a time */
+    int64_t born_ms; /* Unix time */
     uint64_t commit_due_ms;
     unsigned commit_round;
     size_t pass_flying;
@@ -147,6 +150,11 @@ void rmq_consumer_queue_leave(struct consumer_queue *queue);
 /* The next step, when no request is on its way. May free the queue. */
 void rmq_consumer_queue_leave_on(struct consumer_queue *queue);
 
+/* --- describe.c --- */
+
+/* For struct rmq_group_service; arg: the consumer. */
+int rmq_consumer_describe(void *arg, struct rmq_buf *buf);
+
 /* --- rebalance.c --- */
 
 void rmq_consumer_rebalance(struct consumer_topic *topic);
@@ -164,6 +172,10 @@ void rmq_consumer_pass(struct rmq_consumer *consumer);
 /* The pass in which nothing was sent. */
 void rmq_consumer_pass_end(struct rmq_consumer *consumer);
 void rmq_consumer_waiters_end(struct rmq_list *waiters, int rc);
+
+/* For struct rmq_group_service; arg: the consumer. */
+void rmq_consumer_reset(void *arg, struct rmq_view topic, const struct rmq_queue_json *queues,
+                        size_t count);
 
 /* --- locks.c --- */
 

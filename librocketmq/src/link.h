@@ -30,6 +30,9 @@ struct link {
 
 enum state { STATE_IDLE, STATE_PAUSE, STATE_CONNECTING, STATE_OPEN, STATE_CLOSED };
 
+/* Deadlines are over because the loop stood still: seen, and sockets have been looked at since. */
+enum late { LATE_NOT, LATE_SEEN, LATE_LOOKED };
+
 struct rmq_connection {
     uv_loop_t *loop;
     enum state state;
@@ -47,6 +50,7 @@ struct rmq_connection {
     int64_t pause_ms; /* the next one */
     bool failing;
     uint64_t received_ms; /* when the link last brought bytes */
+    enum late late;
     int32_t next_opaque;
     struct rmq_list waiting, sent, deadlines;
     struct rmq_list dropped; /* sent, and lost with a reset; reported from the loop */

@@ -2,7 +2,7 @@
 /* Locks of queues, for ordered consumption: one request a broker, for all queues of it. The broker
  * forgets a lock 60 s after it was asked for last. */
 #include "consumer.h"
-#include "json.h"
+#include "queue_json.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -66,41 +66,11 @@ static int call(struct rmq_consumer *consumer, int32_t code, struct consumer_que
     return rc;
 }
 
-struct granted {
-    struct rmq_view topic, broker;
-    int64_t id;
-};
-
-/* The next of the list in the reply. 1 | 0 | RMQ_MALFORMED. Names with escapes are none of ours. */
-static int next_granted(struct rmq_json *json, struct granted *ret)
-{
-    enum rmq_json_kind kind = rmq_json_item(json);
-    if (kind == RMQ_JSON_END)
-        return 0;
-    if (kind != RMQ_JSON_OBJECT)
-        return RMQ_MALFORMED;
-    *ret = (struct granted){{NULL, 0}, {NULL, 0}, -1};
-    while ((kind = rmq_json_key(json)) == RMQ_JSON_STRING) {
-        struct rmq_view key = json->text;
-        kind = rmq_json_value(json);
-        if (kind == RMQ_JSON_STRING && rmq_view_equal(key, rmq_view_str("topic")))
-            ret->topic = json->text;
-        else if (kind == RMQ_JSON_STRING && rmq_view_equal(key, rmq_view_str("brokerName")))
-            ret->broker = json->text;
-        else if (kind == RMQ_JSON_NUMBER && rmq_view_equal(key, rmq_view_str("queueId")))
-            (void)rmq_parse_i64(json->text, &ret->id);
-        else if (!rmq_json_skip(json, kind))
-            return RMQ_MALFORMED;
-    }
-    return kind == RMQ_JSON_END ? 1 : RMQ_MALFORMED;
-}
-
 static int read_granted(struct rmq_view body, struct lock_call *lock, bool *granted)
 {
     struct rmq_json json;
     enum rmq_json_kind kind;
-    struct granted one;
-    int rc = 0;
+    struct rmq_queue_json one;
     rmq_json_init(&json, body, true);
     if (rmq_json_value(&json) != RMQ_JSON_OBJECT)
         return RMQ_MALFORMED;
@@ -112,7 +82,9 @@ static int read_granted(struct rmq_view body, struct lock_call *lock, bool *gran
                 return RMQ_MALFORMED;
             continue;
         }
-        while ((rc = next_granted(&json, &one)) == 1) {
+        while ((kind = rmq_json_item(&json)) == RMQ_JSON_OBJECT) {
+            if (rmq_queue_json_read(&json, &one) != 0)
+                return RMQ_MALFORMED;
             for (size_t i = 0; i < lock->count; i++) {
                 struct consumer_queue *queue = lock->queues[i];
                 granted[i] |= queue->id == one.id &&
@@ -120,8 +92,8 @@ static int read_granted(struct rmq_view body, struct lock_call *lock, bool *gran
                               rmq_view_equal(one.broker, rmq_view_str(queue->broker));
             }
         }
-        if (rc < 0)
-            return rc;
+        if (kind != RMQ_JSON_END)
+            return RMQ_MALFORMED;
     }
     return kind == RMQ_JSON_END ? 0 : RMQ_MALFORMED;
 }

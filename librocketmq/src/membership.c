@@ -6,6 +6,7 @@
  * members. A server is `told` when the present body has been answered on the present connection. */
 #include "client.h"
 #include "reader.h"
+#include "requests.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -23,6 +24,7 @@ struct rmq_membership {
     int64_t version;    /* of the subscription */
     void (*changed)(void *arg);
     void *arg;
+    struct rmq_group_service service; /* zeroed: none */
 };
 
 /* --- the body --- */
@@ -272,12 +274,8 @@ void rmq_heartbeat_lost(struct rmq_server *server)
         rmq_heartbeat_changed(server->client, false);
 }
 
-void rmq_heartbeat_requested(struct rmq_server *server, const struct rmq_command *request)
+void rmq_memberships_changed(struct rmq_client *client, struct rmq_view group)
 {
-    struct rmq_client *client = server->client;
-    if (request->code != RMQ_NOTIFY_CONSUMERS_CHANGED)
-        return;
-    struct rmq_view group = rmq_command_get(request, "consumerGroup");
     for (struct rmq_list *at = client->memberships.next; at != &client->memberships;
          at = at->next) {
         struct rmq_membership *membership = membership_at(at);
@@ -402,6 +400,24 @@ void rmq_membership_close(struct rmq_membership *membership)
         rmq_heartbeat_changed(client, true);
     }
     free_membership(membership);
+}
+
+void rmq_membership_serve(struct rmq_membership *membership,
+                          const struct rmq_group_service *service)
+{
+    membership->service = *service;
+}
+
+const struct rmq_group_service *rmq_membership_service(const struct rmq_client *client,
+                                                       struct rmq_view group)
+{
+    for (struct rmq_list *at = client->memberships.next; at != &client->memberships;
+         at = at->next) {
+        const struct rmq_membership *membership = membership_at(at);
+        if (!membership->producer && rmq_view_equal(group, rmq_view_str(membership->group)))
+            return &membership->service; /* consumers have a group once */
+    }
+    return NULL;
 }
 
 void rmq_memberships_free(struct rmq_client *client)

@@ -56,6 +56,13 @@ struct rmq_server *rmq_namesrv(struct rmq_client *client, size_t at, struct rmq_
     return server;
 }
 
+/* One that has started anew knows little until the brokers have told it. */
+void rmq_namesrv_lost(struct rmq_client *client, const struct rmq_server *server)
+{
+    if (strcmp(client->namesrvs[client->namesrv_at], server->address) == 0)
+        client->namesrv_at = (client->namesrv_at + 1) % client->namesrv_count;
+}
+
 int rmq_namesrvs_set(struct rmq_client *client, const char *list, struct rmq_err *err)
 {
     struct rmq_err problem;

@@ -104,6 +104,40 @@ void rmq_consumer_queue_start(struct consumer_queue *queue)
         start_failed(queue, &err);
 }
 
+/* --- resets --- */
+
+static void reset_queue(struct consumer_topic *topic, const struct rmq_queue_json *to)
+{
+    struct consumer_queue *queue;
+    FOR_QUEUES(topic, queue)
+    {
+        if (queue->state != QUEUE_READING || queue->id != to->id ||
+            !rmq_view_equal(rmq_view_str(queue->broker), to->broker) ||
+            !rmq_puller_reset(queue->puller, to->offset))
+            continue;
+        queue->done = to->offset; /* what was handed out before does not count any more */
+        queue->committed = -1;
+        rmq_list_remove(&queue->ready);
+        rmq_list_append(&topic->consumer->ready, &queue->ready);
+    }
+}
+
+void rmq_consumer_reset(void *arg, struct rmq_view topic, const struct rmq_queue_json *queues,
+                        size_t count)
+{
+    struct rmq_consumer *consumer = arg;
+    if (consumer->closing)
+        return;
+    for (size_t i = 0; i < consumer->topic_count; i++) {
+        if (!rmq_view_equal(topic, rmq_view_str(consumer->topics[i].name)))
+            continue;
+        for (size_t j = 0; j < count; j++)
+            reset_queue(&consumer->topics[i], &queues[j]);
+    }
+    consumer->commit_due_ms = 0; /* with the next tick: brokers of this kind leave it to us */
+    rmq_consumer_settle(consumer);
+}
+
 /* --- commits --- */
 
 bool rmq_consumer_queue_dirty(const struct consumer_queue *queue)

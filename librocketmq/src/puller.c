@@ -10,7 +10,7 @@
  *
  * Nothing is guessed beyond the end of the queue as the broker said it last: at the end, one exact
  * pull waits at the broker. */
-#include <rocketmq/consumer.h>
+#include "puller.h"
 #include "block.h"
 #include "internal.h"
 #include <assert.h>
@@ -713,16 +713,33 @@ void rmq_puller_pause(struct rmq_puller *puller, bool paused)
     fill(puller);
 }
 
-void rmq_puller_seek(struct rmq_puller *puller, int64_t offset)
+/* Read there, and forget what was read before. */
+static void restart(struct rmq_puller *puller, int64_t offset)
 {
     drop_row(puller);
     free_items(puller);
     puller->window = 1;
-    puller->next = puller->taken = offset < 0 ? 0 : offset;
+    puller->next = puller->taken = offset;
     puller->max_offset = -1;
     puller->told_count = 0;
     puller->hungry = true; /* who had been called finds nothing any more */
+}
+
+void rmq_puller_seek(struct rmq_puller *puller, int64_t offset)
+{
+    restart(puller, offset < 0 ? 0 : offset);
     fill(puller);
+}
+
+bool rmq_puller_reset(struct rmq_puller *puller, int64_t offset)
+{
+    if (!can_be(offset))
+        return false;
+    restart(puller, offset);
+    /* Without memory its reader is not told, but reads what it is to read. */
+    puller->notices += push(puller, RMQ_MOVED, NULL, offset, NULL);
+    fill(puller);
+    return true;
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -7,6 +7,7 @@
 
 #include <rocketmq/client.h>
 #include <rocketmq/consumer.h>
+#include "requests.h"
 
 enum { FAKE_QUEUES = 16, FAKE_MEMBERS = 8, FAKE_PENDING = 4096 };
 
@@ -80,6 +81,8 @@ bool fake_wanted(const struct rmq_client *client, int64_t offset);
 bool fake_body_is(struct rmq_view body, int32_t queue_id, int64_t offset);
 void fake_route_changed(struct rmq_client *client);
 void fake_members_changed(struct rmq_client *client);
+/* What the consumer does for requests of brokers. */
+const struct rmq_group_service *fake_service(const struct rmq_client *client);
 /* true with a chance of n in 1000 */
 bool fake_chance(int n);
 unsigned fake_random(void);

@@ -11,6 +11,7 @@ struct rmq_membership {
     struct rmq_client *client;
     void (*changed)(void *arg);
     void *arg;
+    struct rmq_group_service service;
 };
 
 struct rmq_route_watch {
@@ -166,8 +167,19 @@ int rmq_membership_new(struct rmq_client *client, const struct rmq_membership_op
     assert(client->membership == NULL);
     *ret = client->membership = calloc(1, sizeof(**ret));
     assert(*ret != NULL);
-    **ret = (struct rmq_membership){client, options->changed, options->arg};
+    **ret = (struct rmq_membership){client, options->changed, options->arg, {NULL, NULL, NULL}};
     return 0;
+}
+
+void rmq_membership_serve(struct rmq_membership *membership,
+                          const struct rmq_group_service *service)
+{
+    membership->service = *service;
+}
+
+const struct rmq_group_service *fake_service(const struct rmq_client *client)
+{
+    return &client->membership->service;
 }
 
 void rmq_membership_close(struct rmq_membership *membership)

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <rocketmq/admin.h>
 #include "fake.h"
+#include "requests.h"
 
 enum { OUTCOMES = 64, TICK_MS = 5, LIMIT_MS = 60000 };
 
@@ -30,6 +31,7 @@ struct fixture {
     size_t asked, ended;
     /* name servers */
     bool silent[2];
+    bool empty[2];       /* just started: no broker has registered yet */
     const char *garbage; /* the body of every reply of a name server; NULL: a good one */
     int queues;          /* of each broker; 0: no such topic */
     size_t masters;      /* 1: the second broker has only a replica's id */
@@ -85,7 +87,7 @@ static void serve_namesrv(void *arg, struct fake_peer *peer, const struct rmq_co
         fake_reply(peer, request, 0, NULL, body);
         return;
     }
-    if (fixture->queues == 0) {
+    if (fixture->queues == 0 || fixture->empty[peer->fake - fixture->namesrv]) {
         fake_reply(peer, request, RMQ_REPLY_TOPIC_NOT_EXIST, "No topic route info", NULL);
         return;
     }
@@ -403,6 +405,27 @@ static void dead_and_silent_name_servers_are_followed_by_the_next(void **state)
         assert_true(fixture.namesrv[i % 2].received <= 1); /* and left alone then */
         finish(&fixture);
     }
+}
+
+/* One that has started anew knows nothing yet; the other one does. */
+static void a_name_server_that_was_lost_is_not_the_next_one_asked(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    start(&fixture);
+    ask_route(&fixture, false);
+    run_until_ended(&fixture);
+    for (size_t i = 0; i < 6; i++) {
+        size_t asked = fixture.namesrv[0].peers != NULL ? 0 : 1;
+        fake_close_peers(&fixture.namesrv[asked]);
+        fixture.empty[asked] = true;
+        run_ms(&fixture, 250); /* the loss has been seen, and the pause behind it is over */
+        struct outcome *outcome = ask_route(&fixture, true);
+        run_until_ended(&fixture);
+        assert_int_equal(outcome->rc, 0);
+        fixture.empty[asked] = false;
+    }
+    finish(&fixture);
 }
 
 static void without_any_name_server_the_error_names_all(void **state)
@@ -775,6 +798,93 @@ static void the_broker_tells_of_changed_members(void **state)
     finish(&fixture);
 }
 
+struct resets {
+    int calls;
+    size_t count;
+    struct rmq_queue_json first;
+    char broker[16];
+};
+
+static void on_reset(void *arg, struct rmq_view topic, const struct rmq_queue_json *queues,
+                     size_t count)
+{
+    struct resets *resets = arg;
+    assert_true(rmq_view_equal(topic, rmq_view_str("t")));
+    resets->calls++;
+    resets->count = count;
+    if (count > 0) {
+        resets->first = queues[0];
+        (void)snprintf(resets->broker, sizeof(resets->broker), "%.*s", (int)queues[0].broker.len,
+                       queues[0].broker.data);
+    }
+}
+
+static int describe(void *arg, struct rmq_buf *buf)
+{
+    (void)arg;
+    return rmq_buf_append(buf, "{\"properties\":{}}", 17);
+}
+
+/* Offsets that a broker hands on from an admin, in both of its dialects, and what is none. */
+static void the_broker_hands_resets_on(void **state)
+{
+    static const struct {
+        const char *body;
+        int calls;
+        size_t count;
+    } cases[] = {
+        {"{\"offsetTable\":{{\"brokerName\":\"a\",\"queueId\":1,\"topic\":\"t\"}:7,"
+         "{\"brokerName\":\"b\",\"queueId\":0,\"topic\":\"t\"}:0}}",
+         1, 2},
+        {"{\"more\":[{}],\"offsetTable\":[{\"brokerName\":\"a\",\"offset\":7,\"queueId\":1}]}", 1,
+         1},
+        {"{\"offsetTable\":{}}", 1, 0},
+        {"{\"offsetTable\":{{\"queueId\":1}:7,{\"brokerName\":\"a\",\"queueId\":-1}:7,"
+         "{\"brokerName\":\"a\",\"queueId\":1}:-7}}",
+         1, 0},
+        {"{\"offsetTable\":{{\"brokerName\":\"a\",\"queueId\":1}:\"7\"}}", 0, 0},
+        {"{\"offsetTable\":{\"a\":7}}", 0, 0},
+        {"{\"offsetTable\":[7]}", 0, 0},
+        {"{\"offsetTable\":[{\"brokerName\":\"a\"", 0, 0},
+        {"[]", 0, 0},
+        {"", 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture fixture;
+        struct resets resets = {0};
+        struct rmq_command request;
+        start(&fixture);
+        struct rmq_membership *consumer = join(&fixture, "g", false);
+        struct rmq_group_service service = {on_reset, describe, &resets};
+        rmq_membership_serve(consumer, &service);
+        RUN_UNTIL(&fixture, heartbeats(&fixture, 0) == 1);
+        rmq_command_init(&request, RMQ_RESET_CLIENT_OFFSET);
+        rmq_command_add_str(&request, "topic", "t");
+        rmq_command_add_str(&request, "group", "g");
+        request.body = rmq_view_str(cases[i].body);
+        request.flag = RMQ_FLAG_ONEWAY;
+        fake_send(fixture.broker[0].peers, &request);
+        rmq_command_init(&request, RMQ_GET_RUNNING_INFO); /* behind it, and answered */
+        rmq_command_add_str(&request, "consumerGroup", "g");
+        fake_send(fixture.broker[0].peers, &request);
+        RUN_UNTIL(&fixture, fixture.broker[0].by_code[0] == 1);
+        rmq_command_init(&request, RMQ_GET_RUNNING_INFO);
+        rmq_command_add_str(&request, "consumerGroup", "another");
+        fake_send(fixture.broker[0].peers, &request);
+        RUN_UNTIL(&fixture, fixture.broker[0].by_code[RMQ_REPLY_NOT_SUPPORTED] == 1);
+        if (resets.calls != cases[i].calls || resets.count != cases[i].count)
+            fail_msg("%s: %d calls, %zu queues", cases[i].body, resets.calls, resets.count);
+        if (resets.count > 0) {
+            assert_string_equal(resets.broker, "a");
+            assert_int_equal(resets.first.id, 1);
+            assert_int_equal(resets.first.offset, 7);
+        }
+        rmq_membership_close(consumer);
+        finish(&fixture);
+    }
+}
+
 static struct outcome *ask_members(struct fixture *fixture)
 {
     struct outcome *outcome = next_outcome(fixture);
@@ -990,6 +1100,7 @@ int main(void)
         cmocka_unit_test(replies_that_are_no_route_are_errors),
         cmocka_unit_test(nulls_in_a_route_count_as_empty),
         cmocka_unit_test(dead_and_silent_name_servers_are_followed_by_the_next),
+        cmocka_unit_test(a_name_server_that_was_lost_is_not_the_next_one_asked),
         cmocka_unit_test(without_any_name_server_the_error_names_all),
         cmocka_unit_test(a_known_route_outlives_the_name_servers),
         cmocka_unit_test(wrong_settings_are_refused_and_leave_nothing),
@@ -1002,6 +1113,7 @@ int main(void)
         cmocka_unit_test(heartbeats_tell_all_groups_to_the_brokers_concerned),
         cmocka_unit_test(heartbeats_are_repeated_and_follow_each_connect_at_once),
         cmocka_unit_test(the_broker_tells_of_changed_members),
+        cmocka_unit_test(the_broker_hands_resets_on),
         cmocka_unit_test(members_are_listed_in_order),
         cmocka_unit_test(closing_works_at_every_stage),
         cmocka_unit_test(a_callback_may_close_the_client),

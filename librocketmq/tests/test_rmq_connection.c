@@ -14,14 +14,15 @@
 enum { REQUESTS = 1000, HOLD = 8 };
 
 enum manner {
-    ANSWER,       /* at once */
-    REVERSE,      /* eight at a time, the last one first */
-    SILENT,       /* never */
-    GARBAGE,      /* an HTTP reply */
-    HUGE_LENGTH,  /* the start of a frame of 2 GB */
-    HANG_UP,      /* close instead of answering */
-    ASK_BACK,     /* a request of its own first, with the same number */
-    ANSWER_SLOWLY /* a byte at a time */
+    ANSWER,          /* at once */
+    REVERSE,         /* eight at a time, the last one first */
+    SILENT,          /* never */
+    GARBAGE,         /* an HTTP reply */
+    HUGE_LENGTH,     /* the start of a frame of 2 GB */
+    HANG_UP,         /* close instead of answering */
+    ASK_BACK,        /* a request of its own first, with the same number */
+    ANSWER_SLOWLY,   /* a byte at a time */
+    ANSWER_AND_BLOCK /* and then the loop, which is the client's too, stands still for a while */
 };
 
 struct peer {
@@ -49,7 +50,7 @@ struct fixture {
     char address[32];
     enum manner manner;
     struct peer *peers;
-    size_t accepted, received, answered_not_supported;
+    size_t accepted, received, answered_not_supported, answered_fine;
     struct rmq_connection *connection;
     struct outcome outcomes[REQUESTS];
     size_t ended;
@@ -124,6 +125,8 @@ static void serve(struct peer *peer)
     int32_t opaque = peer->command.opaque;
     if ((peer->command.flag & RMQ_FLAG_REPLY) != 0) {
         fixture->answered_not_supported += peer->command.code == RMQ_REPLY_NOT_SUPPORTED;
+        fixture->answered_fine += peer->command.code == RMQ_REPLY_SUCCESS &&
+                                  rmq_view_equal(peer->command.body, rmq_view_str("fine"));
         return;
     }
     fixture->received++;
@@ -132,6 +135,10 @@ static void serve(struct peer *peer)
         write_command(peer, 307, opaque, 0);
         write_command(peer, RMQ_NOTIFY_CONSUMERS_CHANGED, opaque, RMQ_FLAG_ONEWAY);
         write_command(peer, 0, opaque, RMQ_FLAG_REPLY);
+        break;
+    case ANSWER_AND_BLOCK:
+        write_command(peer, 0, opaque, RMQ_FLAG_REPLY);
+        uv_sleep(200);
         break;
     case ANSWER:
     case ANSWER_SLOWLY:
@@ -208,11 +215,16 @@ static void opened(void *arg)
     ((struct fixture *)arg)->opened++;
 }
 
-static void requested(void *arg, const struct rmq_command *request)
+static int32_t requested(void *arg, const struct rmq_command *request, struct rmq_buf *ret_body)
 {
     struct fixture *fixture = arg;
     assert_true(request->code == 307 || request->code == RMQ_NOTIFY_CONSUMERS_CHANGED);
     fixture->requested++;
+    if (request->code == 307 && fixture->requested % 4 == 1) {
+        assert_int_equal(rmq_buf_append(ret_body, "fine", 4), 0);
+        return RMQ_REPLY_SUCCESS;
+    }
+    return RMQ_REPLY_NOT_SUPPORTED;
 }
 
 static void start(struct fixture *fixture, enum manner manner, size_t max_in_flight)
@@ -385,6 +397,36 @@ static void a_silent_server_times_out_and_its_connection_is_replaced(void **stat
     finish(&fixture, 8);
 }
 
+/* A program that was stopped for a while, or has kept the loop busy: what has come meanwhile is
+ * read before anything runs out of time. */
+static void replies_that_came_in_time_count_however_late_they_are_read(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    start(&fixture, ANSWER_AND_BLOCK, 0);
+    ask(&fixture, 0, 1, 5000); /* connects */
+    run_until_ended(&fixture, 1);
+    for (size_t i = 1; i < 6; i++) {
+        ask(&fixture, i, 1, 100);
+        run_until_ended(&fixture, i + 1);
+    }
+    expect_all(&fixture, 6, 0);
+    assert_int_equal(fixture.accepted, 1);
+    ask(&fixture, 6, 1, 100); /* it is too late to send this one: so it is not sent */
+    uv_sleep(300);
+    run_until_ended(&fixture, 7);
+    assert_int_equal(fixture.outcomes[6].rc, RMQ_UNREACHABLE);
+    assert_int_equal(fixture.received, 6);
+    fixture.manner = SILENT; /* without a reply it still ends */
+    ask(&fixture, 7, 1, 100);
+    while (fixture.received < 7)
+        (void)uv_run(&fixture.loop, UV_RUN_NOWAIT);
+    uv_sleep(300);
+    run_until_ended(&fixture, 8);
+    assert_int_equal(fixture.outcomes[7].rc, RMQ_TIMEOUT);
+    finish(&fixture, 8);
+}
+
 static void bytes_that_are_no_protocol_lose_the_connection_with_a_reason(void **state)
 {
     static const enum manner manners[] = {GARBAGE, HUGE_LENGTH};
@@ -512,7 +554,8 @@ static void requests_of_the_server_are_told_apart_and_answered(void **state)
     expect_all(&fixture, 20, 0);
     run_ms(&fixture, 50);
     assert_int_equal(fixture.requested, 40);
-    assert_int_equal(fixture.answered_not_supported, 20);
+    assert_int_equal(fixture.answered_not_supported, 10);
+    assert_int_equal(fixture.answered_fine, 10);
     finish(&fixture, 20);
 }
 
@@ -597,6 +640,7 @@ int main(void)
         cmocka_unit_test(the_window_bounds_what_is_in_flight),
         cmocka_unit_test(a_full_queue_refuses_and_keeps_nothing),
         cmocka_unit_test(a_silent_server_times_out_and_its_connection_is_replaced),
+        cmocka_unit_test(replies_that_came_in_time_count_however_late_they_are_read),
         cmocka_unit_test(bytes_that_are_no_protocol_lose_the_connection_with_a_reason),
         cmocka_unit_test(a_lost_connection_fails_at_once_and_is_made_again_with_growing_pauses),
         cmocka_unit_test(a_server_that_is_not_there_is_unreachable),

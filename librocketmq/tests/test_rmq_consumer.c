@@ -400,7 +400,82 @@ static void test_invalid(void **state)
     assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
                      RMQ_INVALID);
     assert_non_null(strstr(err.text, "topic 1"));
+    /* Each would be read for itself, and every message be there twice. */
+    static const char *const twice[] = {"t", "%RETRY%g", "t"};
+    options.topics = twice;
+    options.topic_count = 3;
+    assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
+                     RMQ_INVALID);
+    assert_non_null(strstr(err.text, "'t' twice"));
+    options.topic_count = 2;
+    options.retry_topic = true;
+    assert_int_equal(rmq_consumer_new(&member.client, &options, &member.consumer, &err),
+                     RMQ_INVALID);
+    assert_non_null(strstr(err.text, "'%RETRY%g' twice"));
     fake_client_deinit(&member.client);
+}
+
+static void reset(struct member *member, const char *topic, const char *broker, int64_t offset)
+{
+    struct rmq_queue_json queue = {
+        .topic = rmq_view_str(topic), .broker = rmq_view_str(broker), .id = 0, .offset = offset};
+    const struct rmq_group_service *service = fake_service(&member->client);
+    service->reset(service->arg, queue.topic, &queue, 1);
+}
+
+/* A broker hands an admin's reset on: the queue is read from there on, what was handed out before
+ * does not count, and the offset is committed though nothing is done with yet. */
+static void test_reset_by_a_broker(void **state)
+{
+    (void)state;
+    struct member member;
+    prepare(&member, 2, 1);
+    join(&member, RMQ_START_FIRST, false);
+    FAKE_RUN_UNTIL(&member.client, member.client.queues[0].committed == 100 &&
+                                       member.client.queues[1].committed == 100);
+    reset(&member, "another", "broker-a", 10);
+    reset(&member, "t", "broker-x", 10);
+    reset(&member, "t", "broker-a", INT64_MAX); /* no such offset can be */
+    assert_int_equal(member.moved, 0);
+    member.mark = false;
+    reset(&member, "t", "broker-a", 10);
+    assert_int_equal(member.moved, 1);
+    rmq_consumer_done(member.consumer, "t", "broker-a", 0, 100); /* of before */
+    FAKE_RUN_UNTIL(&member.client, member.messages == 290);
+    FAKE_RUN_UNTIL(&member.client, member.client.queues[0].committed == 10);
+    assert_int_equal(member.client.queues[1].committed, 100);
+    rmq_consumer_done(member.consumer, "t", "broker-a", 0, 50);
+    FAKE_RUN_UNTIL(&member.client, member.client.queues[0].committed == 50);
+    reset(&member, "t", "broker-a", 95); /* forward */
+    rmq_consumer_done(member.consumer, "t", "broker-a", 0, 60);
+    FAKE_RUN_UNTIL(&member.client, member.client.queues[0].committed == 95);
+    FAKE_RUN_UNTIL(&member.client, member.messages == 295);
+    leave(&member);
+}
+
+static void test_describes_itself(void **state)
+{
+    (void)state;
+    struct member member;
+    struct rmq_buf text;
+    prepare(&member, 1, 2);
+    join(&member, RMQ_START_FIRST, false);
+    const struct rmq_group_service *service = fake_service(&member.client);
+    rmq_buf_init(&text, 1 << 20);
+    assert_int_equal(service->describe(service->arg, &text), 0); /* no queue yet */
+    FAKE_RUN_UNTIL(&member.client, member.client.queues[1].committed == 100);
+    text.len = 0;
+    assert_int_equal(service->describe(service->arg, &text), 0);
+    assert_int_equal(rmq_buf_append(&text, "", 1), 0);
+    assert_non_null(strstr(text.data,
+                           "{\"brokerName\":\"broker-a\",\"queueId\":1,\"topic\":\"t\"}:{"
+                           "\"cachedMsgCount\":0,\"cachedMsgMaxOffset\":99,"
+                           "\"cachedMsgMinOffset\":100,\"commitOffset\":100,"));
+    rmq_buf_deinit(&text);
+    rmq_buf_init(&text, 100);
+    assert_int_not_equal(service->describe(service->arg, &text), 0); /* no room */
+    rmq_buf_deinit(&text);
+    leave(&member);
 }
 
 int main(void)
@@ -416,6 +491,8 @@ int main(void)
         cmocka_unit_test(test_lock_expires),
         cmocka_unit_test_teardown(test_random, name_seed),
         cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_reset_by_a_broker),
+        cmocka_unit_test(test_describes_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

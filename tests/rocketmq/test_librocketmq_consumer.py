@@ -192,6 +192,46 @@ def test_offsets_continue(servers):
     assert sum(check_each_once(got).values()) == 1050
 
 
+def test_reset_while_reading(servers):
+    """An admin's reset reaches a reader with many pulls on their way. 5.3.3 tells it once, to whichever pull comes next;
+    4.9 has the members do it."""
+    cluster, tool = servers
+    topic, group = fresh(cluster, "reset"), f"reset-{time.time_ns() % 10**9}"
+    count = 100000
+    tool.produce(topic, count, 100, queue=0, broker="broker-a", batch=1000)
+    broker = cluster.brokers[0]
+    with Native(cluster.namesrv, "group", group, topic, "--commit", 100) as member:
+        member.wait_got(count // 10)
+        done = broker.call(222, {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"})
+        assert done[0] == 0, done
+        # What comes behind the reset is the whole queue.
+        rmq.wait_for(lambda: len(member.got) > count and member.got[-1][2] == count - 1,
+                     lambda: f"reading from the beginning: {len(member.got)}, {member.errors}")
+        offsets = [offset for _, _, offset, _, _ in member.got]
+        again = offsets.index(0, 1)
+        assert offsets[again:] == list(range(count)) and offsets[:again] == list(range(again))
+        assert any("MOVED" in error for error in member.errors), member.errors
+        rmq.wait_for(lambda: broker.committed(group, topic, 0) == count, "the offset behind the last message")
+        member.leave()
+
+
+def test_an_admin_sees_how_a_member_does(servers, tmp_path):
+    cluster, tool = servers
+    topic, group = fresh(cluster, "status"), f"status-{time.time_ns() % 10**9}"
+    tool.produce(topic, 10, 10, queue=0, broker="broker-b", batch=10)
+    with Native(cluster.namesrv, "group", group, topic, "--id", "10.0.0.1@native") as member:
+        member.wait_got(10)
+        member.wait_queues(2)
+        done = subprocess.run([rmq.java(), *rmq.QUICK, f"-Duser.home={tmp_path}", "-cp", rmq.classpath(),
+                               "org.apache.rocketmq.tools.command.MQAdminStartup", "consumerStatus", "-n", cluster.namesrv,
+                               "-g", group, "-i", "10.0.0.1@native"],
+                              capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+        assert "PROP_CONSUME_TYPE" in done.stdout and "librocketmq" in done.stdout, done
+        table = [line.split() for line in done.stdout.splitlines() if line.startswith(topic)]
+        assert [topic, "broker-b", "0", "10"] in [line[:4] for line in table], done.stdout
+        member.leave()
+
+
 def test_last_begins_at_the_end(servers):
     cluster, tool = servers
     topic = fresh(cluster, "last")

@@ -36,8 +36,10 @@ struct rmq_connection_options {
     enum rmq_codec codec;       /* of requests; codes above 32767 always go as JSON */
     void *arg;                  /* of the two callbacks, which may be NULL */
     void (*opened)(void *arg);  /* after each connect */
-    /* A request of the server. One that wants a reply has been answered "not supported". */
-    void (*requested)(void *arg, const struct rmq_command *request);
+    /* A request of the server. Returns the code of the reply, whose body (none) may be appended to
+     * ret_body, up to 1 MiB; RMQ_REPLY_NOT_SUPPORTED, as without this function, where it does not
+     * know the request. Of a one-way request nothing is sent. */
+    int32_t (*requested)(void *arg, const struct rmq_command *request, struct rmq_buf *ret_body);
     /* A connect failed, or the connection is gone; not after rmq_connection_close or a reset. The
      * requests that it took along have ended before. why: one line, valid during the call. */
     void (*lost)(void *arg, const char *why);

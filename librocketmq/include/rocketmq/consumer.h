@@ -80,7 +80,7 @@ enum rmq_start { RMQ_START_LAST, RMQ_START_FIRST, RMQ_START_TIMESTAMP };
 struct rmq_consumer_options {
     size_t struct_size;
     const char *group;
-    const char *const *topics;
+    const char *const *topics; /* each once */
     size_t topic_count;
     enum rmq_allocation allocation;
     enum rmq_start start; /* of a queue for which the group has no offset */
