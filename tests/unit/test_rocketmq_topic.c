@@ -212,7 +212,7 @@ static void begin_writer(struct env *env, struct test_writer *own, uint32_t task
     struct gantry_err err = {0};
     sem_init(&own->wake, 0, 0);
     own->claim = (struct gt_claim){"conn", task, 0, NULL};
-    const struct gt_writer_spec spec = {&own->claim, replayable, on_wake, &own->wake};
+    const struct gt_writer_spec spec = {&own->claim, replayable, false, on_wake, &own->wake};
     assert_int_equal(gt_writer_open(env->fx.topics, &spec, &own->writer, &err), 0);
 }
 
@@ -300,7 +300,7 @@ static struct test_append *send_records(struct env *env, struct test_writer *own
         struct gt_topic *target = ready_topic(env, names[to]);
         parts[part_count++] = (struct gt_append_part){
             .topic = target,
-            .queue = gt_writer_queue(own->writer, target),
+            .queue = gt_writer_queue(own->writer, target, 0),
             .messages = append->sorted[to],
             .count = sizes[to],
             .ordinals = append->ordinals[to],
@@ -708,8 +708,8 @@ static void test_unknown_in_a_busy_queue(void **state)
     begin_writer(env, &other, 8, true); /* of 8 queues */
     while (gt_writer_ready(other.writer, &err) == 0)
         wait_wake(&other.wake, begun);
-    assert_int_equal(gt_writer_queue(other.writer, ready_topic(env, "t")),
-                     gt_writer_queue(writer.writer, ready_topic(env, "t")));
+    assert_int_equal(gt_writer_queue(other.writer, ready_topic(env, "t"), 0),
+                     gt_writer_queue(writer.writer, ready_topic(env, "t"), 0));
     tell_mock(env, "close-before 320 1");
     struct test_append *append = send_records(env, &writer, "t", NULL, 10, 10);
     begun = gt_clock_mono_ns();
