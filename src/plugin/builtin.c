@@ -7,6 +7,7 @@
 
 static const gantry_plugin_fn functions[] = {
     gantry_file_plugin,
+    gantry_replicator_plugin,
 };
 
 enum { COUNT = sizeof functions / sizeof functions[0] };
