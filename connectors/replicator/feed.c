@@ -136,7 +136,7 @@ static void on_open(struct rep_mail *mail)
         (struct rep_feed *)((char *)mail - offsetof(struct rep_feed, open_mail));
     struct gantry_err err = {0};
     int code = rep_cluster_get(feed->link, &feed->settings.source, &feed->source, &err);
-    if (code == 0 && feed->settings.target.name_servers != NULL)
+    if (code == 0 && feed->settings.target.name_servers != NULL && !feed->settings.embedded)
         code = rep_cluster_get(feed->link, &feed->settings.target, &feed->target, &err);
     if (code != 0)
         rep_feed_fail(feed, code, "%s", err.text);

@@ -81,6 +81,7 @@ static void read_target(struct rep_settings *ret, const struct gantry_runtime *r
 {
     struct rep_endpoint *target = &ret->target;
     const char *worker = setting(runtime, "namesrvAddr");
+    ret->embedded = worker == NULL;
     read_endpoint(target, "target", config);
     target->key = "target-rocketmq";
     target->name_servers = get(config, "target-rocketmq");

@@ -38,6 +38,7 @@ struct rep_settings {
     size_t buffer_bytes;
     bool by_topic; /* how queues are divided among tasks */
     bool origin;   /* mark copies */
+    bool embedded; /* the worker keeps topics in its own log: messages go to no cluster */
     const char *start;
     int64_t start_ms;
 };
