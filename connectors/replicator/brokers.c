@@ -18,7 +18,7 @@ void rep_brokers_deinit(struct rep_brokers *brokers)
 bool rep_brokers_take(struct rep_brokers *brokers, const char *cluster,
                       const struct rmq_broker_info *given, size_t count)
 {
-    struct rep_brokers taken = {0, calloc(count + 1, sizeof *taken.items)};
+    struct rep_brokers taken = {.items = calloc(count + 1, sizeof *taken.items)};
     bool fine = taken.items != NULL;
     for (size_t i = 0; i < count && fine; i++) {
         const struct rmq_broker_info *from = &given[i];
@@ -33,6 +33,7 @@ bool rep_brokers_take(struct rep_brokers *brokers, const char *cluster,
     }
     if (!fine || taken.count == 0) {
         rep_brokers_deinit(&taken);
+        brokers->old = true;
         return fine;
     }
     rep_brokers_deinit(brokers);

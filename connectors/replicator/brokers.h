@@ -13,6 +13,7 @@ struct rep_broker {
 struct rep_brokers {
     size_t count;
     struct rep_broker *items; /* owned */
+    bool old;                 /* the last time there were none, and these are of before */
 };
 
 /** Take over what rmq_admin_cluster gave, those of @p cluster only (NULL: all). Nothing of it: the

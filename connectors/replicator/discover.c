@@ -38,7 +38,7 @@ static bool is_mine(const struct rep_feed *feed, const char *topic, const struct
 static struct rep_stream *find_stream(struct rep_feed *feed, const struct rep_topic *topic,
                                       const struct rmq_queue *queue)
 {
-    for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next) {
+    for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next_stream) {
         if (stream->topic == topic && stream->queue_id == queue->id &&
             strcmp(stream->broker, queue->broker) == 0)
             return stream;
@@ -86,7 +86,7 @@ static struct rep_stream *add_stream(struct rep_feed *feed, struct rep_topic *to
         return NULL;
     }
     stream->ambiguous = is_ambiguous(feed, topic, queue->id);
-    stream->next = feed->streams;
+    stream->next_stream = feed->streams;
     feed->streams = stream;
     feed->stream_count++;
     return stream;
@@ -359,21 +359,20 @@ static void take_topic(struct rep_feed *feed, const char *name)
             return;
         }
     }
-    if (topic->seen == 0 && would_loop(feed, name, topic->target)) {
-        topic->seen = UINT64_MAX; /* never read */
-        if (feed->settings.topic != NULL || topic->target == NULL ||
-            strcmp(topic->target, name) != 0)
-            return;
-        rep_feed_fail(
-            feed, GANTRY_INVALID,
-            "source-rocketmq: topic %s would be copied onto itself, for source and target "
-            "are one cluster; set topic.rename.format, or topic",
-            name);
+    if (topic->never)
+        return;
+    if (!topic->shown && topic->watch == NULL && would_loop(feed, name, topic->target)) {
+        topic->never = true;
+        if (topic->target != NULL && strcmp(topic->target, name) == 0)
+            rep_feed_fail(
+                feed, GANTRY_INVALID,
+                "source-rocketmq: topic %s would be copied onto itself, for source and target "
+                "are one cluster; set topic.rename.format, or topic",
+                name);
         return;
     }
-    if (topic->seen == UINT64_MAX)
-        return;
-    topic->seen = feed->looks;
+    topic->shown = true;
+    topic->missing = 0;
     topic->gone = false;
     if (topic->watch == NULL) {
         if (rmq_client_watch_route(feed->source->client, name, on_route_changed, topic,
@@ -393,17 +392,17 @@ static void take_topic(struct rep_feed *feed, const char *name)
 static void retire_topics(struct rep_feed *feed)
 {
     for (struct rep_topic *topic = feed->topics; topic != NULL; topic = topic->next) {
-        if (topic->gone || topic->seen == UINT64_MAX || topic->seen + 2 > feed->looks)
-            continue;
-        bool there = true;
+        bool there = !topic->shown && !topic->gone && !topic->never && !feed->source_brokers.old;
+        topic->shown = false;
         for (size_t i = 0; topic->route != NULL && i < topic->route->broker_count; i++)
             there = there && rep_brokers_find(&feed->source_brokers, topic->route->brokers[i]);
-        if (!there)
+        if (!there || ++topic->missing < 2)
             continue;
         topic->gone = true;
         rmq_route_unref(topic->route);
         topic->route = NULL;
-        for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next) {
+        for (struct rep_stream *stream = feed->streams; stream != NULL;
+             stream = stream->next_stream) {
             if (stream->topic == topic)
                 rep_streams_retire(stream);
         }
@@ -546,10 +545,11 @@ static void on_timer_closed(uv_handle_t *handle)
 void rep_discover_start(struct rep_feed *feed)
 {
     struct rmq_err err = {0};
-    (void)uv_timer_init(rep_link_loop(feed->link), &feed->timer); /* cannot fail */
-    feed->timer.data = feed;
+    (void)uv_timer_init(rep_link_loop(feed->link), &feed->timer); /* cannot fail, as the next */
+    (void)uv_timer_init(rep_link_loop(feed->link), &feed->held_timer);
+    feed->timer.data = feed->held_timer.data = feed;
     feed->timer_open = true;
-    feed->outstanding++;
+    feed->outstanding += 2;
     if (feed->target == NULL) {
         look(feed);
         return;
@@ -572,5 +572,6 @@ void rep_discover_stop(struct rep_feed *feed)
     if (feed->timer_open) {
         feed->timer_open = false;
         uv_close((uv_handle_t *)&feed->timer, on_timer_closed);
+        uv_close((uv_handle_t *)&feed->held_timer, on_timer_closed);
     }
 }

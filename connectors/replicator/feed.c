@@ -29,7 +29,7 @@ static void free_topics(struct rep_feed *feed)
     }
     while (feed->streams != NULL) {
         struct rep_stream *stream = feed->streams;
-        feed->streams = stream->next;
+        feed->streams = stream->next_stream;
         free(stream->broker);
         free(stream->partition);
         free(stream->origin);

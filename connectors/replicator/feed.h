@@ -31,13 +31,15 @@ struct rep_topic {
     bool asked;                    /* for its route */
     bool ready;                    /* the target has it */
     bool making;
-    uint64_t seen; /* number of the last look that has shown it */
+    bool never;       /* it would go in circles */
+    unsigned missing; /* looks in a row that have not shown it although its brokers are there */
+    bool shown;       /* by the present look */
     bool gone;
 };
 
 /** A queue of it that is this task's. Lives as long as the feed. */
 struct rep_stream {
-    struct rep_stream *next; /* of all */
+    struct rep_stream *next_stream; /* of all */
     struct rep_topic *topic;
     char *broker; /* owned */
     int32_t queue_id;
@@ -57,7 +59,10 @@ struct rep_stream {
     struct rmq_puller *puller;
     struct rep_stream *next_ready;
     bool is_ready, reading;
-    bool recreated; /* read again, its offsets begin anew */
+    bool recreated;   /* read again, its offsets begin anew */
+    int64_t next;     /* what its puller hands out next */
+    uint64_t held_ms; /* since when it waits for its offsets to come back; 0: it does not */
+    int64_t held_at;  /* where the broker would have it go on */
 };
 
 /** Something for the task. */
@@ -95,7 +100,8 @@ struct rep_feed {
     struct rep_stream *streams;
     size_t stream_count;
     struct rep_stream *ready, **ready_last;
-    uv_timer_t timer;
+    uv_timer_t timer;      /* of looks */
+    uv_timer_t held_timer; /* of streams that wait */
     bool timer_open;
     uint64_t looks;      /* at the list of topics */
     uint64_t trouble_ms; /* since when a look fails; 0: it does not */

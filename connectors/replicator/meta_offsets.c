@@ -65,6 +65,7 @@ struct rep_offsets {
     size_t behind; /* and behind its last one */
     size_t queue;  /* of target_ends: the one at hand */
     size_t feeder; /* of source_ends */
+    bool checking; /* whether the newest copies are consumed, too */
     int64_t low;   /* of the bisection */
     int64_t high;
     int64_t least;           /* of the feeders so far; -1: it cannot be said */
@@ -325,6 +326,27 @@ static void feeder_done(struct rep_offsets *offsets, int64_t offset)
     next_feeder(offsets);
 }
 
+/* The queue's newest messages: whether the group has not consumed a copy of the feeder among them,
+ * though it is at the end of the feeder as the broker says it. One that has just started may say
+ * too little. */
+static void take_check(struct rep_offsets *offsets, const struct rmq_command *reply)
+{
+    const struct place *place = &offsets->source.items[offsets->at];
+    const struct ends *feeder = &offsets->source_ends.items[offsets->feeder];
+    const struct ends *queue = &offsets->target_ends.items[offsets->queue];
+    struct rmq_view rest = reply->body;
+    struct rmq_message message;
+    bool all = true;
+    while (rmq_message_next(&rest, &message, NULL) > 0)
+        all = all && (message.queue_offset >= queue->max ||
+                      origin_offset(&message, place->topic, feeder) < feeder->max);
+    offsets->checking = false;
+    if (all)
+        feeder_done(offsets, queue->max);
+    else
+        bisect(offsets);
+}
+
 /* The messages from the middle on. */
 static void take_look(struct rep_offsets *offsets, int64_t middle, const struct rmq_command *reply)
 {
@@ -350,14 +372,24 @@ static void take_look(struct rep_offsets *offsets, int64_t middle, const struct 
     bisect(offsets);
 }
 
+static int64_t middle_of(const struct rep_offsets *offsets)
+{
+    if (!offsets->checking)
+        return offsets->low + (offsets->high - offsets->low) / 2;
+    return offsets->high - offsets->low > LOOK_MESSAGES ? offsets->high - LOOK_MESSAGES
+                                                        : offsets->low;
+}
+
 static void on_look(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
 {
     struct rep_offsets *offsets = arg;
     struct rep_meta *meta = offsets->meta;
     if (!rep_meta_is_over(meta)) {
-        int64_t middle = offsets->low + (offsets->high - offsets->low) / 2;
+        int64_t middle = middle_of(offsets);
         if (rc != 0) {
             give_up(offsets, rc, "target-rocketmq", err->text);
+        } else if (reply->code == RMQ_REPLY_SUCCESS && offsets->checking) {
+            take_check(offsets, reply);
         } else if (reply->code == RMQ_REPLY_SUCCESS) {
             take_look(offsets, middle, reply);
         } else if (reply->code == RMQ_REPLY_NO_PERMISSION) {
@@ -366,6 +398,7 @@ static void on_look(void *arg, int rc, const struct rmq_command *reply, const st
             give_up(offsets, rc, "target-rocketmq", problem.text);
         } else {
             offsets->high = middle; /* gone meanwhile, or not there yet */
+            offsets->checking = false;
             bisect(offsets);
         }
     }
@@ -382,7 +415,7 @@ static void bisect(struct rep_offsets *offsets)
         feeder_done(offsets, offsets->low);
         return;
     }
-    int64_t middle = offsets->low + (offsets->high - offsets->low) / 2;
+    int64_t middle = middle_of(offsets);
     rmq_command_init(&request, RMQ_PULL_MESSAGE);
     rmq_command_add_str(&request, "consumerGroup", meta->settings.group);
     rmq_command_add_str(&request, "topic", offsets->target_topic);
@@ -443,10 +476,11 @@ static void next_feeder(struct rep_offsets *offsets)
             offsets->least = -1;
             break;
         }
-        if (stand->offset >= feeder->max) {
-            feeder_done(offsets, queue->max);
-            return;
+        if (stand->offset > feeder->max) { /* the broker has just started */
+            offsets->least = -1;
+            break;
         }
+        offsets->checking = stand->offset == feeder->max;
         const struct place *present = find_place(
             &offsets->target, place->group, offsets->target_topic, queue->broker, queue->queue_id);
         offsets->low = queue->min;

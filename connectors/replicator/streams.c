@@ -9,6 +9,8 @@
 
 enum {
     ROOM_MIN = 64 << 10, /* of one puller */
+    HELD_MS = 60000,     /* so long a queue that has become shorter may come back */
+    HELD_LOOK_MS = 500,
     GROUP_NOT_EXIST = 26 /* the broker's code */
 };
 
@@ -96,6 +98,50 @@ static void on_error(struct rep_stream *stream, int rc, const struct rmq_err *er
                      stream->broker, (int)stream->queue_id, err->text);
 }
 
+static void read_from(struct rep_feed *feed, struct rep_stream *stream, int64_t offset);
+
+/* Look again at the queues that wait. */
+static void on_held_timer(uv_timer_t *timer)
+{
+    struct rep_feed *feed = timer->data;
+    uint64_t now = uv_now(timer->loop);
+    bool some = false;
+    for (struct rep_stream *stream = feed->streams; stream != NULL && !is_over(feed);
+         stream = stream->next_stream) {
+        if (stream->held_ms == 0 || stream->puller != NULL)
+            continue;
+        if (now - stream->held_ms < HELD_MS) {
+            read_from(feed, stream, stream->next);
+            some = true;
+        } else if (push(feed, stream, NULL, stream->held_at)) {
+            stream->held_ms = 0;
+            read_from(feed, stream, stream->held_at);
+        }
+    }
+    if (some && !is_over(feed))
+        (void)uv_timer_start(timer, on_held_timer, HELD_LOOK_MS, 0);
+}
+
+/* The queue ends before what was read of it. A broker that was killed says so while it still finds
+ * out what it has, so nothing is believed at once; what it has lost for good, it has lost. */
+static void hold(struct rep_stream *stream, int64_t offset)
+{
+    struct rep_feed *feed = stream->topic->feed;
+    if (stream->held_ms == 0) {
+        stream->held_ms = uv_now(rep_link_loop(feed->link));
+        rep_feed_log(feed, GANTRY_LOG_WARN,
+                     "topic=%s broker=%s queue=%d: ends before offset %lld, which was reached; "
+                     "waiting for it to come back",
+                     stream->topic->name, stream->broker, (int)stream->queue_id,
+                     (long long)stream->next);
+    }
+    stream->held_at = offset;
+    rmq_puller_close(stream->puller);
+    stream->puller = NULL;
+    if (feed->timer_open)
+        (void)uv_timer_start(&feed->held_timer, on_held_timer, HELD_LOOK_MS, 0);
+}
+
 void rep_streams_pump(struct rep_feed *feed)
 {
     while (!is_over(feed) && feed->ready != NULL && !is_full(feed)) {
@@ -108,13 +154,21 @@ void rep_streams_pump(struct rep_feed *feed)
         int rc = rmq_puller_next(stream->puller, &block, &offset, &err);
         if (rc == 0)
             continue; /* on_ready comes */
+        if (rc == RMQ_MOVED && offset < stream->next) {
+            hold(stream, offset);
+            continue;
+        }
         add_ready(stream);
-        if (rc == 1)
+        if (rc == 1) {
+            stream->held_ms = 0;
+            stream->next = block->next_offset;
             (void)push(feed, stream, block, 0);
-        else if (rc == RMQ_MOVED)
+        } else if (rc == RMQ_MOVED) {
+            stream->next = offset;
             (void)push(feed, stream, NULL, offset);
-        else
+        } else {
             on_error(stream, rc, &err);
+        }
     }
 }
 
@@ -141,6 +195,7 @@ static void read_from(struct rep_feed *feed, struct rep_stream *stream, int64_t 
         .arg = stream,
     };
     struct rmq_err err = {0};
+    stream->next = offset;
     int rc = rmq_puller_new(feed->source->client, &options, &stream->puller, &err);
     if (rc != 0)
         rep_feed_fail(feed, rep_error_code(rc), "topic %s: %s", stream->topic->name, err.text);
@@ -189,17 +244,19 @@ void rep_streams_start(struct rep_feed *feed, struct rep_stream *stream)
 
 void rep_streams_retire(struct rep_stream *stream)
 {
-    if (stream->puller == NULL)
+    if (stream->puller == NULL && stream->held_ms == 0)
         return; /* not read yet: the task still has it */
-    rmq_puller_close(stream->puller);
+    if (stream->puller != NULL)
+        rmq_puller_close(stream->puller);
     stream->puller = NULL;
+    stream->held_ms = 0;
     stream->reading = false;
     stream->recreated = true;
 }
 
 void rep_streams_stop(struct rep_feed *feed)
 {
-    for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next) {
+    for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next_stream) {
         if (stream->puller != NULL)
             rmq_puller_close(stream->puller);
         stream->puller = NULL;
