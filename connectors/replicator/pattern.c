@@ -25,8 +25,9 @@ struct rep_patterns {
 
 static int refuse(const char *key, const char *text, const char *what, struct gantry_err *err)
 {
-    return gantry_err_set(err, GANTRY_INVALID, "%s: '%s' has %s, which is not supported; %s", key,
-                          text, what, "write it with . * + ? | ( ) [ ] \\d \\w \\s");
+    return gantry_err_set(err, GANTRY_INVALID,
+                          "%s: '%s' has %s; write it with . * + ? | ( ) [ ] \\d \\w \\s", key, text,
+                          what);
 }
 
 /* {n} or {n,m} at @p at: multiply into *total. The length, 0 when it is none of them. */
@@ -56,6 +57,7 @@ static int translate(const char *key, const char *text, char *out, struct gantry
     };
     bool inside = false;
     long repeats = 1;
+    int depth = 0; /* of parentheses: the pattern stands between two of ours */
     char *to = out;
     *to++ = '^';
     *to++ = '(';
@@ -80,6 +82,7 @@ static int translate(const char *key, const char *text, char *out, struct gantry
             if (at[2] != ':')
                 return refuse(key, text, "(?", err);
             *to++ = '(';
+            depth++;
             at += 2;
         } else if (*at == '{') {
             size_t len = take_repeat(at, &repeats);
@@ -95,6 +98,9 @@ static int translate(const char *key, const char *text, char *out, struct gantry
             /* Lazy: of a whole name it matches the same. */
         } else {
             inside = *at == '[';
+            depth += (*at == '(') - (*at == ')');
+            if (depth < 0)
+                return refuse(key, text, "a ) without its (", err);
             *to++ = *at;
             if (inside && at[1] == '^')
                 *to++ = *++at;
@@ -102,6 +108,8 @@ static int translate(const char *key, const char *text, char *out, struct gantry
                 *to++ = *++at;
         }
     }
+    if (depth != 0)
+        return refuse(key, text, "a ( without its )", err);
     memcpy(to, ")$", 3);
     return 0;
 }
