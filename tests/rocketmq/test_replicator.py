@@ -178,6 +178,33 @@ def test_tasks_divide_the_work(two, tmp_path, name, strategy):
             assert tasks == {"0", "1", "2"}
 
 
+def test_fewer_queues_than_the_source(two, tmp_path, name):
+    """Queues share a queue of the target; each stays in order, and a group's offset waits for the one that is behind."""
+    source, target = two
+    group = f"g-{name}"
+    source.create_topic(name, queues=4)
+    target.create_topic(name, queues=2)
+    for step in range(10):
+        for queue in range(4):
+            send(source.broker, name, queue, [f"{queue}-{step}-{i}" for i in range(37)])
+    with worker_at(tmp_path, target) as worker:
+        worker.create("copy", config(source, name, {"tasks.max": 2}))
+        wait_count(target, name, 1480, worker)
+        found, originals = by_queue(copies(target, name)), by_queue(copies(source, name))
+        for queue in range(4):
+            mine = [body for body in found[queue % 2] if body.startswith(b"%d-" % queue)]
+            assert mine == originals[queue]
+        make_group(source, group)
+        for queue in range(4):
+            source.broker.admin(15, {"consumerGroup": group, "topic": name, "queueId": queue,
+                                     "commitOffset": 100 if queue == 2 else 370})
+        worker.create("meta", meta(source, name, {"group.white-list": group}))
+        wait_for(lambda: group_offset(target, group, name, 1) == 740, lambda: worker.log())
+        first = found[0].index(originals[2][100])
+        wait_for(lambda: group_offset(target, group, name, 0), lambda: worker.log())
+        assert first - 64 <= group_offset(target, group, name, 0) <= first
+
+
 def test_what_appears_later_is_copied(two, tmp_path, name):
     source, target = two
     with worker_at(tmp_path, target) as worker:
@@ -390,6 +417,12 @@ def test_a_source_with_tls_and_users(two, tmp_path, name):
         assert "reader-secret" not in worker.log() + str(worker.configs())
 
 
+def make_group(cluster, group, **more):
+    cluster.broker.admin(200, body=json.dumps({
+        "groupName": group, "consumeEnable": True, "consumeFromMinEnable": True, "consumeBroadcastEnable": True,
+        "retryQueueNums": 1, "retryMaxTimes": 16, "brokerId": 0, "whichBrokerWhenConsumeSlowly": 1, **more}).encode())
+
+
 def group_offset(cluster, group, topic, queue):
     return cluster.broker.committed(group, topic, queue)
 
@@ -399,10 +432,7 @@ def test_definitions_groups_and_offsets(two, tmp_path, name):
     group = f"g-{name}"
     source.create_topic(name, queues=3)
     source.create_topic(name + "-empty", queues=2, perm=4)
-    source.broker.admin(200, body=json.dumps({
-        "groupName": group, "consumeEnable": True, "consumeFromMinEnable": True, "consumeBroadcastEnable": False,
-        "consumeMessageOrderly": True, "retryQueueNums": 2, "retryMaxTimes": 7, "brokerId": 0,
-        "whichBrokerWhenConsumeSlowly": 1}).encode())
+    make_group(source, group, consumeBroadcastEnable=False, consumeMessageOrderly=True, retryQueueNums=2, retryMaxTimes=7)
     # The target's queues have other offsets: something was there before.
     target.create_topic(name, queues=3)
     for queue in range(3):

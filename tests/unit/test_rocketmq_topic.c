@@ -940,6 +940,32 @@ static void run_ask_again(struct gt_mail *mail)
 }
 
 /* Queues that are added later are seen, and the others keep their numbers. */
+/* A record's number leads to one queue, whoever asks; different ones share the queues there are. */
+static void test_numbered_queues(void **state)
+{
+    struct env *env = *state;
+    struct test_writer one, other;
+    struct gt_queue_id id;
+    unsigned met = 0;
+    open_own(env, &one);
+    begin_writer(env, &other, 3, true);
+    struct gt_topic *topic = ready_topic(env, "t"); /* 4 at each of two brokers */
+    for (uint32_t k = 0; k < 4; k++) {
+        for (uint32_t low = 0; low < 8; low++) {
+            uint32_t number = (k << 16 | low) + 1;
+            uint32_t at = gt_writer_queue(one.writer, topic, number);
+            assert_int_equal(gt_writer_queue(other.writer, topic, number), at);
+            gt_topic_queue(topic, at, &id);
+            assert_int_equal(id.id, low % 4);
+            assert_string_equal(id.broker, k % 2 == 0 ? "broker-a" : "broker-b");
+            met |= 1u << at;
+        }
+    }
+    assert_int_equal(met, 0xff);
+    close_own(&one);
+    close_own(&other);
+}
+
 static void test_more_queues(void **state)
 {
     struct env *env = *state;
@@ -1010,6 +1036,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_numbered_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
     };
