@@ -27,6 +27,8 @@ static uint32_t hash_text(const char *text, uint32_t hash)
 
 static bool is_mine(const struct rep_feed *feed, const char *topic, const struct rmq_queue *queue)
 {
+    if (rep_brokers_find(&feed->source_brokers, queue->broker) == NULL)
+        return false; /* of another cluster of the same name servers */
     uint32_t hash = hash_text(topic, 2166136261u);
     if (!feed->settings.by_topic)
         hash = hash_text(queue->broker, hash) % feed->task_count + (uint32_t)queue->id;
@@ -35,15 +37,13 @@ static bool is_mine(const struct rep_feed *feed, const char *topic, const struct
 
 /* --- Streams --- */
 
-static struct rep_stream *find_stream(struct rep_feed *feed, const struct rep_topic *topic,
-                                      const struct rmq_queue *queue)
+static struct rep_stream *find_stream(const struct rep_topic *topic, const struct rmq_queue *queue)
 {
-    for (struct rep_stream *stream = feed->streams; stream != NULL; stream = stream->next_stream) {
-        if (stream->topic == topic && stream->queue_id == queue->id &&
-            strcmp(stream->broker, queue->broker) == 0)
-            return stream;
-    }
-    return NULL;
+    struct rep_stream *stream = topic->streams;
+    while (stream != NULL &&
+           (stream->queue_id != queue->id || strcmp(stream->broker, queue->broker) != 0))
+        stream = stream->next_of_topic;
+    return stream;
 }
 
 /* The Java replicator ran broker, topic and number together: t + 11 is also t1 + 1. */
@@ -88,6 +88,8 @@ static struct rep_stream *add_stream(struct rep_feed *feed, struct rep_topic *to
     stream->ambiguous = is_ambiguous(feed, topic, queue->id);
     stream->next_stream = feed->streams;
     feed->streams = stream;
+    stream->next_of_topic = topic->streams;
+    topic->streams = stream;
     feed->stream_count++;
     return stream;
 }
@@ -99,10 +101,9 @@ static void hand_over(struct rep_feed *feed, struct rep_topic *topic)
     bool some = false;
     for (size_t i = 0; route != NULL && topic->ready && i < route->read_count; i++) {
         const struct rmq_queue *queue = &route->read_queues[i];
-        if (!is_mine(feed, topic->name, queue) ||
-            rep_brokers_find(&feed->source_brokers, queue->broker) == NULL)
+        if (!is_mine(feed, topic->name, queue))
             continue;
-        struct rep_stream *stream = find_stream(feed, topic, queue);
+        struct rep_stream *stream = find_stream(topic, queue);
         if (stream == NULL)
             stream = add_stream(feed, topic, queue);
         if (stream == NULL) {
@@ -122,6 +123,15 @@ static void hand_over(struct rep_feed *feed, struct rep_topic *topic)
     if (some && !feed->closed)
         feed->ctx->wake(feed->ctx);
     pthread_mutex_unlock(&feed->lock);
+}
+
+static bool has_mine(const struct rep_feed *feed, const struct rep_topic *topic)
+{
+    for (size_t i = 0; topic->route != NULL && i < topic->route->read_count; i++) {
+        if (is_mine(feed, topic->name, &topic->route->read_queues[i]))
+            return true;
+    }
+    return false;
 }
 
 /* --- The target's topic --- */
@@ -148,6 +158,18 @@ static bool is_over(struct rep_feed *feed)
     return feed->stopping || feed->failure != 0; /* the link alone sets it once it reads */
 }
 
+/* It is tried again at the next look, and told once. */
+static void not_made(struct rep_feed *feed, struct rep_topic *topic, int rc,
+                     const struct rmq_err *err)
+{
+    if (rc == RMQ_INVALID)
+        rep_feed_fail(feed, GANTRY_INVALID, "the copy of topic %s: %s", topic->name, err->text);
+    else if (!topic->told)
+        rep_feed_log(feed, GANTRY_LOG_WARN, "target-rocketmq: topic %s: %s; trying again",
+                     topic->target, err->text);
+    topic->told = true;
+}
+
 static void on_made(void *arg, int rc, const struct rmq_err *err)
 {
     struct asking asking = *(struct asking *)arg;
@@ -157,10 +179,12 @@ static void on_made(void *arg, int rc, const struct rmq_err *err)
         if (rc == 0)
             rep_feed_log(asking.feed, GANTRY_LOG_INFO, "made topic %s in the target cluster",
                          asking.topic->target);
-        else /* the worker makes it, or says what is in the way */
+        else if (rc == RMQ_REFUSED) /* the worker makes it, or says what is in the way */
             rep_feed_log(asking.feed, GANTRY_LOG_WARN,
                          "could not make topic %s in the target cluster: %s", asking.topic->target,
                          err->text);
+        else
+            not_made(asking.feed, asking.topic, rc, err);
         asking.topic->ready = rc == 0 || rc == RMQ_REFUSED;
         hand_over(asking.feed, asking.topic);
     }
@@ -203,25 +227,26 @@ static void on_target_route(void *arg, int rc, const struct rmq_route *route,
                             const struct rmq_err *given)
 {
     struct asking asking = *(struct asking *)arg;
+    struct rep_feed *feed = asking.feed;
     struct rmq_err err = {0};
     (void)route;
     free(arg);
     asking.topic->making = false;
-    if (!is_over(asking.feed)) {
+    if (!is_over(feed)) {
         if (rc == 0) {
             asking.topic->ready = true;
-            hand_over(asking.feed, asking.topic);
-        } else if (rc == RMQ_NOT_FOUND && asking.topic->route != NULL) {
-            asking.topic->making = make_topic(asking.feed, asking.topic, &err) == 0;
-            if (!asking.topic->making)
-                rep_feed_log(asking.feed, GANTRY_LOG_WARN, "target-rocketmq: topic %s: %s",
-                             asking.topic->target, err.text);
+            asking.topic->told = false;
+            hand_over(feed, asking.topic);
         } else if (rc != RMQ_NOT_FOUND) {
-            rep_feed_log(asking.feed, GANTRY_LOG_WARN, "target-rocketmq: topic %s: %s",
-                         asking.topic->target, given->text);
+            not_made(feed, asking.topic, rc, given);
+        } else if (asking.topic->route != NULL) {
+            rc = make_topic(feed, asking.topic, &err);
+            asking.topic->making = rc == 0;
+            if (rc != 0)
+                not_made(feed, asking.topic, rc, &err);
         }
     }
-    rep_feed_came(asking.feed);
+    rep_feed_came(feed);
 }
 
 /* See that the target has the topic, then hand over its queues. What fails is tried again at the
@@ -229,7 +254,7 @@ static void on_target_route(void *arg, int rc, const struct rmq_route *route,
 static void make_ready(struct rep_feed *feed, struct rep_topic *topic)
 {
     struct rmq_err err = {0};
-    if (topic->ready || topic->making || topic->route == NULL)
+    if (topic->ready || topic->making || !has_mine(feed, topic))
         return;
     if (feed->target == NULL || topic->target == NULL) {
         topic->ready = true;
@@ -442,13 +467,24 @@ static void looked(struct rep_feed *feed, const char *key, const char *servers, 
     look_later(feed);
 }
 
+/* Each broker has a topic of its own name, and one of its cluster's. */
+static bool is_brokers_own(const struct rep_feed *feed, const char *name)
+{
+    for (size_t i = 0; i < feed->source_brokers.count; i++) {
+        if (strcmp(feed->source_brokers.items[i].name, name) == 0 ||
+            strcmp(feed->source_brokers.items[i].cluster, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void on_topics(void *arg, int rc, const char *const *topics, size_t count,
                       const struct rmq_err *err)
 {
     struct rep_feed *feed = arg;
     size_t found = 0;
     for (size_t i = 0; rc == 0 && i < count && !is_over(feed); i++) {
-        if (rep_patterns_topic(feed->patterns, topics[i])) {
+        if (rep_patterns_topic(feed->patterns, topics[i]) && !is_brokers_own(feed, topics[i])) {
             take_topic(feed, topics[i]);
             found++;
         }

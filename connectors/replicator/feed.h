@@ -26,11 +26,13 @@ struct rep_topic {
     char *target; /* owned; NULL: the connector's topic */
     struct gantry_schema text, bytes;
     /* The link's. */
+    struct rep_stream *streams; /* those of its queues that are this task's */
     struct rmq_route_watch *watch;
     const struct rmq_route *route; /* the last one; counted */
     bool asked;                    /* for its route */
     bool ready;                    /* the target has it */
     bool making;
+    bool told;        /* what is in the way */
     bool never;       /* it would go in circles */
     unsigned missing; /* looks in a row that have not shown it although its brokers are there */
     bool shown;       /* by the present look */
@@ -40,6 +42,7 @@ struct rep_topic {
 /** A queue of it that is this task's. Lives as long as the feed. */
 struct rep_stream {
     struct rep_stream *next_stream; /* of all */
+    struct rep_stream *next_of_topic;
     struct rep_topic *topic;
     char *broker; /* owned */
     int32_t queue_id;

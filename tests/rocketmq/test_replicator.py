@@ -237,7 +237,8 @@ def test_where_it_begins(two, tmp_path, name):
         wait_count(target, f"{name}-time", 2, worker)
 
 
-def test_a_worker_that_is_killed(two, tmp_path, name):
+@pytest.mark.parametrize("rounds", [int(os.environ.get("KILLS", "6"))])
+def test_a_worker_that_is_killed(two, tmp_path, name, rounds):
     source, target = two
     source.create_topic(name, queues=4)
     luck = random.Random(11)
@@ -246,7 +247,7 @@ def test_a_worker_that_is_killed(two, tmp_path, name):
         worker.start()
         try:
             worker.create("copy", config(source, name, {"tasks.max": 2}))
-            for _ in range(6):
+            for _ in range(rounds):
                 before = sum(map(len, producer.sent.values()))
                 wait_for(lambda before=before: sum(map(len, producer.sent.values())) > before + luck.randrange(200, 3000),
                          "messages", 20)
@@ -255,7 +256,7 @@ def test_a_worker_that_is_killed(two, tmp_path, name):
             producer.stop()
             assert not producer.unsure
             total = sum(map(len, producer.sent.values()))
-            print(f"{total} messages, 6 kills")
+            print(f"{total} messages, {rounds} kills")
             wait_count(target, name, total, worker, 60)
             assert by_queue(copies(target, name)) == producer.sent
         finally:
