@@ -25,7 +25,7 @@ JSON_CONVERTER = "org.apache.rocketmq.connect.runtime.converter.JsonConverter"
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """Source and target."""
-    with rmq.Cluster(tmp_path_factory.mktemp("from"), settings={"brokerClusterName": "here"}) as source, \
+    with rmq.Cluster(tmp_path_factory.mktemp("from"), settings={"brokerClusterName": "here", "timerWheelEnable": "true"}) as source, \
             rmq.Cluster(tmp_path_factory.mktemp("to"), settings={"brokerClusterName": "there"}) as target:
         yield source, target
 
@@ -46,6 +46,13 @@ def send(broker, topic, queue, bodies, **properties):
     fields = {"a": "test-producer", "b": topic, "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": BORN_MS, "h": 0, "i": "",
               "j": 0, "k": "false", "m": "true"}
     code, remark, *_ = broker.call(320, fields, frame, credentials=broker.credentials)
+    assert code == 0, (code, remark)
+
+
+def send_one(broker, topic, body, properties=""):
+    code, remark, *_ = broker.call(
+        310, {"a": "test-producer", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": BORN_MS, "h": 0,
+              "i": properties, "j": 0, "k": "false"}, body, credentials=broker.credentials)
     assert code == 0, (code, remark)
 
 
@@ -219,6 +226,41 @@ def test_what_appears_later_is_copied(two, tmp_path, name):
         send(source.broker, f"{name}-b", 0, ["new topic"])
         wait_count(target, f"{name}-a", 31, worker)
         wait_count(target, f"{name}-b", 1, worker)
+
+
+def test_a_topic_that_is_deleted_and_made_again(two, tmp_path, name):
+    source, target = two
+    source.create_topic(name, queues=1)
+    send(source.broker, name, 0, [f"{i}" for i in range(50)])
+    with worker_at(tmp_path, target) as worker:
+        worker.create("copy", config(source, name))
+        wait_count(target, name, 50, worker)
+        source.broker.admin(215, {"topic": name})
+        source.server.call(216, {"topic": name})
+        worker.wait_log("topic .* is gone at the source")
+        source.create_topic(name, queues=1)
+        send(source.broker, name, 0, ["a", "b", "c"])
+        wait_count(target, name, 53, worker)
+        assert [message.body for message in copies(target, name)[50:]] == [b"a", b"b", b"c"]
+        worker.restart()
+        send(source.broker, name, 0, ["d"])
+        wait_count(target, name, 54, worker)
+
+
+def test_everything_is_what_users_made(two, tmp_path, name):
+    source, _ = two
+    source.create_topic(name, queues=1)
+    send(source.broker, name, 0, ["mine"])
+    source.create_topic(f"%RETRY%{name}", queues=1)
+    send_one(source.broker, f"%RETRY%{name}", b"retry")
+    with Worker(tmp_path) as worker:
+        worker.create("copy", config(source, ".*", {"topic.rename.format": "all-${topic}"}))
+        worker.create("retry", config(source, f"%RETRY%{name}", {"topic.rename.format": "retry-${topic}"}))
+        for topic, body in ((f"all-{name}", b"mine"), (f"retry-%RETRY%{name}", b"retry")):
+            wait_for(lambda topic=topic, body=body: worker.bodies(topic) == [body], lambda: worker.log())
+        found = os.listdir(os.path.join(worker.store, "topics"))
+        assert f"all-{name}" in found
+        assert not [topic for topic in found if topic.startswith("all-") and not topic.startswith("all-t")], found
 
 
 def test_where_it_begins(two, tmp_path, name):
@@ -402,10 +444,7 @@ def test_a_source_with_tls_and_users(two, tmp_path, name):
     with rmq.Cluster(tmp_path / "from", tls=tls, acl=acl) as source, worker_at(tmp_path / "worker", target) as worker:
         source.create_topic(name, queues=1)
         source.create_topic(name + "z", queues=1)
-        code, remark, *_ = source.broker.call(
-            310, {"a": "p", "b": name, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": BORN_MS, "h": 0,
-                  "i": "TAGS\1red\2", "j": 0, "k": "false"}, b"secret message", credentials=acl.admin)
-        assert code == 0, remark
+        send_one(source.broker, name, b"secret message", "TAGS\1red\2")
         keys = {"source.tls.enable": "true", "source.tls.client.authServer": "true",
                 "source.tls.client.trustCertPath": tls.path("ca.pem"), "source.accessKey": "reader",
                 "source.secretKey": "reader-secret"}
