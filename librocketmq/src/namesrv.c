@@ -141,8 +141,9 @@ static void on_answer(void *arg, int rc, const struct rmq_command *reply, const 
     if (client->namesrv_at == ask->at) /* else another request has moved on already */
         client->namesrv_at = (ask->at + 1) % client->namesrv_count;
     size_t len = strlen(ask->problems);
-    (void)snprintf(ask->problems + len, sizeof(ask->problems) - len, "%s%.*s", len > 0 ? "; " : "",
-                   (int)(170 / client->namesrv_count), err->text);
+    if (len == 0 || client->namesrv_count > 1) /* a single one says the same twice */
+        (void)snprintf(ask->problems + len, sizeof(ask->problems) - len, "%s%.*s",
+                       len > 0 ? "; " : "", (int)(170 / client->namesrv_count), err->text);
     if (ask->rc == 0 || ask->rc == RMQ_UNREACHABLE)
         ask->rc = rc;
     /* Silence is not asked twice; a single server that has closed an idle connection is. */

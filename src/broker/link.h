@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The link to RocketMQ: one thread with a libuv loop and the one client of this worker.
+/** A link to RocketMQ: one thread with a libuv loop and a client. A worker has two: one for topics,
+ * one for the cluster log and membership.
  *
- *  All that speaks to brokers and name servers runs on it (topics, the cluster log, membership):
- * they send it mail, and answer by mail to whom it concerns. So one connection a broker carries
- * everything, and heartbeats come from one place. */
+ *  All that speaks to brokers and name servers runs on one of them: others send it mail, and it
+ * answers by mail to whom it concerns. So a lease is renewed beside the data, not behind it, and
+ * heartbeats of a group come from one place. */
 #ifndef GT_BROKER_LINK_H
 #define GT_BROKER_LINK_H
 

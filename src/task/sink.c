@@ -490,7 +490,7 @@ static void take_commit(struct sink *sink)
         return;
     struct gantry_err err = sink->commit.err;
     end_cycle(sink);
-    if (err.code == GANTRY_NO_SPACE) {
+    if (err.code == GANTRY_NO_SPACE || err.code == GANTRY_AGAIN) {
         gt_task_pause(task, err.text);
         return;
     }

@@ -80,8 +80,9 @@ struct gt_worker {
     uv_timer_t shutdown_timer;
 
     struct gt_store *store;
-    struct gt_link *link;               /* to RocketMQ; NULL: the embedded log, and alone */
-    struct gt_cluster *cluster;         /* with a link */
+    struct gt_link *link;         /* to RocketMQ, for topics; NULL: the embedded log, and alone */
+    struct gt_link *cluster_link; /* for the cluster log: a lease is not renewed behind data */
+    struct gt_cluster *cluster;   /* with a link */
     struct stopped_task *stopped_tasks; /* in a cluster: to be told, outside the machine's calls */
     struct gt_mail stopped_mail;
     atomic_llong lease_until_ms; /* in a cluster: for all claims */

@@ -148,7 +148,7 @@ int gt_shared_open(struct gt_worker *worker, struct gantry_err *err)
 {
     const struct gt_settings *settings = worker->settings;
     struct gt_cluster_setup setup = {
-        .link = worker->link,
+        .link = worker->cluster_link,
         .store = worker->store,
         .control = &worker->mailbox,
         .loop = &worker->loop,

@@ -253,13 +253,22 @@ static int open_broker(struct gt_worker *worker, struct gantry_err *err)
         .producer_group = settings->producer_group,
         .consumer_group = settings->consumer_group,
     };
-    char *folder = NULL;
+    char *folder = NULL, *data_client = NULL;
     if (asprintf(&folder, "%s/cluster", settings->store) < 0)
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
-    int code = gt_store_open_cache(folder, &worker->store, err);
-    free(folder);
+        folder = NULL;
+    if (asprintf(&data_client, "%s#topics", worker->member) < 0)
+        data_client = NULL;
+    int code = 0;
+    if (folder == NULL || data_client == NULL)
+        code = gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     if (code == 0)
-        code = gt_worker_open_link(settings, worker->member, &worker->link, err);
+        code = gt_store_open_cache(folder, &worker->store, err);
+    if (code == 0) /* the client that the brokers show as the member */
+        code = gt_worker_open_link(settings, worker->member, &worker->cluster_link, err);
+    if (code == 0)
+        code = gt_worker_open_link(settings, data_client, &worker->link, err);
+    free(folder);
+    free(data_client);
     if (code == 0)
         code = gt_topics_open_rocketmq(worker->store, worker->link, &topics, &worker->topics, err);
     return code == 0 ? gt_shared_open(worker, err) : code;
@@ -582,6 +591,7 @@ void gt_worker_close(struct gt_worker *worker)
         gt_store_stop(worker->store);
     gt_topics_close(worker->topics);
     gt_link_close(worker->link);
+    gt_link_close(worker->cluster_link);
     gt_registry_close(worker->registry);
     gt_store_close(worker->store);
     if (worker->loop_open) {

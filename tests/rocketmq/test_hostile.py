@@ -115,7 +115,7 @@ def busy_share(worker, span_s=2):
 
 def check_waiting(worker, pattern, tmp_path):
     """It says what is wrong, does little, and ends."""
-    said = worker.wait_log(rf"cannot reach the cluster log, trying again: (.*({pattern}).*)", 15).group(1)
+    said = worker.wait_log(rf"cannot reach the cluster log, trying again; [^:]*: (.*({pattern}).*)", 15).group(1)
     why = worker.refuse("c", source_config("t", tmp_path / "in"))
     assert "not a member of the cluster now: " in why and said.split(":")[0][:20] in why, (said, why)
     share = busy_share(worker)
@@ -231,9 +231,9 @@ def test_a_name_server_that_comes_later(new, tmp_path):
     broker = rmq.Broker(tmp_path / "broker", server.address, name_servers=[server])
     try:
         worker = new(server.address).boot()
-        worker.wait_log("cannot reach the cluster log, trying again: .*refused")
+        worker.wait_log("cannot reach the cluster log, trying again; [^:]*: .*refused")
         server.start()
-        worker.wait_log("cannot reach the cluster log, trying again: .*broker", 15)
+        worker.wait_log("cannot reach the cluster log, trying again; [^:]*: .*broker", 15)
         broker.start()
         begin = time.monotonic()
         worker.wait_joined()
