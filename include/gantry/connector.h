@@ -39,6 +39,9 @@ enum gantry_connector_flag {
     GANTRY_CONNECTOR_NO_REPLAY =
         1u << 2, /* a source that, started again at a position, may poll other records than before
                   */
+    GANTRY_CONNECTOR_HEADERS_AS_IS =
+        1u << 3, /* a source whose headers are RocketMQ's properties: they are sent under their own
+                    names, without connect-ext- */
 };
 
 enum gantry_log_level { GANTRY_LOG_DEBUG, GANTRY_LOG_INFO, GANTRY_LOG_WARN, GANTRY_LOG_ERROR };

@@ -76,7 +76,10 @@ struct gantry_record {
     const char *topic; /* source: NULL = the connector's topic. sink: where it came from */
     const struct gantry_header *headers;
     uint32_t header_count;
-    uint32_t queue;       /* sink: queue it came from */
+    uint32_t queue;       /* sink: queue it came from. source: 0, the task's own queue of the topic;
+                             else 1 + a number (its low 16 bits count first, the others where several
+                             brokers have that queue): equal numbers go to one queue, in order, while
+                             it can be written to */
     int64_t timestamp_ms; /* since 1970 UTC; 0 from a source: the runtime's clock */
     int64_t offset;       /* sink: offset in its queue */
 };

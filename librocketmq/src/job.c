@@ -55,6 +55,10 @@ void rmq_job_free(struct job *job)
     free(job->cluster);
     free(job->broker);
     free(job->stats);
+    for (size_t i = 0; i < job->text_count; i++)
+        free(job->texts[i]);
+    free(job->texts);
+    free(job->rows);
     rmq_buf_deinit(&job->frame);
     free(job);
 }

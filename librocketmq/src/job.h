@@ -29,12 +29,19 @@ struct job {
         rmq_cluster_fn cluster;
         rmq_stats_fn stats;
         rmq_topics_fn topics;
+        rmq_topic_rows_fn topic_rows;
+        rmq_group_rows_fn group_rows;
+        rmq_offset_rows_fn offset_rows;
     } done;
     void *arg;
     /* what some operations keep */
     int64_t offset;
     struct rmq_queue_stats *stats; /* owned; their broker is a name of targets */
     size_t stats_count;
+    void *rows; /* owned; their texts are names of targets, or texts */
+    size_t row_count;
+    char **texts; /* owned, as are its items */
+    size_t text_count;
     int32_t read_queues, write_queues, perm;
     uint64_t deadline_ms;
     size_t namesrv_answers;

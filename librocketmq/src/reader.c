@@ -125,6 +125,14 @@ int64_t rmq_read_int(struct rmq_reader *reader, int64_t min, int64_t max)
     return value;
 }
 
+bool rmq_read_bool(struct rmq_reader *reader)
+{
+    enum rmq_json_kind kind = rmq_json_value(&reader->json);
+    if (kind != RMQ_JSON_TRUE && kind != RMQ_JSON_FALSE)
+        rmq_read_fail(reader, RMQ_MALFORMED, "neither true nor false");
+    return kind == RMQ_JSON_TRUE;
+}
+
 void rmq_read_skip(struct rmq_reader *reader)
 {
     if (!rmq_json_skip(&reader->json, rmq_json_value(&reader->json)))

@@ -33,6 +33,7 @@ const char *rmq_read_item_string(struct rmq_reader *reader);
 /* The value as text (NULL for null), as a number from min to max. */
 const char *rmq_read_string(struct rmq_reader *reader);
 int64_t rmq_read_int(struct rmq_reader *reader, int64_t min, int64_t max);
+bool rmq_read_bool(struct rmq_reader *reader);
 void rmq_read_skip(struct rmq_reader *reader);
 void rmq_read_fail(struct rmq_reader *reader, int rc, const char *problem);
 

@@ -272,6 +272,58 @@ static void await_members(const char *group, const char *topic, size_t count, bo
     exit(1);
 }
 
+/* What tables() looks for. */
+static const char *wanted_group;
+
+static void on_topic_rows(void *arg, int rc, const struct rmq_topic_row *rows, size_t count,
+                          const struct rmq_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        step.seen =
+            step.seen || (strcmp(rows[i].topic, step.wanted) == 0 && rows[i].read_queues == 3 &&
+                          rows[i].write_queues == 3 && rows[i].perm == 6 && !rows[i].order);
+    on_admin(arg, rc, err);
+}
+
+static void on_group_rows(void *arg, int rc, const struct rmq_group_row *rows, size_t count,
+                          const struct rmq_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        step.seen = step.seen || (strcmp(rows[i].group, wanted_group) == 0 &&
+                                  rows[i].retry_max == 16 && !rows[i].consume_disabled);
+    on_admin(arg, rc, err);
+}
+
+static void on_offset_rows(void *arg, int rc, const struct rmq_offset_row *rows, size_t count,
+                           const struct rmq_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        step.seen = step.seen || (strcmp(rows[i].group, wanted_group) == 0 &&
+                                  strcmp(rows[i].topic, step.wanted) == 0 &&
+                                  rows[i].queue_id == 1 && rows[i].offset == 2);
+    on_admin(arg, rc, err);
+}
+
+static void tables(const char *topic, const char *group)
+{
+    wanted_group = group;
+    begin();
+    step.wanted = topic;
+    (void)wait_step(rmq_admin_topic_rows(client, NULL, on_topic_rows, NULL, &step.err));
+    expect(step.rc == 0 && step.seen, "the table of topics");
+    begin();
+    (void)wait_step(rmq_admin_group_rows(client, NULL, on_group_rows, NULL, &step.err));
+    expect(step.rc == 0 && step.seen, "the table of groups");
+    begin();
+    step.wanted = topic;
+    (void)wait_step(rmq_admin_offset_rows(client, NULL, on_offset_rows, NULL, &step.err));
+    expect(step.rc == 0 && step.seen, "the table of offsets");
+    begin();
+    (void)wait_step(
+        rmq_admin_topic_rows(client, "no-such-cluster", on_topic_rows, NULL, &step.err));
+    expect(step.rc == RMQ_NOT_FOUND, "no table of a cluster that is not there");
+}
+
 static void offsets_and_groups(const char *topic, const char *group, const char *broker)
 {
     struct rmq_group_options options = {.struct_size = sizeof(options), .group = group};
@@ -301,6 +353,7 @@ static void offsets_and_groups(const char *topic, const char *group, const char 
     (void)wait_step(
         rmq_admin_group_offset(client, group, topic, broker, 1, on_offset, NULL, &step.err));
     expect(step.rc == 0 && step.number == 2, "group offset");
+    tables(topic, group);
     if (old_broker)
         return; /* it resets through members that are online */
     begin();

@@ -10,6 +10,9 @@ static const gantry_plugin_fn functions[] = {
 #ifdef GT_BUILTIN_FILE
     gantry_file_plugin,
 #endif
+#ifdef GT_BUILTIN_REPLICATOR
+    gantry_replicator_plugin,
+#endif
     NULL,
 };
 

@@ -8,5 +8,7 @@
 
 /** connectors/file */
 const struct gantry_plugin *gantry_file_plugin(void);
+/** connectors/replicator */
+const struct gantry_plugin *gantry_replicator_plugin(void);
 
 #endif

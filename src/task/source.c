@@ -74,6 +74,7 @@ static int prepare(struct gt_task *task, struct gantry_err *err)
         const struct gt_writer_spec spec = {
             .claim = &task->claim,
             .replayable = (gt_task_connector(task)->flags & GANTRY_CONNECTOR_NO_REPLAY) == 0,
+            .headers_as_is = (gt_task_connector(task)->flags & GANTRY_CONNECTOR_HEADERS_AS_IS) != 0,
             .wake = wake_task,
             .arg = task,
         };
@@ -156,22 +157,112 @@ static const char *default_topic(const struct source *source)
     return source->topic != NULL ? gt_topic_name(source->topic) : "";
 }
 
-static int convert(struct source *source, struct portion *portion, struct gt_append_part *part,
+/* What goes to which queue; in the arena. */
+struct parts {
+    struct gt_append_part *items;
+    size_t count, cap;
+};
+
+static struct gt_append_part *add_part(struct parts *parts, struct gt_arena *arena)
+{
+    if (parts->count == parts->cap) {
+        size_t cap = parts->cap != 0 ? 2 * parts->cap : 4;
+        struct gt_append_part *grown = gt_arena_alloc(arena, cap * sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        if (parts->count > 0)
+            memcpy(grown, parts->items, parts->count * sizeof *grown);
+        parts->items = grown;
+        parts->cap = cap;
+    }
+    struct gt_append_part *part = &parts->items[parts->count++];
+    memset(part, 0, sizeof *part);
+    return part;
+}
+
+/* The part of those from `from` on that is for this queue; its place, or the count. */
+static size_t find_part(const struct parts *parts, size_t from, uint32_t queue)
+{
+    while (from < parts->count && parts->items[from].queue != queue)
+        from++;
+    return from;
+}
+
+/* Give each part its records, order kept. places: which part each one belongs to, first being the
+ * number of the first part. */
+static int sort_out(const struct portion *portion, const size_t *places,
+                    struct gt_append_part *parts, size_t count, size_t first,
+                    struct gt_arena *arena)
+{
+    struct gt_message *messages = gt_arena_alloc(arena, portion->count * sizeof *messages);
+    struct gantry_record *records = gt_arena_alloc(arena, portion->count * sizeof *records);
+    uint32_t *ordinals = gt_arena_alloc(arena, portion->count * sizeof *ordinals);
+    size_t *ends = gt_arena_alloc(arena, count * sizeof *ends), total = 0;
+    if (messages == NULL || records == NULL || ordinals == NULL || ends == NULL)
+        return GANTRY_NO_MEMORY;
+    for (size_t k = 0; k < count; k++) {
+        parts[k].messages = messages + total;
+        parts[k].records = records + total;
+        parts[k].ordinals = ordinals + total;
+        ends[k] = total;
+        total += parts[k].count;
+    }
+    for (size_t i = 0; i < portion->count; i++) {
+        size_t at = ends[places[i] - first]++;
+        messages[at] = portion->messages[i];
+        records[at] = portion->records[i];
+        ordinals[at] = portion->ordinals != NULL ? portion->ordinals[i] : (uint32_t)i;
+    }
+    return 0;
+}
+
+/* A portion whose records name queues. Numbers may share a queue: a part is one of them all, for in
+ * each queue the records stand in the batch's order. */
+static int divide_queues(struct source *source, const struct portion *portion,
+                         struct gt_topic *topic, struct parts *parts, struct gt_arena *arena)
+{
+    size_t first = parts->count, at = first;
+    uint32_t last = 0;
+    size_t *places = gt_arena_alloc(arena, portion->count * sizeof *places);
+    if (places == NULL)
+        return GANTRY_NO_MEMORY;
+    for (size_t i = 0; i < portion->count; i++) {
+        uint32_t number = portion->records[i].queue;
+        if (i == 0 || number != last) {
+            uint32_t queue = gt_writer_queue(source->writer, topic, number);
+            last = number;
+            at = find_part(parts, first, queue);
+            if (at == parts->count) {
+                struct gt_append_part *part = add_part(parts, arena);
+                if (part == NULL)
+                    return GANTRY_NO_MEMORY;
+                part->topic = topic;
+                part->queue = queue;
+            }
+        }
+        places[i] = at;
+        parts->items[at].count++;
+    }
+    return sort_out(portion, places, parts->items + first, parts->count - first, first, arena);
+}
+
+static int convert(struct source *source, struct portion *portion, struct parts *parts,
                    struct gt_scratch *scratch, int64_t now, struct gantry_err *err)
 {
+    struct gt_topic *topic;
     struct gt_task *task = &source->task;
     size_t bad = 0;
     bool own = source->topic != NULL && portion->name == gt_topic_name(source->topic);
     if (!own && gt_topic_name_check(portion->name, err) !=
                     0) /* the connector's choice, not checked before */
         return GANTRY_INVALID;
-    part->topic = own ? source->topic : gt_topic_get(task->env->topics, portion->name);
+    topic = own ? source->topic : gt_topic_get(task->env->topics, portion->name);
     portion->messages = gt_arena_alloc(&scratch->arena, portion->count * sizeof *portion->messages);
-    if (part->topic == NULL || portion->messages == NULL)
+    if (topic == NULL || portion->messages == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu messages", portion->count);
     struct gantry_err reason = {0};
     if (!own) { /* a batch cannot be kept: it is polled again when the topic is there */
-        int rc = gt_topic_ready(part->topic, NULL, &reason);
+        int rc = gt_topic_ready(topic, NULL, &reason);
         if (rc == 0)
             return gantry_err_set(err, GANTRY_AGAIN, "waiting for topic %s%s%s", portion->name,
                                   reason.text[0] != '\0' ? ": " : "", reason.text);
@@ -180,18 +271,29 @@ static int convert(struct source *source, struct portion *portion, struct gt_app
             return rc;
         }
     }
-    int code =
-        task->converter->to_messages(portion->records, portion->count, gt_topic_name(part->topic),
-                                     portion->messages, &scratch->arena, &bad, &reason);
+    int code = task->converter->to_messages(portion->records, portion->count, gt_topic_name(topic),
+                                            portion->messages, &scratch->arena, &bad, &reason);
     if (code != 0)
         return gantry_err_set(err, code,
                               "record %zu of a batch for topic %s cannot be converted: %s", bad,
-                              gt_topic_name(part->topic), reason.text);
+                              gt_topic_name(topic), reason.text);
+    bool numbered = false;
     for (size_t i = 0; i < portion->count; i++) {
         if (portion->messages[i].timestamp_ms == 0)
             portion->messages[i].timestamp_ms = now;
+        numbered = numbered || portion->records[i].queue != 0;
     }
-    part->queue = gt_writer_queue(source->writer, part->topic);
+    struct gt_append_part *part = NULL;
+    if (numbered)
+        code = divide_queues(source, portion, topic, parts, &scratch->arena);
+    else if ((part = add_part(parts, &scratch->arena)) == NULL)
+        code = GANTRY_NO_MEMORY;
+    if (code != 0)
+        return gantry_err_set(err, code, "no memory for %zu messages", portion->count);
+    if (numbered)
+        return 0;
+    part->topic = topic;
+    part->queue = gt_writer_queue(source->writer, topic, 0);
     part->messages = portion->messages;
     part->count = portion->count;
     part->ordinals = portion->ordinals;
@@ -281,6 +383,19 @@ static void add_positions(struct source *source, struct gt_append *append,
     gt_buf_deinit(&value);
 }
 
+/* One of the topics is not ready: have all of them asked for at the same time. */
+static void ask_for_topics(struct source *source, const struct portion *portions, size_t count)
+{
+    struct gantry_err err;
+    for (size_t i = 0; i < count; i++) {
+        struct gt_topic *topic = gt_topic_name_check(portions[i].name, &err) == 0
+                                     ? gt_topic_get(source->task.env->topics, portions[i].name)
+                                     : NULL;
+        if (topic != NULL)
+            (void)gt_topic_ready(topic, NULL, &err); /* the outcome is looked at next time */
+    }
+}
+
 static int append_batch(struct source *source, struct gt_scratch *scratch, struct gantry_err *err)
 {
     struct gt_task *task = &source->task;
@@ -303,17 +418,16 @@ static int append_batch(struct source *source, struct gt_scratch *scratch, struc
     flight->records = batch->count;
     int64_t now = gt_clock_wall_ms();
     int code = 0;
-    struct gt_append_part *parts = gt_arena_alloc(&scratch->arena, (count + 1) * sizeof *parts);
-    if (parts == NULL)
-        code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch of %zu records",
-                              batch->count);
+    struct parts parts = {0};
     for (size_t i = 0; i < count && code == 0; i++)
-        code = convert(source, &portions[i], &parts[i], scratch, now, err);
+        code = convert(source, &portions[i], &parts, scratch, now, err);
+    if (code == GANTRY_AGAIN)
+        ask_for_topics(source, portions, count);
     if (code == 0) {
         add_positions(source, &flight->append, batch);
         flight->bytes = (int64_t)(sizeof *flight + flight->append.commit.changes.len);
-        code = gt_append_submit(task->env->topics, &flight->append, parts, count, &scratch->append,
-                                err);
+        code = gt_append_submit(task->env->topics, &flight->append, parts.items, parts.count,
+                                &scratch->append, err);
     }
     if (code != 0) {
         free_flight(flight);

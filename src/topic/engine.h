@@ -22,7 +22,7 @@ struct gt_engine {
     int (*writer_open)(struct gt_topics *topics, const struct gt_writer_spec *spec,
                        struct gt_writer **ret, struct gantry_err *err);
     int (*writer_ready)(struct gt_writer *writer, struct gantry_err *err);
-    uint32_t (*writer_queue)(struct gt_writer *writer, struct gt_topic *topic);
+    uint32_t (*writer_queue)(struct gt_writer *writer, struct gt_topic *topic, uint32_t number);
     void (*writer_abandon)(struct gt_writer *writer);
     void (*writer_close)(struct gt_writer *writer);
     int (*submit)(struct gt_topics *topics, struct gt_append *append,

@@ -73,9 +73,9 @@ int gt_writer_ready(struct gt_writer *writer, struct gantry_err *err)
     return writer->engine->writer_ready(writer, err);
 }
 
-uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic)
+uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic, uint32_t number)
 {
-    return writer->engine->writer_queue(writer, topic);
+    return writer->engine->writer_queue(writer, topic, number);
 }
 
 void gt_writer_abandon(struct gt_writer *writer)

@@ -99,6 +99,7 @@ bool gt_topic_is_local(const struct gt_topic *topic);
 struct gt_writer_spec {
     const struct gt_claim *claim; /* whose it is. Outlives the writer and all its appends */
     bool replayable;              /* what was not committed can be had once more, unchanged */
+    bool headers_as_is;           /* headers are message properties: they keep their names */
     void (*wake)(void *arg); /* gt_writer_ready has changed; any thread, may send a mail only */
     void *arg;
 };
@@ -113,8 +114,9 @@ int gt_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
 /** 1 | 0: not yet, or (after it was 1) appends do not get through now; err->text says why and what
  * to do, "" while that is nothing unusual | a negative error: open another. */
 int gt_writer_ready(struct gt_writer *writer, struct gantry_err *err);
-/** The queue of the topic that the writer's records without a key go to; the topic is ready. */
-uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic);
+/** Which queue of the topic, which is ready: number 0, the writer's own one; else that of the
+ * number (struct gantry_record, queue). */
+uint32_t gt_writer_queue(struct gt_writer *writer, struct gt_topic *topic, uint32_t number);
 /** Let go of what cannot be got through now: appends under way end soon, with an error if they were
  * not committed. For an owner that is to stop while gt_writer_ready says 0. */
 void gt_writer_abandon(struct gt_writer *writer);

@@ -125,6 +125,47 @@ static void import_position(struct gt_commit *commit, const struct gt_java_store
     gt_buf_deinit(&value);
 }
 
+/* A position of the replicator, whose partition is broker, topic and queue run together: kept as it
+ * is for each replicator, which knows its queues. Whether it is one. */
+static bool import_replicator_position(struct gt_commit *commit, const struct gt_java_store *java,
+                                       const struct gt_java_position *position)
+{
+    struct gantry_view partition = gantry_view_of(position->filename);
+    struct gt_buf stand, value;
+    size_t takers = 0;
+    if (position->chars < 0 || partition.len == 0 || strchr(position->filename, '/') != NULL ||
+        strchr("0123456789", partition.data[partition.len - 1]) == NULL)
+        return false;
+    gt_buf_init(&stand, 1024);
+    gt_buf_init(&value, 128 << 10);
+    gt_buf_addf(&stand, "{\"nextPosition\":%lld}", (long long)position->chars);
+    gt_position_record_write(&value, partition, gt_buf_view(&stand));
+    for (size_t i = 0; i < java->connector_count; i++) {
+        const struct gt_java_connector *connector = &java->connectors[i];
+        const char *class = gt_props_get(&connector->config, "connector-class");
+        const char *filename = gt_props_get(&connector->config, "filename");
+        if (filename != NULL && strcmp(filename, position->filename) == 0) {
+            takers = 0; /* a followed file that is called so */
+            break;
+        }
+        if (class == NULL ||
+            strcmp(class, "org.apache.rocketmq.replicator.RmqSourceReplicator") != 0 ||
+            gt_connector_name_check(connector->name, NULL) != 0)
+            continue;
+        struct gt_key key;
+        takers++;
+        gt_key_position(&key, connector->name, &partition);
+        gt_commit_put(commit, GT_TABLE_POSITIONS, gt_key_view(&key), gt_buf_view(&value));
+    }
+    if (takers > 0)
+        gt_info("worker",
+                "imported a position of the Java replicator queue=%s offset=%lld connectors=%zu",
+                position->filename, (long long)position->chars, takers);
+    gt_buf_deinit(&stand);
+    gt_buf_deinit(&value);
+    return takers > 0;
+}
+
 static int import_java(struct gt_worker *worker, struct gantry_err *err)
 {
     static const struct gt_commit_ops no_ops = {0};
@@ -146,6 +187,8 @@ static int import_java(struct gt_worker *worker, struct gantry_err *err)
         import_connector(&commit, &java.connectors[i]);
     for (size_t i = 0; i < java.position_count; i++) {
         const struct gt_java_position *position = &java.positions[i];
+        if (import_replicator_position(&commit, &java, position))
+            continue;
         if (position->problem == NULL)
             import_position(&commit, &java, position);
         else

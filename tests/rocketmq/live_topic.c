@@ -113,7 +113,7 @@ static void send_batch(struct batch *batch, struct gt_writer *writer, struct gt_
     snprintf(position, sizeof position, "%" PRId64, first + count);
     struct gantry_mark mark = {count, gantry_view_of("p"), gantry_view_of(position)};
     struct gt_append_part part = {.topic = topic,
-                                  .queue = gt_writer_queue(writer, topic),
+                                  .queue = gt_writer_queue(writer, topic, 0),
                                   .messages = messages,
                                   .count = count,
                                   .records = records};

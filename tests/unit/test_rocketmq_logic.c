@@ -21,7 +21,7 @@ static struct gantry_view text(const char *from)
 static void round_trip(const struct gt_message *message, bool has_time, struct gt_message *ret,
                        struct gt_arena *arena)
 {
-    const struct gt_rq_stamp stamp = {text(GT_RQ_ID "\00177."), text(".3.conn.a\002")};
+    const struct gt_rq_stamp stamp = {text(GT_RQ_ID "\00177."), text(".3.conn.a\002"), false};
     struct rmq_buf frame;
     struct gt_buf scratch;
     struct gantry_err err = {0};
@@ -116,7 +116,7 @@ static void test_message(void **state)
 
 static void test_too_large(void **state)
 {
-    const struct gt_rq_stamp stamp = {text("gantry-id\0011."), text(".0.c\002")};
+    const struct gt_rq_stamp stamp = {text("gantry-id\0011."), text(".0.c\002"), false};
     struct gantry_err err = {0};
     struct rmq_buf frame;
     struct gt_buf scratch;

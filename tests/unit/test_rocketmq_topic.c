@@ -212,7 +212,7 @@ static void begin_writer(struct env *env, struct test_writer *own, uint32_t task
     struct gantry_err err = {0};
     sem_init(&own->wake, 0, 0);
     own->claim = (struct gt_claim){"conn", task, 0, NULL};
-    const struct gt_writer_spec spec = {&own->claim, replayable, on_wake, &own->wake};
+    const struct gt_writer_spec spec = {&own->claim, replayable, false, on_wake, &own->wake};
     assert_int_equal(gt_writer_open(env->fx.topics, &spec, &own->writer, &err), 0);
 }
 
@@ -300,7 +300,7 @@ static struct test_append *send_records(struct env *env, struct test_writer *own
         struct gt_topic *target = ready_topic(env, names[to]);
         parts[part_count++] = (struct gt_append_part){
             .topic = target,
-            .queue = gt_writer_queue(own->writer, target),
+            .queue = gt_writer_queue(own->writer, target, 0),
             .messages = append->sorted[to],
             .count = sizes[to],
             .ordinals = append->ordinals[to],
@@ -708,8 +708,8 @@ static void test_unknown_in_a_busy_queue(void **state)
     begin_writer(env, &other, 8, true); /* of 8 queues */
     while (gt_writer_ready(other.writer, &err) == 0)
         wait_wake(&other.wake, begun);
-    assert_int_equal(gt_writer_queue(other.writer, ready_topic(env, "t")),
-                     gt_writer_queue(writer.writer, ready_topic(env, "t")));
+    assert_int_equal(gt_writer_queue(other.writer, ready_topic(env, "t"), 0),
+                     gt_writer_queue(writer.writer, ready_topic(env, "t"), 0));
     tell_mock(env, "close-before 320 1");
     struct test_append *append = send_records(env, &writer, "t", NULL, 10, 10);
     begun = gt_clock_mono_ns();
@@ -940,6 +940,32 @@ static void run_ask_again(struct gt_mail *mail)
 }
 
 /* Queues that are added later are seen, and the others keep their numbers. */
+/* A record's number leads to one queue, whoever asks; different ones share the queues there are. */
+static void test_numbered_queues(void **state)
+{
+    struct env *env = *state;
+    struct test_writer one, other;
+    struct gt_queue_id id;
+    unsigned met = 0;
+    open_own(env, &one);
+    begin_writer(env, &other, 3, true);
+    struct gt_topic *topic = ready_topic(env, "t"); /* 4 at each of two brokers */
+    for (uint32_t k = 0; k < 4; k++) {
+        for (uint32_t low = 0; low < 8; low++) {
+            uint32_t number = (k << 16 | low) + 1;
+            uint32_t at = gt_writer_queue(one.writer, topic, number);
+            assert_int_equal(gt_writer_queue(other.writer, topic, number), at);
+            gt_topic_queue(topic, at, &id);
+            assert_int_equal(id.id, low % 4);
+            assert_string_equal(id.broker, k % 2 == 0 ? "broker-a" : "broker-b");
+            met |= 1u << at;
+        }
+    }
+    assert_int_equal(met, 0xff);
+    close_own(&one);
+    close_own(&other);
+}
+
 static void test_more_queues(void **state)
 {
     struct env *env = *state;
@@ -1010,6 +1036,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_numbered_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
     };

@@ -76,6 +76,40 @@ typedef void (*rmq_topics_fn)(void *arg, int rc, const char *const *topics, size
                               const struct rmq_err *err);
 int rmq_admin_topics(struct rmq_client *client, rmq_topics_fn done, void *arg, struct rmq_err *err);
 
+/* --- what the masters of a cluster hold (cluster NULL: of all), one row a broker and thing; views
+ * during the call. A broker with access control answers administrators only. --- */
+
+struct rmq_topic_row {
+    const char *broker, *topic;
+    int32_t read_queues, write_queues, perm;
+    bool order;
+};
+typedef void (*rmq_topic_rows_fn)(void *arg, int rc, const struct rmq_topic_row *rows, size_t count,
+                                  const struct rmq_err *err);
+int rmq_admin_topic_rows(struct rmq_client *client, const char *cluster, rmq_topic_rows_fn done,
+                         void *arg, struct rmq_err *err);
+
+struct rmq_group_row {
+    const char *broker, *group;
+    bool consume_disabled, broadcast_disabled, from_min_disabled, orderly;
+    int32_t retry_queues, retry_max;
+};
+typedef void (*rmq_group_rows_fn)(void *arg, int rc, const struct rmq_group_row *rows, size_t count,
+                                  const struct rmq_err *err);
+int rmq_admin_group_rows(struct rmq_client *client, const char *cluster, rmq_group_rows_fn done,
+                         void *arg, struct rmq_err *err);
+
+struct rmq_offset_row {
+    const char *broker, *group, *topic;
+    int32_t queue_id;
+    int64_t offset;
+};
+/* The offsets of all groups. */
+typedef void (*rmq_offset_rows_fn)(void *arg, int rc, const struct rmq_offset_row *rows,
+                                   size_t count, const struct rmq_err *err);
+int rmq_admin_offset_rows(struct rmq_client *client, const char *cluster, rmq_offset_rows_fn done,
+                          void *arg, struct rmq_err *err);
+
 /* --- offsets of one queue; broker's master. RMQ_NOT_FOUND: none is stored. --- */
 int rmq_admin_max_offset(struct rmq_client *client, const char *topic, const char *broker,
                          int32_t queue_id, rmq_offset_fn done, void *arg, struct rmq_err *err);

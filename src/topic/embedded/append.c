@@ -505,7 +505,9 @@ int gt_embedded_writer_open(struct gt_topics *topics, const struct gt_writer_spe
     return 0;
 }
 
-uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic)
+uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic, uint32_t number)
 {
-    return ((struct embedded_writer *)writer)->task % gt_topic_queues(topic);
+    uint32_t wanted =
+        number != 0 ? (number - 1) & 0xffff : ((struct embedded_writer *)writer)->task;
+    return wanted % gt_topic_queues(topic);
 }

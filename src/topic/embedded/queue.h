@@ -107,7 +107,8 @@ void gt_embedded_topic_free(struct gt_embedded_topic *topic);
 /* What append.c and reader.c have in the engine's table; as topic.h says. */
 int gt_embedded_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
                             struct gt_writer **ret, struct gantry_err *err);
-uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic);
+uint32_t gt_embedded_writer_queue(struct gt_writer *writer, struct gt_topic *topic,
+                                  uint32_t number);
 int gt_embedded_submit(struct gt_topics *topics, struct gt_append *append,
                        const struct gt_append_part *parts, size_t part_count,
                        struct gt_append_scratch *scratch, struct gantry_err *err);

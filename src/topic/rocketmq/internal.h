@@ -144,7 +144,7 @@ void gt_rq_make_group(struct gt_rocketmq *topics, const char *group);
 int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spec,
                       struct gt_writer **ret, struct gantry_err *err);
 int gt_rq_writer_ready(struct gt_writer *writer, struct gantry_err *err);
-uint32_t gt_rq_writer_queue(struct gt_writer *writer, struct gt_topic *topic);
+uint32_t gt_rq_writer_queue(struct gt_writer *writer, struct gt_topic *topic, uint32_t number);
 void gt_rq_writer_abandon(struct gt_writer *writer);
 void gt_rq_writer_close(struct gt_writer *writer);
 int gt_rq_submit(struct gt_topics *topics, struct gt_append *append,

@@ -234,9 +234,15 @@ static void add_base64(struct gt_buf *buf, const char *name, struct gantry_view 
     gt_buf_add_char(buf, 2);
 }
 
-/* connect-* names are the converters' own; others are extensions, as the Java worker has them. */
-static const char *prefix_of(struct gantry_view name)
+static bool is_system(struct rmq_view name);
+
+/* connect-* names are the converters' own; others are extensions, as the Java worker has them. What
+ * is to keep its name does, unless it would then be something that is said of messages. */
+static const char *prefix_of(struct gantry_view name, bool as_is)
 {
+    if (as_is && !begins_with(name, "gantry-") && !is_system(rmq_view(name.data, name.len)) &&
+        !gantry_view_equal(name, gantry_view_of(GT_RQ_TIME)))
+        return "";
     bool own = begins_with(name, "connect-") && !begins_with(name, EXTENSION);
     bool plain = own || gantry_view_equal(name, gantry_view_of("TAGS")) ||
                  gantry_view_equal(name, gantry_view_of("KEYS"));
@@ -252,7 +258,7 @@ static int take_header(struct gt_cursor *cursor, struct gantry_view *name,
 }
 
 /* The headers; those that are no text together in one property. */
-static int add_headers(struct gt_buf *buf, const struct gt_message *message)
+static int add_headers(struct gt_buf *buf, const struct gt_message *message, bool as_is)
 {
     struct gt_cursor cursor = gt_cursor_of(message->properties.data, message->properties.len);
     uint64_t count = gt_cursor_varint(&cursor), other = 0;
@@ -267,7 +273,7 @@ static int add_headers(struct gt_buf *buf, const struct gt_message *message)
         if (gantry_view_equal(name, gantry_view_of("KEYS")) && message->key.len > 0)
             text = false;
         if (text) {
-            add_property(buf, prefix_of(name), name, value);
+            add_property(buf, prefix_of(name, as_is), name, value);
         } else {
             add_sized(&more, name);
             add_sized(&more, value);
@@ -335,7 +341,7 @@ int gt_rq_encode(struct rmq_buf *frame, const struct gt_message *message, bool h
             add_base64(scratch, GT_RQ_KEY, message->key);
     }
     if (message->properties.len > 0)
-        code = add_headers(scratch, message);
+        code = add_headers(scratch, message, stamp->headers_as_is);
     if (has_time)
         gt_buf_addf(scratch, GT_RQ_TIME "\001%lld\002", (long long)message->timestamp_ms);
     if (code == 0)

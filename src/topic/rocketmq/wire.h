@@ -71,6 +71,7 @@ int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_r
 struct gt_rq_stamp {
     struct gantry_view before; /* "gantry-id" U+0001 "EPOCH." */
     struct gantry_view after;  /* ".TASK.CONNECTOR" U+0002 */
+    bool headers_as_is;        /* headers keep their names */
 };
 
 /** A hash of key and value as the source gave them: what is polled again has the same, whatever a

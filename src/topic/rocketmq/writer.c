@@ -22,6 +22,7 @@ int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spe
     writer->claim = *spec->claim;
     writer->claim.connector = writer->connector;
     writer->replayable = spec->replayable;
+    writer->headers_as_is = spec->headers_as_is;
     writer->wake = spec->wake;
     writer->arg = spec->arg;
     writer->next_seq = 1;
@@ -138,9 +139,50 @@ static uint32_t choose(const struct gt_rq_writer *writer, struct gt_rq_topic *to
     return found;
 }
 
-uint32_t gt_rq_writer_queue(struct gt_writer *api, struct gt_topic *topic)
+/* How many queues of the topic come before this one by broker, of those with the same id. */
+static uint32_t rank_of(const struct gt_rq_topic *topic, uint32_t at, bool all)
+{
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < topic->queue_count; i++) {
+        const struct gt_rq_queue *queue = topic->queues[i];
+        rank += queue->id == topic->queues[at]->id && (all || atomic_load(&queue->writable)) &&
+                strcmp(queue->broker, topic->queues[at]->broker) < 0;
+    }
+    return rank;
+}
+
+/* By a number, over those that can be written to: its low half says which id, the other one which
+ * of the brokers that have it. So equal numbers meet, whichever task and worker they come by. */
+static uint32_t by_number(struct gt_rq_topic *topic, uint32_t number)
+{
+    uint32_t found = 0, ids = 0, brokers = 0;
+    pthread_mutex_lock(&topic->lock);
+    bool all = true;
+    for (uint32_t i = 0; i < topic->queue_count; i++)
+        all = all && !atomic_load(&topic->queues[i]->writable);
+    for (uint32_t i = 0; i < topic->queue_count; i++) {
+        const struct gt_rq_queue *queue = topic->queues[i];
+        if ((all || atomic_load(&queue->writable)) && queue->id >= ids)
+            ids = queue->id + 1;
+    }
+    uint32_t id = ids != 0 ? (number & 0xffff) % ids : 0;
+    for (uint32_t i = 0; i < topic->queue_count; i++)
+        brokers += topic->queues[i]->id == id && (all || atomic_load(&topic->queues[i]->writable));
+    for (uint32_t i = 0; i < topic->queue_count && brokers != 0; i++) {
+        const struct gt_rq_queue *queue = topic->queues[i];
+        if (queue->id == id && (all || atomic_load(&queue->writable)) &&
+            rank_of(topic, i, all) == (number >> 16) % brokers)
+            found = i;
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return found;
+}
+
+uint32_t gt_rq_writer_queue(struct gt_writer *api, struct gt_topic *topic, uint32_t number)
 {
     struct gt_rq_writer *writer = (struct gt_rq_writer *)api;
+    if (number != 0)
+        return by_number((struct gt_rq_topic *)topic, number - 1);
     struct gantry_view name = gantry_view_of(topic->name);
     void *known = gt_map_get(&writer->choices, name);
     if (known != NULL)
@@ -340,7 +382,7 @@ static int encode_part(struct gt_rq_writer *writer, struct gt_rq_append *own,
                        struct gantry_err *err)
 {
     const struct gt_rq_stamp stamp = {gantry_view_of(writer->stamp_before),
-                                      gantry_view_of(writer->stamp_after)};
+                                      gantry_view_of(writer->stamp_after), writer->headers_as_is};
     struct gt_rq_parcel *parcel = NULL;
     const struct batch *batch = batching->items, *noted = NULL;
     size_t guess = 0;

@@ -97,7 +97,7 @@ struct gt_rq_writer {
     struct gt_rocketmq *topics;
     struct gt_claim claim; /* its name: borrowed, outlives the executor's half */
     char *connector;       /* owned: for the link */
-    bool replayable;
+    bool replayable, headers_as_is;
     void (*wake)(void *arg);
     void *arg;
 
