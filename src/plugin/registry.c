@@ -87,8 +87,10 @@ int gt_registry_open_plugins(const struct gantry_plugin *const *plugins,
         connector_count += plugins[plugin_count]->connector_count;
     struct gt_registry *registry = calloc(1, sizeof *registry);
     if (registry != NULL) {
-        registry->runtime = (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION,
-                                                    log_text, setting};
+        registry->runtime = (struct gantry_runtime){.struct_size = sizeof registry->runtime,
+                                                    .abi_version = GANTRY_ABI_VERSION,
+                                                    .log = log_text,
+                                                    .setting = setting};
         gt_map_init(&registry->by_name);
         gt_props_init(&registry->settings);
         registry->plugins = calloc(plugin_count + 1, sizeof *registry->plugins);
