@@ -123,8 +123,6 @@ static const struct gantry_plugin plugin = {
     .connector_count = 1,
 };
 
-const struct gantry_plugin *gantry_plugin(void);
-
 const struct gantry_plugin *gantry_plugin(void)
 {
     return &plugin;

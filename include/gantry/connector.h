@@ -234,15 +234,24 @@ struct gantry_plugin {
                              numbers */
     const char *name;
     const char *version;
-    /* Called once before anything else and once after everything else; state of the whole plugin.
-     * Optional. */
+    /* Called once before anything else and once after everything else: when the last task is gone,
+     * and before the file is closed. close() leaves nothing of the plugin behind, no thread, no
+     * timer, no key of thread-specific data. State of the whole plugin. May block. Optional. */
     int (*open)(const struct gantry_runtime *runtime, void **ret_plugin, struct gantry_err *err);
     void (*close)(void *plugin);
     const struct gantry_connector *const *connectors;
     size_t connector_count;
 };
 
-/** The one symbol that a plugin file exports. */
+#if defined(__GNUC__)
+#define GANTRY_EXPORT __attribute__((visibility("default")))
+#else
+#define GANTRY_EXPORT
+#endif
+
+/** The one symbol that a plugin file exports; the plugin defines it. Called once when the file is
+ * opened, before anything else. */
+GANTRY_EXPORT const struct gantry_plugin *gantry_plugin(void);
 typedef const struct gantry_plugin *(*gantry_plugin_fn)(void);
 
 #ifdef __cplusplus

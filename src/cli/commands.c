@@ -11,6 +11,9 @@
     "  --store DIR  the store (default: storePathRootDir of -c FILE, else "                        \
     "${HOME}/connectorStore)\n"                                                                    \
     "  -c FILE      a worker's properties file\n"
+#define PLUGIN_HELP                                                                                \
+    "  -c FILE      a worker's properties file, with its pluginPaths\n"                            \
+    "  --plugin-paths PATHS  folders and files with plugins, separated by commas, instead\n"
 
 static int run_version(const struct gt_command *command, int argc, char **argv);
 static int run_help(const struct gt_command *command, int argc, char **argv);
@@ -68,10 +71,21 @@ static const struct gt_command commands[] = {
      "  --namesrv    the name servers of workers that keep their topics in RocketMQ\n"
      "  KEY=VALUE    settings of theirs: connectClusterId, access control, TLS\n" STORE_HELP,
      gt_command_connector_reset, NULL},
-    {"connector classes", "", "the connectors that there are", "", gt_command_connector_classes,
+    {"connector classes", "[-c FILE] [--plugin-paths PATHS]", "the connectors that there are",
+     PLUGIN_HELP, gt_command_connector_classes, NULL},
+    {"connector describe", "CLASS [-c FILE] [--plugin-paths PATHS]",
+     "the configuration of a connector", PLUGIN_HELP, gt_command_connector_describe, NULL},
+    {"plugin list", "[--store DIR] [-c FILE] [--plugin-paths PATHS]",
+     "the plugins, and why a file is none",
+     "Those of the worker that runs with the store. When none runs, or --plugin-paths is given: "
+     "those that\none would have.\n" PLUGIN_HELP
+     "  --store DIR  the store (default: storePathRootDir of -c FILE, else "
+     "${HOME}/connectorStore)\n",
+     gt_command_plugin_list, NULL},
+    {"plugin describe", "NAME | PATH [-c FILE] [--plugin-paths PATHS]",
+     "a plugin's connectors and their keys",
+     "NAME is a plugin's name, PATH a plugin file.\n" PLUGIN_HELP, gt_command_plugin_describe,
      NULL},
-    {"connector describe", "CLASS", "the configuration of a connector", "",
-     gt_command_connector_describe, NULL},
     {"version", "", "print the version", "", run_version, NULL},
     {"help", "[COMMAND] [--markdown]", "this list, or more about one command",
      "  --markdown   print docs/configuration.md\n", run_help, NULL},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gantry connector reset | classes | describe */
 #include "cli/options.h"
+#include "cli/plugin_option.h"
 #include "cli/serve.h"
 #include "cli/text_table.h"
-#include "plugin/registry.h"
 #include "topic/inspect.h"
 #include "worker/worker.h"
 
@@ -64,145 +64,93 @@ int gt_command_connector_reset(const struct gt_command *command, int argc, char 
     return status;
 }
 
-/* Open the plugins with a worker's default settings. */
-static int open_registry(const struct gt_command *command, struct gt_registry **ret)
-{
-    struct gantry_err err = {0, ""};
-    struct gt_props none;
-    gt_props_init(&none);
-    int rc = gt_registry_open(&none, ret, &err);
-    gt_props_deinit(&none);
-    return rc == 0 ? GT_EXIT_OK : gt_command_failed(command, &err);
-}
-
-static const char *kind_name(const struct gantry_connector *connector)
-{
-    return connector->kind == GANTRY_SOURCE ? "source" : "sink";
-}
-
 int gt_command_connector_classes(const struct gt_command *command, int argc, char **argv)
 {
     static const char *const titles[] = {"CLASS", "KIND", "VERSION", "WHAT IT DOES"};
+    struct gt_plugin_option option = {0};
+    const struct gt_option options_table[] = {GT_PLUGIN_OPTIONS(option)};
+    struct gt_options options = {.table = options_table, .count = 2};
     struct gt_registry *registry = NULL;
+    struct gt_settings settings;
+    struct gt_class_list list;
     struct gt_text_table table;
     struct gt_arena arena;
+    struct gantry_err err;
 
-    (void)argv;
-    if (argc > 0)
-        return gt_usage_error(command, "takes no arguments");
-    int status = open_registry(command, &registry);
+    if (gt_options_parse(&options, argc, argv, &err) != 0)
+        return gt_usage_error(command, err.text);
+    int status = gt_plugin_option_settle(command, &option, &settings);
     if (status != GT_EXIT_OK)
         return status;
+    status = gt_plugin_option_open(command, &settings, NULL, &registry);
+    if (status != GT_EXIT_OK)
+        goto out;
     gt_arena_init(&arena, 16 << 10, 0);
     gt_text_table_init(&table, &arena, titles, 4, 0);
-    const struct gt_connector_class *item;
-    for (size_t i = 0; (item = gt_registry_at(registry, i)) != NULL; i++) {
+    table.no_memory = gt_registry_list(registry, &list) != 0;
+    for (size_t i = 0; i < list.count; i++) {
+        const struct gantry_connector *connector = list.items[i]->connector;
         const char **row = gt_text_table_row(&table);
         if (row == NULL)
             break;
-        row[0] = item->connector->class_names[0];
-        row[1] = kind_name(item->connector);
-        row[2] = item->connector->version;
-        row[3] = item->connector->doc;
+        row[0] = connector->class_names[0];
+        row[1] = gt_kind_name(connector);
+        row[2] = connector->version;
+        row[3] = connector->doc;
     }
     gt_text_table_print(&table, stdout);
+    status = table.no_memory ? GT_EXIT_FAILED : GT_EXIT_OK;
+    gt_class_list_release(&list);
     gt_arena_deinit(&arena);
+out:
     gt_registry_close(registry);
-    return table.no_memory ? GT_EXIT_FAILED : GT_EXIT_OK;
+    gt_settings_deinit(&settings);
+    return status;
 }
 
-static const char *type_name(enum gantry_config_type type)
-{
-    static const char *const names[] = {
-        [GANTRY_CONFIG_STRING] = "text",
-        [GANTRY_CONFIG_INT] = "number",
-        [GANTRY_CONFIG_SIZE] = "size",
-        [GANTRY_CONFIG_DURATION] = "duration",
-        [GANTRY_CONFIG_BOOL] = "true|false",
-        [GANTRY_CONFIG_ENUM] = "one of",
-        [GANTRY_CONFIG_LIST] = "list with commas",
-        [GANTRY_CONFIG_PASSWORD] = "secret",
-    };
-    return (size_t)type < sizeof names / sizeof names[0] ? names[type] : "?";
-}
-
-static void print_def(const struct gantry_config_def *def)
-{
-    printf("  %s  (%s", def->name, type_name(def->type));
-    if (def->type == GANTRY_CONFIG_ENUM && def->choices != NULL)
-        printf(" %s", def->choices);
-    if (def->max != 0 && def->max != INT64_MAX)
-        printf(", %lld to %lld", (long long)def->min, (long long)def->max);
-    else if (def->min != 0)
-        printf(", at least %lld", (long long)def->min);
-    if ((def->flags & GANTRY_CONFIG_REQUIRED) != 0)
-        printf(", required");
-    else if (def->default_value != NULL)
-        printf(", default %s", *def->default_value != '\0' ? def->default_value : "empty");
-    printf(")\n");
-    if (def->aliases != NULL)
-        printf("      also: %s\n", def->aliases);
-    if (def->doc != NULL)
-        printf("      %s\n", def->doc);
-}
-
-/* Those of the runtime, but for the ones that the connector declares itself. */
-static void print_common(const struct gantry_connector *connector)
-{
-    size_t count;
-    const struct gantry_config_def *defs = gt_common_defs(connector->kind, &count);
-    for (size_t i = 0; i < count; i++) {
-        bool own = false;
-        for (size_t k = 0; k < connector->def_count; k++)
-            own |= strcmp(connector->defs[k].name, defs[i].name) == 0;
-        if (!own)
-            print_def(&defs[i]);
-    }
-}
-
-static int unknown_class(const struct gt_command *command, const struct gt_registry *registry,
+static int unknown_class(const struct gt_command *command, struct gt_registry *registry,
                          const char *name)
 {
-    const char *names[256];
-    size_t count = 0;
-    const struct gt_connector_class *item;
-    for (size_t i = 0; count < 256 && (item = gt_registry_at(registry, i)) != NULL; i++)
-        names[count++] = item->connector->class_names[0];
-    const char *nearest = gt_nearest(name, names, count);
+    struct gt_class_list list;
+    (void)gt_registry_list(registry, &list); /* without memory nothing is near */
+    const char *nearest = gt_class_list_nearest(&list, name);
     fprintf(stderr, "gantry %s: there is no connector class '%s'; %s%s%s\n", command->name, name,
             nearest != NULL ? "did you mean " : "see: gantry connector classes",
             nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+    gt_class_list_release(&list);
     return GT_EXIT_FAILED;
 }
 
 int gt_command_connector_describe(const struct gt_command *command, int argc, char **argv)
 {
     const char *name = NULL;
-    struct gt_options options = {
-        .operands = &name, .operands_min = 1, .operands_max = 1, .operands_name = "the CLASS"};
+    struct gt_plugin_option option = {0};
+    const struct gt_option options_table[] = {GT_PLUGIN_OPTIONS(option)};
+    struct gt_options options = {.table = options_table,
+                                 .count = 2,
+                                 .operands = &name,
+                                 .operands_min = 1,
+                                 .operands_max = 1,
+                                 .operands_name = "the CLASS"};
     struct gt_registry *registry = NULL;
+    struct gt_settings settings;
     struct gantry_err err;
 
     if (gt_options_parse(&options, argc, argv, &err) != 0)
         return gt_usage_error(command, err.text);
-    int status = open_registry(command, &registry);
+    int status = gt_plugin_option_settle(command, &option, &settings);
     if (status != GT_EXIT_OK)
         return status;
-    const struct gt_connector_class *found = gt_registry_find(registry, name);
-    if (found == NULL) {
-        status = unknown_class(command, registry, name);
-    } else {
-        const struct gantry_connector *connector = found->connector;
-        printf("%s (%s, version %s)\n%s\n", connector->class_names[0], kind_name(connector),
-               connector->version, connector->doc);
-        for (size_t i = 1; connector->class_names[i] != NULL; i++)
-            printf("also as %s\n", connector->class_names[i]);
-        printf("\nIts keys:\n");
-        for (size_t i = 0; i < connector->def_count; i++)
-            print_def(&connector->defs[i]);
-        printf("\nKeys of every %s:\n", kind_name(connector));
-        print_common(connector);
+    status = gt_plugin_option_open(command, &settings, NULL, &registry);
+    if (status == GT_EXIT_OK) {
+        const struct gt_connector_class *found = gt_registry_find(registry, name);
+        if (found == NULL)
+            status = unknown_class(command, registry, name);
+        else
+            gt_print_connector(found->connector);
+        gt_class_release(found);
     }
     gt_registry_close(registry);
+    gt_settings_deinit(&settings);
     return status;
 }

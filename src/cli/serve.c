@@ -89,8 +89,10 @@ int gt_serve(const struct gt_command *command, const struct gt_settings *setting
         gt_info("worker", "listening address=%s port=%d store=%s", settings->rest_address,
                 gt_rest_port(rest), settings->store);
         serving.rest = rest;
-        if (ready != NULL)
+        if (ready != NULL) { /* somebody sits before it */
             gt_worker_when_ready(worker, on_ready, &serving);
+            gt_worker_end_on_hangup(worker);
+        }
         rc = gt_worker_run(worker, &err);
     }
     gt_worker_close(worker);

@@ -25,6 +25,21 @@
                "class name of one.",                                                               \
     }
 
+#define ISOLATION                                                                                  \
+    {                                                                                              \
+        .name = "isolation", .type = GANTRY_CONFIG_ENUM, .choices = "none,process",                \
+        .doc =                                                                                     \
+            "Where it runs: none: in the worker; process: in a process of its own, which cannot "  \
+            "harm the worker. Without it: built-in connectors in the worker, others in a "         \
+            "process (see plugin.isolation).",                                                     \
+    }
+#define PREFER                                                                                     \
+    {                                                                                              \
+        .name = "plugin.prefer", .type = GANTRY_CONFIG_ENUM, .choices = "builtin,file",            \
+        .doc = "Whose class it is when a plugin file offers one of a built-in connector's name. "  \
+               "Without it: as the worker's setting of that name says.",                           \
+    }
+
 static const struct gantry_config_def source_defs[] = {
     CLASS,
     TASKS,
@@ -36,6 +51,8 @@ static const struct gantry_config_def source_defs[] = {
         .doc = "The topic that records go to.",
     },
     CONVERTER,
+    ISOLATION,
+    PREFER,
 };
 
 static const struct gantry_config_def sink_defs[] = {
@@ -49,6 +66,8 @@ static const struct gantry_config_def sink_defs[] = {
         .doc = "The topics that records are taken from, separated by commas.",
     },
     CONVERTER,
+    ISOLATION,
+    PREFER,
 };
 
 const struct gantry_config_def *gt_common_defs(enum gantry_kind kind, size_t *ret_count)

@@ -38,9 +38,10 @@ size_t gt_findings_errors(const struct gt_findings *findings);
 void gt_findings_to_err(const struct gt_findings *findings, struct gantry_err *err);
 
 /** Keys that the runtime itself understands for each kind: canonical connector.class, tasks.max
- * (1..1024, default 1), source-record-converter, and for sources `topic` (connect.topicname), for
- * sinks `topicNames` (connect.topicnames, topics). The topics are required; a source that names a
- * topic in each record declares `topic` itself, without the flag. */
+ * (1..1024, default 1), source-record-converter, isolation, plugin.prefer, and for sources `topic`
+ * (connect.topicname), for sinks `topicNames` (connect.topicnames, topics). The topics are
+ * required; a source that names a topic in each record declares `topic` itself, without the flag.
+ */
 const struct gantry_config_def *gt_common_defs(enum gantry_kind kind, size_t *ret_count);
 
 /** RocketMQ's rule for topic names: 1 to 127 of a-z A-Z 0-9 % | _ -. 0 or GANTRY_INVALID with the

@@ -85,6 +85,19 @@ out:
     return code;
 }
 
+bool gt_store_in_use(const char *folder)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/gantry.lock", folder) < 0)
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool used = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return used;
+}
+
 /* LMDB makes its file in several steps, and one that lost power in between is a file that it
  * refuses. So a new store is made under another name, and gets its own when all of it is durable;
  * what an earlier attempt left is made anew. */

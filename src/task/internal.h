@@ -39,7 +39,7 @@ struct gt_task {
     struct gt_runnable runnable; /* first */
     const struct gt_task_ops *ops;
     const struct gt_task_env *env;
-    const struct gt_connector_class *klass;
+    const struct gt_connector_class *klass; /* held */
     struct gt_executor *executor;
     const struct gt_converter *converter;
     char *connector;             /* owned */

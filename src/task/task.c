@@ -475,7 +475,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->runnable.step = step;
     task->ops = ops;
     task->env = setup->env;
-    task->klass = setup->klass;
+    task->klass = gt_class_hold(setup->klass);
     task->executor = setup->executor;
     task->converter = setup->converter;
     task->report = setup->report;
@@ -540,6 +540,7 @@ void gt_task_free(struct gt_task *task)
     gt_buf_deinit(&task->position);
     gt_arena_deinit(&task->memory);
     free(task->connector);
+    gt_class_release(task->klass);
     free(task);
 }
 

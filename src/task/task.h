@@ -47,7 +47,7 @@ struct gt_task_env {
 /** What a task is. Copied by gt_task_new but for what is noted. */
 struct gt_task_setup {
     const struct gt_task_env *env;          /* borrowed */
-    const struct gt_connector_class *klass; /* borrowed from the registry */
+    const struct gt_connector_class *klass; /* the task holds it until it is freed */
     struct gt_executor *executor;           /* borrowed */
     const char *connector;
     uint32_t index, count;

@@ -25,6 +25,7 @@ struct member {
     uint64_t failures; /* that are dealt with */
     uint64_t epoch;    /* in a cluster: of the start; 0: not this worker's */
     bool stopping;
+    bool renewing; /* in a cluster: its task stops, to be made anew with another class */
 };
 
 struct connector {
@@ -33,7 +34,7 @@ struct connector {
     char *name; /* owned */
     struct gt_props props;
     int64_t updated_ms;
-    const struct gt_connector_class *klass; /* NULL: unknown */
+    const struct gt_connector_class *klass; /* held; NULL: unknown */
     struct member *members;                 /* owned */
     size_t member_count;
     struct plan plan; /* in a cluster, where tasks start one by one; else empty */
@@ -54,6 +55,7 @@ static void free_connector(struct connector *connector)
     free(connector->members);
     if (connector->shared)
         gt_plan_deinit(&connector->plan);
+    gt_class_release(connector->klass);
     gt_props_deinit(&connector->props);
     free(connector->problem);
     free(connector->name);
@@ -95,13 +97,47 @@ static void settle(struct connector *connector)
 
 /* --- Restarts --- */
 
+/* Whether a start would be with another class now: of a plugin that has been replaced, removed, or
+ * brought meanwhile. */
+static bool is_outdated(const struct connector *connector)
+{
+    const struct gt_connector_class *klass = NULL;
+    struct gantry_err err;
+    (void)gt_plan_class(connector->worker->registry, &connector->props, true, &klass, &err);
+    bool other = klass != connector->klass;
+    gt_class_release(klass);
+    return other;
+}
+
+/* Make all of the connector anew. An operation that is under way may replace or remove this
+ * configuration, and a start that waits behind it would bring the old one back: then false. */
+static bool start_anew(struct connector *connector)
+{
+    struct gt_props props;
+    gt_props_init(&props);
+    bool can = connector->slot->head == NULL && gt_props_copy(&props, &connector->props) == 0;
+    if (can)
+        gt_operation_start(connector->worker, connector->name, &props, connector->updated_ms);
+    gt_props_deinit(&props);
+    return can;
+}
+
+static void renew_plan(struct connector *connector);
+
 static void on_restart(uv_timer_t *timer)
 {
     struct member *member = timer->data;
     struct connector *connector = member->connector;
     if (connector->closing)
         return;
-    if (member->task != NULL) {
+    bool outdated = member->task != NULL && is_outdated(connector);
+    if (outdated && connector->shared) {
+        renew_plan(connector);
+        member->renewing = true;
+        gt_task_stop(member->task);
+        return;
+    }
+    if (member->task != NULL && !outdated) {
         gt_info("worker", "starting a failed task again connector=%s task=%u", connector->name,
                 gt_task_index(member->task));
         gt_task_start(member->task);
@@ -111,15 +147,19 @@ static void on_restart(uv_timer_t *timer)
         gt_connector_task_start(connector, (uint32_t)(member - connector->members), member->epoch);
         return;
     }
-    struct gt_props props;
-    gt_props_init(&props);
-    /* An operation that is under way may replace or remove this configuration, and a start that
-     * waits behind it would bring the old one back; if it does not, the timer comes again. */
-    if (connector->slot->head == NULL && gt_props_copy(&props, &connector->props) == 0)
-        gt_operation_start(connector->worker, connector->name, &props, connector->updated_ms);
-    else
+    if (!start_anew(connector))
         uv_timer_start(timer, on_restart, (uint64_t)member->pause_ms, 0);
-    gt_props_deinit(&props);
+}
+
+static void restart_after(struct member *member, int64_t pause_ms)
+{
+    if (!member->timer_open) {
+        uv_timer_init(&member->connector->worker->loop, &member->timer);
+        member->timer.data = member;
+        member->timer_open = true;
+        member->connector->open++;
+    }
+    uv_timer_start(&member->timer, on_restart, (uint64_t)pause_ms, 0);
 }
 
 static void restart_later(struct member *member)
@@ -140,13 +180,7 @@ static void restart_later(struct member *member)
     if (member->pause_ms > settings->restart_backoff_max_ms)
         member->pause_ms = settings->restart_backoff_max_ms;
     member->restarts++;
-    if (!member->timer_open) {
-        uv_timer_init(&member->connector->worker->loop, &member->timer);
-        member->timer.data = member;
-        member->timer_open = true;
-        member->connector->open++;
-    }
-    uv_timer_start(&member->timer, on_restart, (uint64_t)member->pause_ms, 0);
+    restart_after(member, member->pause_ms);
 }
 
 /* --- Reports from tasks --- */
@@ -212,8 +246,12 @@ static void on_report(struct gt_task *task, void *arg)
         member->own = NULL;
         worker->tasks--;
         connector->open--;
-        if (connector->shared)
+        if (member->renewing && !member->stopping)
+            gt_connector_task_start(connector, (uint32_t)(member - connector->members),
+                                    member->epoch);
+        else if (connector->shared)
             tell_stopped(member);
+        member->renewing = false;
         look_for_stopped(connector);
         gt_worker_look_for_end(worker);
         break;
@@ -294,7 +332,7 @@ struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
         return NULL;
     connector->worker = worker;
     connector->updated_ms = updated_ms;
-    connector->klass = plan->klass;
+    connector->klass = gt_class_hold(plan->klass);
     connector->props = *props;
     gt_props_init(props);
     connector->name = strdup(slot->name);
@@ -330,6 +368,19 @@ struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
 
 /* --- In a cluster --- */
 
+/* Why the plan cannot run. One that waits for its plugin has no problem yet that others should hear
+ * of. */
+static void take_problem(struct connector *connector)
+{
+    const struct plan *plan = &connector->plan;
+    if (plan->waits) {
+        connector->problem = strdup(plan->err.text);
+        gt_worker_load_class(connector->worker, connector->name, &connector->props);
+    } else if (plan->outcome != GT_CREATE_OK) {
+        set_problem(connector, plan->err.text);
+    }
+}
+
 struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot *slot,
                                            struct gt_props *props, int64_t updated_ms,
                                            struct plan *plan)
@@ -341,7 +392,7 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
     connector->worker = worker;
     connector->slot = slot;
     connector->updated_ms = updated_ms;
-    connector->klass = plan->klass;
+    connector->klass = gt_class_hold(plan->klass);
     connector->props = *props;
     gt_props_init(props);
     connector->plan = *plan;
@@ -360,8 +411,7 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
         if (i < connector->plan.task_count)
             (void)gt_props_copy(&connector->members[i].props, &connector->plan.tasks[i].props);
     }
-    if (connector->plan.outcome != GT_CREATE_OK)
-        set_problem(connector, connector->plan.err.text);
+    take_problem(connector);
     return connector;
 }
 
@@ -376,6 +426,8 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
     struct member *member = &connector->members[task];
     member->epoch = epoch;
     if (connector->problem != NULL) { /* it waits, FAILED, for another configuration or worker */
+        if (connector->plan.waits)
+            return; /* for its plugin, which is about to come */
         gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED",
                               connector->problem);
         return;
@@ -390,6 +442,70 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
     restart_later(member);
 }
 
+/* In a cluster: the plan with the class that there is now. Tasks that run keep theirs. */
+static void renew_plan(struct connector *connector)
+{
+    struct plan *plan = &connector->plan;
+    gt_plan_renew(plan, connector->worker->registry, &connector->props);
+    gt_class_release(connector->klass);
+    connector->klass = gt_class_hold(plan->klass);
+    free(connector->problem);
+    connector->problem = NULL;
+    take_problem(connector);
+}
+
+static void look_again_shared(struct connector *connector)
+{
+    if (connector->klass != NULL)
+        return;
+    renew_plan(connector);
+    for (size_t i = 0; i < connector->member_count && connector->problem == NULL; i++) {
+        struct member *member = &connector->members[i];
+        if (member->epoch != 0 && member->task == NULL && !member->stopping)
+            gt_connector_task_start(connector, (uint32_t)i, member->epoch);
+    }
+}
+
+void gt_connector_class_failed(struct connector *connector, const struct gantry_err *err)
+{
+    if (connector->closing || !connector->plan.waits)
+        return;
+    connector->plan.waits = false;
+    free(connector->problem);
+    connector->problem = NULL;
+    set_problem(connector, err->text);
+    for (size_t i = 0; i < connector->member_count; i++) {
+        if (connector->members[i].epoch != 0 && connector->members[i].task == NULL)
+            gt_connector_task_start(connector, (uint32_t)i, connector->members[i].epoch);
+    }
+}
+
+void gt_connector_look_again(struct connector *connector)
+{
+    if (connector->closing)
+        return;
+    bool failed = false;
+    for (size_t i = 0; i < connector->member_count; i++) {
+        struct member *member = &connector->members[i];
+        struct gt_task_status status = {0};
+        if (member->task == NULL || member->stopping || member->renewing)
+            continue;
+        gt_task_status(member->task, &status);
+        if (status.state != GT_TASK_FAILED)
+            continue;
+        failed = true;
+        if (connector->shared && is_outdated(connector))
+            restart_after(member, 0);
+    }
+    if (connector->shared) {
+        look_again_shared(connector);
+    } else if (connector->klass == NULL || (failed && is_outdated(connector))) {
+        connector->slot->pause_ms = connector->slot->tries = 0; /* what it waited for has come */
+        /* An operation that is under way may have looked before the plugin came. */
+        connector->slot->look_again = !start_anew(connector);
+    }
+}
+
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch)
 {
     if (task >= connector->member_count || connector->members[task].epoch != epoch)
@@ -402,9 +518,9 @@ bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t
     member->stopping = true;
     if (member->timer_open)
         uv_timer_stop(&member->timer);
-    if (member->task != NULL)
+    if (member->task != NULL && !member->renewing)
         gt_task_stop(member->task);
-    else
+    else if (member->task == NULL)
         tell_stopped(member);
     return true;
 }
@@ -419,7 +535,7 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
     for (size_t i = 0; i < connector->member_count; i++) {
         struct member *member = &connector->members[i];
         close_timer(member);
-        if (member->task != NULL && !member->stopping)
+        if (member->task != NULL && !member->stopping && !member->renewing)
             gt_task_stop(member->task);
         else if (connector->shared && member->task == NULL && member->epoch != 0)
             tell_stopped(member);
@@ -478,6 +594,19 @@ char *gt_connector_reason(const struct connector *connector)
     return connector->problem != NULL ? strdup(connector->problem) : NULL;
 }
 
+/* Whether a key looks like a secret's: all that can be told when its table is not there, because
+ * the plugin is gone or broken. */
+static bool looks_secret(const char *key)
+{
+    static const char *const words[] = {"password", "passwd", "secret",  "credential",
+                                        "token",    "apikey", "api.key", "private"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasestr(key, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 /* Copy a configuration for a reply; secrets become ***. */
 static int show_props(const struct gt_connector_class *klass, const struct gt_props *from,
                       struct gt_props *to)
@@ -486,7 +615,8 @@ static int show_props(const struct gt_connector_class *klass, const struct gt_pr
     gt_props_init(to);
     for (size_t i = 0; i < from->count; i++) {
         const struct gantry_config_def *def = gt_config_def_find(api, from->items[i].key);
-        bool secret = def != NULL && def->type == GANTRY_CONFIG_PASSWORD;
+        bool secret = def != NULL ? def->type == GANTRY_CONFIG_PASSWORD
+                                  : klass == NULL && looks_secret(from->items[i].key);
         if (gt_props_append(to, gantry_view_of(from->items[i].key),
                             gantry_view_of(secret ? "***" : from->items[i].value)) != 0)
             return GANTRY_NO_MEMORY;

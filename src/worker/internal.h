@@ -6,7 +6,8 @@
  *    operation.c  creating and stopping one connector, step by step, one operation a name at a time
  *    shared.c     in a cluster: what it says about connectors and tasks, done here
  *    reset.c      a connector of a cluster is reset from outside
- *    reload.c     a look at the plugin folders
+ *    reload.c     looks at the plugin folders, and what follows for connectors
+ *    plugin_list.c  which plugins there are, for `gantry plugin list`
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
 #ifndef GT_WORKER_INTERNAL_H
@@ -30,7 +31,8 @@ struct plan_task {
 /** What a configuration comes to. */
 struct plan {
     struct gt_arena arena;
-    const struct gt_connector_class *klass;
+    const struct gt_connector_class *klass; /* held; NULL: nothing has it, or it does not load */
+    bool waits; /* klass is NULL because its plugin would have to be loaded, which may block */
     const struct gt_converter *converter;
     struct plan_task *tasks; /* owned */
     size_t task_count;
@@ -44,16 +46,21 @@ struct plan {
 void gt_plan_init(struct plan *plan);
 void gt_plan_deinit(struct plan *plan);
 /** The plan of a configuration that another worker has checked and split: @p tasks are the tasks'
- * configurations, as JSON. Thread: any; does not block. */
-void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
-                  const struct gt_props *props, const struct gantry_view *tasks, size_t task_count);
+ * configurations, as JSON. Thread: any; does not block: see `waits`. */
+void gt_plan_take(struct plan *plan, struct gt_registry *registry, const struct gt_props *props,
+                  const struct gantry_view *tasks, size_t task_count);
+/** Plan the same tasks again with the class that there is now. Thread: any; does not block. */
+void gt_plan_renew(struct plan *plan, struct gt_registry *registry, const struct gt_props *props);
+/** Hold the class that a configuration asks for, as gt_registry_choose() does. */
+int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bool now,
+                  const struct gt_connector_class **ret, struct gantry_err *err);
 /** Check @p props and split the work. Thread: any; may block in the connector's validate() and
  * split(). */
-void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
+void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *name,
                   const struct gt_props *props);
 /** The checks that the Java worker of 2019 makes before it answers, in its order. Sets outcome and
  * returns false when one fails; the rest shows as a FAILED task. Thread: any. */
-bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry,
+bool gt_plan_check_2019(struct plan *plan, struct gt_registry *registry,
                         const struct gt_props *props);
 
 /** All that happens to one name: the connector that runs under it, and operations that wait for
@@ -65,7 +72,8 @@ struct slot {
     struct operation *head, **tail;
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
-    int64_t pause_ms;        /* before the next try of a connector that cannot run */
+    bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */
+    int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;
 };
 
@@ -88,6 +96,8 @@ struct gt_worker {
     bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;
+    struct gt_request *reload_waiting; /* for the scan after the one that is under way */
+    bool reloading, reload_again;
     struct gt_executor **executors; /* owned */
     size_t *executor_loads;         /* tasks on each */
     size_t executor_count;
@@ -102,6 +112,7 @@ struct gt_worker {
     size_t operations;         /* that are not ended yet */
     struct gantry_err failure; /* why it ends by itself; code 0: it does not */
     bool closing, listener_stopped, ended, timed_out;
+    bool hangup_ends; /* SIGHUP is an end, too, and not a reload */
     uv_work_t listener_stop;
 };
 
@@ -173,8 +184,13 @@ bool gt_shared_settled(struct gt_worker *worker, const char *connector);
 
 /* --- reload.c */
 
-/** Log what the plugin folders hold, then answer. */
+/** Before the first connector: where plugin files are, and a first look. A broken file is no error.
+ * May block. */
+int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err);
+/** Take up what has changed in the plugin folders, then answer (@p request may be NULL). */
 void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
+/** Load what a connector of a cluster waits for, then let it look again. */
+void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props);
 
 /* --- connector.c */
 
@@ -195,6 +211,11 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
 /** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);
+/** Plugins have changed, or one was loaded: a connector whose class was not there, or whose FAILED
+ * tasks have an old one, starts with what there is now. */
+void gt_connector_look_again(struct connector *connector);
+/** In a cluster: the plugin that it waits for cannot be loaded. */
+void gt_connector_class_failed(struct connector *connector, const struct gantry_err *err);
 const struct gt_props *gt_connector_props(const struct connector *connector);
 /** The status of a task that runs here in that epoch; false: none does. */
 bool gt_connector_task_status(const struct connector *connector, uint32_t task, uint64_t epoch,

@@ -87,21 +87,8 @@ static void answer(struct operation *operation)
     if (request != NULL) {
         request->outcome = operation->outcome;
         request->err = operation->err;
-        request->missing_key = operation->missing_key;
-        if (operation->missing_key != NULL) {
-            /* Keys of a plan live in its arena; the request outlives it. */
-            static const char *const known[] = {"connector-class", "source-record-converter"};
-            request->missing_key = NULL;
-            for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-                if (strcmp(operation->missing_key, known[i]) == 0)
-                    request->missing_key = known[i];
-            }
-            const struct gt_connector_class *klass = operation->plan.klass;
-            const struct gantry_config_def *def =
-                gt_config_def_find(klass != NULL ? klass->connector : NULL, operation->missing_key);
-            if (request->missing_key == NULL && def != NULL)
-                request->missing_key = def->name;
-        }
+        if (operation->missing_key != NULL) /* without memory the text alone says it */
+            request->missing_key = strdup(operation->missing_key);
         request->done(request);
     }
     if (operation->done != NULL)
@@ -399,7 +386,7 @@ static void store(struct operation *operation)
 static void run_check(uv_work_t *work)
 {
     struct operation *operation = work->data;
-    const struct gt_registry *registry = operation->worker->registry;
+    struct gt_registry *registry = operation->worker->registry;
     if (operation->check == GT_CHECK_CLASS_2019) {
         if (!gt_plan_check_2019(&operation->plan, registry, &operation->props))
             return;
@@ -496,6 +483,10 @@ static void run_slot(struct slot *slot)
         begin(slot->head);
     }
     slot->looping = false;
+    if (slot->look_again && slot->head == NULL && slot->connector != NULL && !slot->closing) {
+        slot->look_again = false;
+        gt_connector_look_again(slot->connector);
+    }
     gt_slot_release(slot);
 }
 
@@ -596,6 +587,7 @@ int gt_operation_show(const struct slot *slot, struct gt_connector_view *view)
     const struct gt_connector_class *klass =
         class_name != NULL ? gt_registry_find(operation->worker->registry, class_name) : NULL;
     int code = gt_config_show(klass, slot->name, &operation->props, operation->updated_ms, view);
+    gt_class_release(klass);
     return code == 0 ? 1 : code;
 }
 

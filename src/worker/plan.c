@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a configuration to a plan. Runs on a helper thread, because a connector's own checks may
- * block. */
+/* From a configuration to a plan. Runs on a helper thread, because loading a plugin, and a
+ * connector's own checks, may block. */
 #include "worker/internal.h"
 
 #include "base/json.h"
@@ -19,6 +19,7 @@ void gt_plan_deinit(struct plan *plan)
     for (size_t i = 0; i < plan->task_count; i++)
         gt_props_deinit(&plan->tasks[i].props);
     free(plan->tasks);
+    gt_class_release(plan->klass);
     gt_arena_deinit(&plan->arena);
     memset(plan, 0, sizeof *plan);
 }
@@ -42,24 +43,56 @@ static void refuse(struct plan *plan, enum gt_create_outcome outcome,
     gt_findings_to_err(findings, &plan->err);
 }
 
-static bool find_class(struct plan *plan, const struct gt_registry *registry,
-                       const char *class_name)
+/* A value that is not one of the two is refused by the check of the whole; until then: none. */
+static const char *choice(const struct gt_props *props, const char *key, const char *one,
+                          const char *other)
 {
-    plan->klass = gt_registry_find(registry, class_name);
-    if (plan->klass != NULL)
-        return true;
-    const char *names[64];
-    size_t count = 0;
-    const struct gt_connector_class *klass;
-    for (size_t i = 0; (klass = gt_registry_at(registry, i)) != NULL && count < 64; i++)
-        names[count++] = klass->connector->class_names[0];
-    const char *near = gt_nearest(class_name, names, count);
+    const char *value = gt_config_value(NULL, props, key);
+    return value != NULL && (strcmp(value, one) == 0 || strcmp(value, other) == 0) ? value : NULL;
+}
+
+int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bool now,
+                  const struct gt_connector_class **ret, struct gantry_err *err)
+{
+    const char *class_name = gt_config_value(NULL, props, "connector.class");
+    struct gt_class_wish wish = {
+        .isolation = choice(props, "isolation", "none", "process"),
+        .prefer = choice(props, "plugin.prefer", "builtin", "file"),
+        .now = now,
+    };
+    return gt_registry_choose(registry, class_name != NULL ? class_name : "", &wish, ret, err);
+}
+
+static void unknown_class(struct plan *plan, struct gt_registry *registry, const char *class_name)
+{
+    struct gt_class_list list;
+    (void)gt_registry_list(registry, &list); /* without memory nothing is near */
+    const char *near = gt_class_list_nearest(&list, class_name);
     gantry_err_set(
         &plan->err, GANTRY_NOT_FOUND,
         "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them",
         class_name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
         near != NULL ? "'?" : "");
+    gt_class_list_release(&list);
     plan->outcome = GT_CREATE_UNKNOWN_CLASS;
+}
+
+static bool find_class(struct plan *plan, struct gt_registry *registry,
+                       const struct gt_props *props, bool now)
+{
+    const char *class_name = gt_config_value(NULL, props, "connector.class");
+    gt_class_release(plan->klass);
+    plan->klass = NULL;
+    int code = gt_plan_class(registry, props, now, &plan->klass, &plan->err);
+    if (code == 0)
+        return true;
+    plan->waits = code == GANTRY_AGAIN && now;
+    if (code == GANTRY_NOT_FOUND && plan->err.code == 0)
+        unknown_class(plan, registry, class_name != NULL ? class_name : "");
+    else
+        plan->outcome = code == GANTRY_INVALID ? GT_CREATE_INVALID : GT_CREATE_FAILED;
+    if (plan->waits)
+        gantry_err_set(&plan->err, code, "the plugin of class %s is being loaded", class_name);
     return false;
 }
 
@@ -142,7 +175,7 @@ static void check_tasks(struct plan *plan, struct gt_findings *findings)
                         &plan->tasks[i].config);
 }
 
-void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const char *name,
+void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *name,
                   const struct gt_props *props)
 {
     struct gantry_config config;
@@ -157,7 +190,7 @@ void gt_plan_make(struct plan *plan, const struct gt_registry *registry, const c
             "connector-class: required; `gantry connector classes` lists the classes there are");
         goto out;
     }
-    if (!find_class(plan, registry, class_name))
+    if (!find_class(plan, registry, props, false))
         goto out;
     int code = gt_config_check(plan->klass->connector, props, &findings, &plan->arena, &config);
     if (code == 0)
@@ -183,14 +216,26 @@ out:
     gt_findings_deinit(&findings);
 }
 
-void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
-                  const struct gt_props *props, const struct gantry_view *tasks, size_t task_count)
+/* Check tasks that are there already. */
+static void plan_tasks(struct plan *plan, struct gt_registry *registry,
+                       const struct gt_props *props)
 {
     struct gt_findings findings;
     gt_findings_init(&findings);
-    const char *class_name = gt_config_value(NULL, props, "connector.class");
-    if (!find_class(plan, registry, class_name != NULL ? class_name : ""))
+    if (!find_class(plan, registry, props, true))
         goto out;
+    check_tasks(plan, &findings);
+    if (plan->task_count > 0 && gt_findings_errors(&findings) == 0)
+        check_converter(plan, &plan->tasks[0].config, &findings);
+    if (gt_findings_errors(&findings) > 0)
+        refuse(plan, GT_CREATE_INVALID, &findings);
+out:
+    gt_findings_deinit(&findings);
+}
+
+void gt_plan_take(struct plan *plan, struct gt_registry *registry, const struct gt_props *props,
+                  const struct gantry_view *tasks, size_t task_count)
+{
     plan->tasks = calloc(task_count + 1, sizeof *plan->tasks);
     plan->task_count = plan->tasks != NULL ? task_count : 0;
     int code = plan->tasks != NULL ? 0 : GANTRY_NO_MEMORY;
@@ -202,19 +247,26 @@ void gt_plan_take(struct plan *plan, const struct gt_registry *registry,
         (void)gt_props_remove(&plan->tasks[i].props, "task-class");
         (void)gt_props_remove(&plan->tasks[i].props, "update-timestamp");
     }
-    if (code != 0) {
-        plan->outcome = GT_CREATE_FAILED;
-        if (plan->err.code == 0)
-            gantry_err_set(&plan->err, code, "out of memory");
-        goto out;
+    if (code == 0) {
+        plan_tasks(plan, registry, props);
+        return;
     }
-    check_tasks(plan, &findings);
-    if (plan->task_count > 0 && gt_findings_errors(&findings) == 0)
-        check_converter(plan, &plan->tasks[0].config, &findings);
-    if (gt_findings_errors(&findings) > 0)
-        refuse(plan, GT_CREATE_INVALID, &findings);
-out:
-    gt_findings_deinit(&findings);
+    plan->outcome = GT_CREATE_FAILED;
+    if (plan->err.code == 0)
+        gantry_err_set(&plan->err, code, "out of memory");
+}
+
+void gt_plan_renew(struct plan *plan, struct gt_registry *registry, const struct gt_props *props)
+{
+    struct plan next;
+    gt_plan_init(&next);
+    next.tasks = plan->tasks;
+    next.task_count = plan->task_count;
+    plan->tasks = NULL;
+    plan->task_count = 0;
+    plan_tasks(&next, registry, props);
+    gt_plan_deinit(plan);
+    *plan = next;
 }
 
 static bool missing_2019(struct plan *plan, const char *key)
@@ -225,7 +277,7 @@ static bool missing_2019(struct plan *plan, const char *key)
     return false;
 }
 
-bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry,
+bool gt_plan_check_2019(struct plan *plan, struct gt_registry *registry,
                         const struct gt_props *props)
 {
     static const char *const required[] = {"source-record-converter", "connector-class"};
@@ -233,7 +285,7 @@ bool gt_plan_check_2019(struct plan *plan, const struct gt_registry *registry,
         if (gt_config_value(NULL, props, required[i]) == NULL)
             return missing_2019(plan, required[i]);
     }
-    if (!find_class(plan, registry, gt_config_value(NULL, props, "connector.class")))
+    if (!find_class(plan, registry, props, false))
         return false;
     const struct gantry_connector *connector = plan->klass->connector;
     for (size_t i = 0; i < connector->def_count; i++) {

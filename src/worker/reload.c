@@ -1,88 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /plugin/reload: a look at the plugin folders, on a helper thread because a folder may be far
- * away.
- *
- * As in the Java worker, a path of pluginPaths is one plugin when it is an archive, and holds
- * plugins when it is a folder: each archive, class file, library or folder directly in it. */
+/* Plugin files: a first look when the worker opens, others on request (/plugin/reload, SIGHUP).
+ * Looking reads files and loads plugins, so it is done by a helper thread, beside the tasks that
+ * run. One look at a time: who asks meanwhile is answered by one more, which begins after. */
 #include "worker/internal.h"
 
 #include "base/log.h"
-#include <dirent.h>
+#include "plugin/so_loader.h"
+#include "worker/plugin_list.h"
 #include <stdlib.h>
-#include <sys/stat.h>
 
 struct reload {
     uv_work_t work;
     struct gt_worker *worker;
-    struct gt_request *request;
-    size_t found;
+    struct gt_request *requests; /* to be answered */
+    struct gantry_err err;
 };
 
-static bool ends_with(const char *text, const char *end)
+static void begin(struct gt_worker *worker);
+
+static void tell(const struct gt_scan_counts *counts)
 {
-    size_t len = strlen(text), end_len = strlen(end);
-    return len > end_len && strcmp(text + len - end_len, end) == 0;
+    gt_info("plugin",
+            "plugin files found=%zu loaded=%zu unchanged=%zu refused=%zu left=%zu removed=%zu",
+            counts->found, counts->loaded, counts->unchanged, counts->refused, counts->left,
+            counts->removed);
 }
 
-static int is_plugin(const struct dirent *entry)
+/* Thread: main before the loop runs, then a helper thread. */
+static int scan(struct gt_worker *worker, struct gantry_err *err)
 {
-    static const char *const ends[] = {".jar", ".zip", ".class", ".so"};
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (ends_with(entry->d_name, ends[i]))
-            return 1;
-    }
-    /* A folder, a link, or a file system that does not say: all may be plugins. */
-    return (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) &&
-           entry->d_name[0] != '.';
+    struct gt_scan_counts counts;
+    struct gantry_err why = {0};
+    int code = gt_registry_scan(worker->registry, &counts, err);
+    if (code != 0)
+        return code;
+    if (worker->settings->plugin_paths != NULL)
+        tell(&counts);
+    if (gt_plugin_list_write(worker->registry, gt_store_folder(worker->store), &why) != 0)
+        gt_warn("plugin", "`gantry plugin list` will not show this: %s", why.text);
+    return 0;
 }
 
-static void note(struct reload *reload, const char *path)
+int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err)
 {
-    reload->found++;
-    gt_info("plugin", "Loading plugin from: %s", path);
-}
-
-static void look_at(struct reload *reload, const char *path)
-{
-    struct stat st;
-    struct dirent **entries = NULL;
-    if (stat(path, &st) != 0) {
-        gt_warn("plugin", "cannot look into pluginPaths path=%s: %m", path);
-        return;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        note(reload, path);
-        return;
-    }
-    int count = scandir(path, &entries, is_plugin, alphasort);
-    if (count < 0)
-        gt_warn("plugin", "cannot look into pluginPaths path=%s: %m", path);
-    for (int i = 0; i < count; i++) {
-        char *inner = NULL;
-        if (asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0)
-            note(reload, inner);
-        free(inner);
-        free(entries[i]);
-    }
-    free(entries);
+    const struct gt_settings *settings = worker->settings;
+    char *copies = NULL;
+    struct gt_plugin_files files = {
+        .paths = settings->plugin_paths,
+        .prefer_files = strcmp(settings->plugin_prefer, "file") == 0,
+        .in_worker = strcmp(settings->plugin_isolation, "none") == 0,
+        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, NULL}},
+    };
+    if (asprintf(&copies, "%s/plugins", gt_store_folder(worker->store)) < 0)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
+    files.copies = copies;
+    int code = gt_registry_set_files(worker->registry, &files);
+    free(copies);
+    return code == 0 ? scan(worker, err) : gantry_err_set(err, code, "out of memory");
 }
 
 /* Thread: libuv's helper threads. */
 static void run_reload(uv_work_t *work)
 {
     struct reload *reload = work->data;
-    const char *paths = reload->worker->settings->plugin_paths;
-    for (const char *at = paths; at != NULL && *at != '\0';) {
-        size_t len = strcspn(at, ",");
-        struct gantry_view view = gt_view_trim((struct gantry_view){at, len});
-        if (view.len > 2 &&
-            memcmp(view.data + view.len - 2, "/*", 2) == 0) /* some write a folder so */
-            view.len -= 2;
-        char *path = view.len > 0 ? strndup(view.data, view.len) : NULL;
-        if (path != NULL)
-            look_at(reload, path);
-        free(path);
-        at += len + (at[len] == ',');
+    (void)scan(reload->worker, &reload->err);
+}
+
+static void answer(struct gt_request *requests, const struct gantry_err *err)
+{
+    while (requests != NULL) {
+        struct gt_request *request = requests;
+        requests = request->next;
+        request->err = *err;
+        request->done(request);
+    }
+}
+
+static void look_again(struct gt_worker *worker)
+{
+    size_t cursor = 0;
+    struct gantry_view key;
+    void *value;
+    while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
+        struct slot *slot = value;
+        if (slot->connector != NULL)
+            gt_connector_look_again(slot->connector);
     }
 }
 
@@ -91,28 +93,116 @@ static void after_reload(uv_work_t *work, int status)
     struct reload *reload = work->data;
     struct gt_worker *worker = reload->worker;
     (void)status; /* nothing cancels it */
-    if (reload->found > 0)
-        gt_warn("plugin",
-                "this version runs its built-in connectors only; plugin files found and left "
-                "alone: %zu",
-                reload->found);
-    worker->operations--;
-    reload->request->done(reload->request);
+    if (reload->err.code == 0 && !worker->closing)
+        look_again(worker);
+    else if (reload->err.code != 0)
+        gt_error("plugin", "the plugin folders were not looked at: %s", reload->err.text);
+    answer(reload->requests, &reload->err);
     free(reload);
+    worker->reloading = false;
+    if (worker->reload_again)
+        begin(worker);
+    worker->operations--;
     gt_worker_look_for_end(worker);
+}
+
+/* Look, for all who wait. */
+static void begin(struct gt_worker *worker)
+{
+    struct reload *reload = calloc(1, sizeof *reload);
+    struct gt_request *requests = worker->reload_waiting;
+    struct gantry_err err = {0};
+    worker->reload_waiting = NULL;
+    worker->reload_again = false;
+    if (worker->closing)
+        gantry_err_set(&err, GANTRY_CLOSED, "the worker is stopping");
+    else if (reload == NULL)
+        gantry_err_set(&err, GANTRY_NO_MEMORY, "no memory to look at the plugin folders");
+    if (err.code != 0) {
+        free(reload);
+        answer(requests, &err);
+        return;
+    }
+    reload->worker = worker;
+    reload->requests = requests;
+    reload->work.data = reload;
+    worker->reloading = true;
+    worker->operations++;
+    uv_queue_work(&worker->loop, &reload->work, run_reload, after_reload);
 }
 
 void gt_worker_reload(struct gt_worker *worker, struct gt_request *request)
 {
-    struct reload *reload = calloc(1, sizeof *reload);
-    if (reload == NULL) {
-        gantry_err_set(&request->err, GANTRY_NO_MEMORY, "no memory to look at the plugin folders");
-        request->done(request);
-        return;
+    if (request != NULL) {
+        request->next = worker->reload_waiting;
+        worker->reload_waiting = request;
     }
-    reload->worker = worker;
-    reload->request = request;
-    reload->work.data = reload;
-    worker->operations++;
-    uv_queue_work(&worker->loop, &reload->work, run_reload, after_reload);
+    if (worker->reloading)
+        worker->reload_again = true;
+    else
+        begin(worker);
+}
+
+/* --- A class that is wanted before it is loaded, in a cluster --- */
+
+struct loading {
+    uv_work_t work;
+    struct gt_worker *worker;
+    char *name; /* owned */
+    struct gt_props props;
+    struct gantry_err err;
+};
+
+static void free_loading(struct loading *loading)
+{
+    gt_props_deinit(&loading->props);
+    free(loading->name);
+    free(loading);
+}
+
+/* Thread: libuv's helper threads. The registry keeps what is loaded here. */
+static void run_loading(uv_work_t *work)
+{
+    struct loading *loading = work->data;
+    const struct gt_connector_class *klass = NULL;
+    int code =
+        gt_plan_class(loading->worker->registry, &loading->props, false, &klass, &loading->err);
+    if (code != 0 && loading->err.code == 0)
+        gantry_err_set(&loading->err, code, "its plugin is gone");
+    gt_class_release(klass);
+}
+
+static void after_loading(uv_work_t *work, int status)
+{
+    struct loading *loading = work->data;
+    struct gt_worker *worker = loading->worker;
+    struct slot *slot = gt_slot_find(worker, loading->name);
+    (void)status; /* nothing cancels it */
+    if (slot != NULL && slot->connector != NULL && !worker->closing) {
+        if (loading->err.code == 0)
+            gt_connector_look_again(slot->connector);
+        else
+            gt_connector_class_failed(slot->connector, &loading->err);
+    }
+    free_loading(loading);
+    worker->operations--;
+    gt_worker_look_for_end(worker);
+}
+
+void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props)
+{
+    struct loading *loading = calloc(1, sizeof *loading);
+    if (loading != NULL) {
+        loading->worker = worker;
+        loading->work.data = loading;
+        gt_props_init(&loading->props);
+        loading->name = strdup(name);
+        if (loading->name != NULL && gt_props_copy(&loading->props, props) == 0) {
+            worker->operations++;
+            uv_queue_work(&worker->loop, &loading->work, run_loading, after_loading);
+            return;
+        }
+        free_loading(loading);
+    }
+    gt_error("plugin", "no memory to load the plugin of connector=%s", name);
 }

@@ -34,6 +34,7 @@ void gt_request_deinit(struct gt_request *request)
     free(request->members);
     gt_props_deinit(&request->config);
     free(request->reason);
+    free(request->missing_key);
     free(request->name);
     memset(request, 0, sizeof *request);
 }

@@ -17,7 +17,7 @@ enum gt_request_kind {
     GT_REQUEST_CREATE, /* name, config -> outcome */
     GT_REQUEST_STOP,   /* name; unknown names are fine */
     GT_REQUEST_STOP_ALL,
-    GT_REQUEST_RELOAD,    /* look at the plugin folders again */
+    GT_REQUEST_RELOAD,    /* look at the plugin folders again; answered when all is taken up */
     GT_REQUEST_STATUS,    /* name -> running, reason */
     GT_REQUEST_CONFIG,    /* name -> connectors holds that one, or none */
     GT_REQUEST_CONFIGS,   /* -> connectors, all, sorted by name */
@@ -62,7 +62,8 @@ struct gt_connector_view {
 };
 
 struct gt_request {
-    struct gt_mail mail; /* used by submit */
+    struct gt_mail mail;     /* used by submit */
+    struct gt_request *next; /* the worker's, while it waits */
     struct gt_worker *worker;
     enum gt_request_kind kind;
     enum gt_create_check check;
@@ -74,7 +75,7 @@ struct gt_request {
     /* The reply. */
     enum gt_create_outcome outcome;
     struct gantry_err err; /* code 0: fine */
-    const char *missing_key;
+    char *missing_key;     /* owned; the canonical key, or NULL */
     bool running;
     char *reason; /* owned: why it does not run; NULL: it does, or nothing is known */
     struct gt_connector_view *connectors; /* owned */

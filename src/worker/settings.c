@@ -84,7 +84,14 @@ static const struct setting table[] = {
          "The folder of the store: topics, configurations, positions. A Java worker's files in it "
          "are taken over once."),
     TEXT("pluginPaths", NULL, PLACE_PATH, AT(plugin_paths),
-         "Folders and files with plugins, separated by commas."),
+         "Folders and files with plugins, separated by commas: see docs/plugins.md. SIGHUP and "
+         "/plugin/reload look again."),
+    CHOICE("plugin.prefer", "builtin", "builtin,file", AT(plugin_prefer),
+           "Whose class it is when a plugin file offers one of a built-in connector's name: the "
+           "built-in one's, or the file's. A connector's key of that name says it for itself."),
+    CHOICE("plugin.isolation", "process", "process,none", AT(plugin_isolation),
+           "Where a plugin that is a .so runs unless its connector says it with the key isolation: "
+           "in a process of its own, or in the worker."),
     NUMBER("executor.threads", GANTRY_CONFIG_INT, "0", 0, 256, PLACE_INT, AT(executors),
            "Threads that run tasks. 0: one a core."),
     CHOICE("log.level", "info", "debug,info,warn,error", AT(log_level),

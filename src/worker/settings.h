@@ -12,26 +12,28 @@
 
 /** All settings, typed. Texts are owned by the struct. */
 struct gt_settings {
-    struct gt_props given;    /* what file and options gave, for plugins' setting(): numbers are
-                                 plain bytes and milliseconds, secrets are left out */
-    struct gt_props texts;    /* what the texts below point to */
-    const char *worker_id;    /* workerId; NULL: the default name ADDRESS@PID */
-    const char *rest_address; /* rest.address, 127.0.0.1 */
-    int rest_port;            /* httpPort, 8081 */
-    const char *rest_dialect; /* rest.dialect, manual */
-    const char *rest_token;   /* rest.token (password) or content of rest.token.file; NULL: none */
-    bool rest_insecure;       /* rest.insecure */
-    const char *rest_hosts;   /* rest.allowed.hosts */
-    const char *store;        /* storePathRootDir, ${HOME}/connectorStore */
-    const char *plugin_paths; /* pluginPaths */
-    const char *log_level;    /* log.level */
-    int executors;            /* executor.threads, 0 = cores */
-    int64_t shutdown_ms;      /* shutdown.timeout.ms, 10000 */
-    int64_t disk_reserve;     /* disk.reserve, 256m */
-    int64_t segment_bytes;    /* log.segment.bytes, 128m; 64k..2g */
-    const char *compression;  /* log.compression: none | lz4 | zstd */
-    int64_t retention_ms;     /* log.retention.ms, 0 = keep by size only */
-    int64_t retention_bytes;  /* log.retention.bytes, 0 = unlimited */
+    struct gt_props given;     /* what file and options gave, for plugins' setting(): numbers are
+                                  plain bytes and milliseconds, secrets are left out */
+    struct gt_props texts;     /* what the texts below point to */
+    const char *worker_id;     /* workerId; NULL: the default name ADDRESS@PID */
+    const char *rest_address;  /* rest.address, 127.0.0.1 */
+    int rest_port;             /* httpPort, 8081 */
+    const char *rest_dialect;  /* rest.dialect, manual */
+    const char *rest_token;    /* rest.token (password) or content of rest.token.file; NULL: none */
+    bool rest_insecure;        /* rest.insecure */
+    const char *rest_hosts;    /* rest.allowed.hosts */
+    const char *store;         /* storePathRootDir, ${HOME}/connectorStore */
+    const char *plugin_paths;  /* pluginPaths */
+    const char *plugin_prefer; /* plugin.prefer: builtin | file */
+    const char *plugin_isolation; /* plugin.isolation: process | none */
+    const char *log_level;        /* log.level */
+    int executors;                /* executor.threads, 0 = cores */
+    int64_t shutdown_ms;          /* shutdown.timeout.ms, 10000 */
+    int64_t disk_reserve;         /* disk.reserve, 256m */
+    int64_t segment_bytes;        /* log.segment.bytes, 128m; 64k..2g */
+    const char *compression;      /* log.compression: none | lz4 | zstd */
+    int64_t retention_ms;         /* log.retention.ms, 0 = keep by size only */
+    int64_t retention_bytes;      /* log.retention.bytes, 0 = unlimited */
     bool
         retention_force; /* log.retention.unread: true = delete what a sink has not read yet, too */
     int64_t

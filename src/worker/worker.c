@@ -332,6 +332,8 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
     if (code == 0)
         code = open_data(worker, plugins, err);
     if (code == 0)
+        code = gt_worker_open_files(worker, err);
+    if (code == 0)
         code = open_executors(worker, err);
     worker->task_env = (struct gt_task_env){
         .store = worker->store,
@@ -359,6 +361,11 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
 {
     worker->stop_listener = stop;
     worker->listener = arg;
+}
+
+void gt_worker_end_on_hangup(struct gt_worker *worker)
+{
+    worker->hangup_ends = true;
 }
 
 void gt_worker_when_ready(struct gt_worker *worker, void (*ready)(void *arg), void *arg)
@@ -473,6 +480,11 @@ static void on_signal(uv_signal_t *handle, int number)
     struct gt_worker *worker = handle->data;
     if (worker->closing)
         return;
+    if (number == SIGHUP && !worker->hangup_ends) {
+        gt_info("worker", "looking for plugins again signal=SIGHUP");
+        gt_worker_reload(worker, NULL);
+        return;
+    }
     gt_info("worker", "stopping signal=%s",
             number == SIGTERM  ? "SIGTERM"
             : number == SIGINT ? "SIGINT"

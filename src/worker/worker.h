@@ -23,7 +23,10 @@ void gt_worker_attach(struct gt_worker *worker, void (*stop)(void *arg), void *a
 /** Have @p ready called once on the control loop: when the worker runs, with a broker when it has
  * joined its cluster. Before run. */
 void gt_worker_when_ready(struct gt_worker *worker, void (*ready)(void *arg), void *arg);
-/** Say `The worker [NAME] boot success.` and run until SIGTERM, SIGINT or SIGHUP. 0 after an
+/** Have SIGHUP end the worker, as a terminal that is closed should end what was begun on it;
+ * without this the plugin folders are looked at again. Before run. */
+void gt_worker_end_on_hangup(struct gt_worker *worker);
+/** Say `The worker [NAME] boot success.` and run until SIGTERM or SIGINT. 0 after an
  * orderly end, GANTRY_TIMEOUT when shutdown.timeout.ms passed before all tasks had stopped. */
 int gt_worker_run(struct gt_worker *worker, struct gantry_err *err);
 void gt_worker_close(struct gt_worker *worker);

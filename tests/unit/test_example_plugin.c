@@ -171,6 +171,7 @@ static void test_ticker(void **state)
     }
     gt_reader_close(reader);
     close_worker(&worker);
+    gt_class_release(klass);
     gt_registry_close(registry);
     gt_arena_deinit(&arena);
     gt_findings_deinit(&findings);

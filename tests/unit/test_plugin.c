@@ -30,13 +30,58 @@ static const struct gantry_config_def defs[] = {
 static const char *const source_names[] = {"test.Source", "test.OtherName", NULL};
 static const char *const sink_names[] = {"test.Sink", NULL};
 
+/* None of them is ever called here. */
+static int start(void *plugin, struct gantry_task_context *ctx, void **ret_task,
+                 struct gantry_err *err)
+{
+    (void)plugin;
+    (void)ctx;
+    (void)ret_task;
+    return gantry_err_set(err, GANTRY_UNSUPPORTED, "not in this test");
+}
+
+static int poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
+{
+    (void)task;
+    (void)batch;
+    return gantry_err_set(err, GANTRY_UNSUPPORTED, "not in this test");
+}
+
+static int put(void *task, const struct gantry_record *records, size_t count,
+               struct gantry_put_result *result, struct gantry_err *err)
+{
+    (void)task;
+    (void)records;
+    (void)count;
+    (void)result;
+    return gantry_err_set(err, GANTRY_UNSUPPORTED, "not in this test");
+}
+
+static void stop(void *task)
+{
+    (void)task;
+}
+
 static const struct gantry_connector source = {.struct_size = sizeof source,
                                                .kind = GANTRY_SOURCE,
                                                .class_names = source_names,
+                                               .task_class = "test.SourceTask",
+                                               .version = "1",
+                                               .doc = "A source.",
                                                .defs = defs,
-                                               .def_count = sizeof defs / sizeof defs[0]};
-static const struct gantry_connector sink = {
-    .struct_size = sizeof sink, .kind = GANTRY_SINK, .class_names = sink_names, .defs = NULL};
+                                               .def_count = sizeof defs / sizeof defs[0],
+                                               .task_start = start,
+                                               .poll = poll,
+                                               .task_stop = stop};
+static const struct gantry_connector sink = {.struct_size = sizeof sink,
+                                             .kind = GANTRY_SINK,
+                                             .class_names = sink_names,
+                                             .task_class = "test.SinkTask",
+                                             .version = "1",
+                                             .doc = "A sink.",
+                                             .task_start = start,
+                                             .put = put,
+                                             .task_stop = stop};
 
 struct check {
     struct gt_props props;
@@ -412,10 +457,16 @@ static void test_registry(void **state)
     assert_non_null(class);
     assert_ptr_equal(class->connector, &source);
     assert_ptr_equal(class->plugin_state, &opened);
-    assert_ptr_equal(class, gt_registry_find(registry, "test.Source"));
-    assert_ptr_equal(class, gt_registry_at(registry, 0));
-    assert_ptr_equal(gt_registry_at(registry, 1)->connector, &sink);
-    assert_null(gt_registry_at(registry, 2));
+    const struct gt_connector_class *same = gt_registry_find(registry, "test.Source");
+    assert_ptr_equal(class, same);
+    gt_class_release(same);
+    gt_class_release(class);
+    struct gt_class_list list;
+    assert_int_equal(gt_registry_list(registry, &list), 0);
+    assert_int_equal(list.count, 2);
+    assert_ptr_equal(list.items[0], class);
+    assert_ptr_equal(list.items[1]->connector, &sink);
+    gt_class_list_release(&list);
     assert_null(gt_registry_find(registry, "no.Such"));
     const struct gantry_runtime *runtime = gt_registry_runtime(registry);
     assert_string_equal(runtime->setting(runtime, "connectors.file.roots"), "/data");
@@ -455,13 +506,14 @@ static void test_builtin_tables(void **state)
     struct gt_props settings;
     struct gantry_err err = {.code = 0};
     struct gt_arena arena;
-    const struct gt_connector_class *class;
+    struct gt_class_list list;
     (void)state;
     gt_props_init(&settings);
     gt_arena_init(&arena, 4096, 0);
     assert_int_equal(gt_registry_open(&settings, &registry, &err), 0);
-    for (size_t i = 0; (class = gt_registry_at(registry, i)) != NULL; i++) {
-        const struct gantry_connector *connector = class->connector;
+    assert_int_equal(gt_registry_list(registry, &list), 0);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct gantry_connector *connector = list.items[i]->connector;
         assert_non_null(connector->version);
         assert_non_null(connector->doc);
         for (size_t k = 0; k < connector->def_count; k++) {
@@ -474,10 +526,14 @@ static void test_builtin_tables(void **state)
                 fail_msg("%s", err.text);
         }
     }
-    assert_non_null(
-        gt_registry_find(registry, "org.apache.rocketmq.connect.file.FileSourceConnector"));
-    assert_non_null(
-        gt_registry_find(registry, "org.apache.rocketmq.connect.file.FileSinkConnector"));
+    static const char *const names[] = {"org.apache.rocketmq.connect.file.FileSourceConnector",
+                                        "org.apache.rocketmq.connect.file.FileSinkConnector"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct gt_connector_class *class = gt_registry_find(registry, names[i]);
+        assert_non_null(class);
+        gt_class_release(class);
+    }
+    gt_class_list_release(&list);
     gt_registry_close(registry);
     gt_arena_deinit(&arena);
 }

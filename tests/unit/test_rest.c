@@ -545,7 +545,7 @@ static void answer_create(struct gt_request *request)
     service.created++;
     if (class == NULL) {
         request->outcome = GT_CREATE_MISSING_KEY;
-        request->missing_key = "connector-class";
+        request->missing_key = strdup("connector-class");
         gantry_err_set(&request->err, GANTRY_INVALID, "key 'connector-class' is missing");
     } else if (strcmp(class, "same") == 0) {
         request->outcome = GT_CREATE_SAME;
