@@ -62,11 +62,12 @@ struct gt_task {
     bool paused;    /* shown as PAUSED until something goes well */
     struct gantry_err failure;
 
-    struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
+    struct gt_mail start_mail, stop_mail, wake_mail, break_mail, last_mail; /* to the executor */
     struct gt_mail report_mail, stopped_mail;                   /* to control */
 
-    pthread_mutex_t lock; /* guards status */
+    pthread_mutex_t lock; /* guards status and broken */
     struct gt_task_status status;
+    char broken[500]; /* what gt_task_break was told */
     atomic_llong lag;
     atomic_ullong records;
 };

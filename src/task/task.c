@@ -400,6 +400,17 @@ static void on_wake(struct gt_mail *mail)
         begin(task);
 }
 
+static void on_break(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, break_mail));
+    char reason[sizeof task->broken];
+    pthread_mutex_lock(&task->lock);
+    memcpy(reason, task->broken, sizeof reason);
+    pthread_mutex_unlock(&task->lock);
+    if (task->live && !task->stopping)
+        gt_task_fail(task, GANTRY_IO, "%s", reason);
+}
+
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of
  * something earlier could find the task STOPPED, and free it, while the executor is still about to
  * send this one. */
@@ -483,6 +494,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->start_mail.run = on_start;
     task->stop_mail.run = on_stop;
     task->wake_mail.run = on_wake;
+    task->break_mail.run = on_break;
     task->last_mail.run = on_last;
     task->report_mail.run = on_report;
     task->stopped_mail.run = on_stopped;
@@ -529,6 +541,14 @@ void gt_task_start(struct gt_task *task)
 void gt_task_stop(struct gt_task *task)
 {
     gt_executor_send(task->executor, &task->stop_mail);
+}
+
+void gt_task_break(struct gt_task *task, const char *reason)
+{
+    pthread_mutex_lock(&task->lock);
+    snprintf(task->broken, sizeof task->broken, "%s", reason);
+    pthread_mutex_unlock(&task->lock);
+    gt_executor_send(task->executor, &task->break_mail);
 }
 
 void gt_task_free(struct gt_task *task)
