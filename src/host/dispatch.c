@@ -35,7 +35,7 @@ static const char *name_of(int64_t type)
         [GT_FRAME_COMMITTED] = "COMMITTED", [GT_FRAME_LAG] = "LAG",
         [GT_FRAME_RECORDS] = "RECORDS",     [GT_FRAME_CREDIT] = "CREDIT",
         [GT_FRAME_POSITION] = "POSITION",   [GT_FRAME_POSITIONS] = "POSITIONS",
-        [GT_FRAME_PUT] = "PUT",             [GT_FRAME_TAKEN] = "TAKEN",
+        [GT_FRAME_TOGETHER] = "TOGETHER",   [GT_FRAME_PUT] = "PUT",             [GT_FRAME_TAKEN] = "TAKEN",
         [GT_FRAME_CHECKPOINT] = "CHECKPOINT", [GT_FRAME_STATE] = "STATE",
         [GT_FRAME_FLUSH] = "FLUSH",         [GT_FRAME_FLUSHED] = "FLUSHED",
         [GT_FRAME_CAUGHT_UP] = "CAUGHT_UP", [GT_FRAME_HOLD] = "HOLD",
@@ -247,6 +247,7 @@ static void dispatch_task(struct gt_seat *seat, struct gt_channel *channel,
     case GT_FRAME_RECORDS:
     case GT_FRAME_POSITION:
     case GT_FRAME_POSITIONS:
+    case GT_FRAME_TOGETHER:
     case GT_FRAME_HOLD:
     case GT_FRAME_SEEK:
     case GT_FRAME_COMMIT:

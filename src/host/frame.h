@@ -42,6 +42,7 @@ enum gt_frame_type {
     GT_FRAME_POSITION_IS, /* the answer */
     GT_FRAME_POSITIONS,
     GT_FRAME_POSITIONS_ARE,
+    GT_FRAME_TOGETHER,
     GT_FRAME_PUT = 40,
     GT_FRAME_TAKEN,
     GT_FRAME_CHECKPOINT,

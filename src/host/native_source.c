@@ -71,35 +71,57 @@ static bool await_credit(struct gt_native_task *task)
     return some;
 }
 
-/* Frames, until all is sent. What STOP leaves is not committed, and comes again. */
+/* One RECORDS frame; returns how many records are in it, or an error. */
+static int add_frame(struct source *source, size_t sent, size_t *mark, struct gt_frames *frames,
+                     int64_t *ret_credit)
+{
+    struct gt_native_task *task = source->task;
+    struct gantry_batch *batch = &source->batch;
+    struct gt_frame *whole = NULL;
+    struct gt_buf buf;
+    int done = 0;
+    gt_native_begin(&buf, GT_FRAME_RECORDS, task->channel, 5);
+    gt_mp_put_int(&buf, source->seq + 1);
+    if (batch->count == 0)
+        gt_mp_put_array(&buf, 0);
+    else
+        done = gt_records_put(&buf, &task->schemas_out, task->channel, batch->records + sent,
+                              batch->count - sent, frames, ret_credit);
+    if (done >= 0) {
+        put_marks(&buf, batch, sent, sent + (size_t)done, mark);
+        int code = gt_frame_end(&buf, task->channel, &whole);
+        done = code == 0 ? done : code;
+    } else {
+        gt_buf_deinit(&buf);
+    }
+    if (done < 0)
+        return done;
+    source->seq++;
+    for (struct gt_frame *next; whole != NULL; whole = next) {
+        next = whole->next;
+        gt_frames_add(frames, whole);
+    }
+    return done;
+}
+
+/* A batch is one to its source: the position that it marks may stand for all of it. So several frames
+ * are announced, for the worker to commit them at once. What STOP leaves is not committed, and comes
+ * again. */
 static bool send_batch(struct source *source)
 {
     struct gt_native_task *task = source->task;
     struct gantry_batch *batch = &source->batch;
+    struct gt_frames frames;
     size_t sent = 0, mark = 0;
+    int64_t count = 0, credit = 0;
+    if (!await_credit(task))
+        return false;
+    gt_frames_init(&frames);
     do {
-        struct gt_frames frames;
-        struct gt_buf buf;
-        struct gt_frame *whole = NULL;
-        int64_t credit = 0;
-        if (!await_credit(task))
-            return false;
-        gt_frames_init(&frames);
-        gt_native_begin(&buf, GT_FRAME_RECORDS, task->channel, 5);
-        gt_mp_put_int(&buf, source->seq + 1);
-        int done = 0;
-        if (batch->count == 0)
-            gt_mp_put_array(&buf, 0);
-        else
-            done = gt_records_put(&buf, &task->schemas_out, task->channel, batch->records + sent,
-                                  batch->count - sent, &frames, &credit);
-        if (done >= 0) {
-            put_marks(&buf, batch, sent, sent + (size_t)done, &mark);
-            done = gt_frame_end(&buf, task->channel, &whole) == 0 ? done : GANTRY_TOO_LARGE;
-        }
+        int64_t more = 0;
+        int done = add_frame(source, sent, &mark, &frames, &more);
         if (done < 0) {
             struct gantry_err err;
-            gt_buf_deinit(&buf);
             gt_frames_deinit(&frames);
             gantry_err_set(&err, done,
                            "record %zu of a batch is too large (host.record.max), or memory is out",
@@ -107,14 +129,16 @@ static bool send_batch(struct source *source)
             gt_native_fail(task, done, &err);
             return false;
         }
-        source->seq++;
         sent += (size_t)done;
-        pthread_mutex_lock(&task->lock);
-        task->credit -= credit;
-        pthread_mutex_unlock(&task->lock);
-        gt_native_send(frames.head);
-        gt_native_send(whole);
+        credit += more;
+        count++;
     } while (sent < batch->count);
+    pthread_mutex_lock(&task->lock);
+    task->credit -= credit;
+    pthread_mutex_unlock(&task->lock);
+    if (count > 1)
+        gt_native_number(task, GT_FRAME_TOGETHER, count);
+    gt_native_send(frames.head);
     return true;
 }
 

@@ -16,6 +16,9 @@ struct source_proxy {
     struct gt_proxy base; /* first */
     struct gt_frames batch;
     int64_t batch_credit; /* what its records count */
+    struct gt_frames held; /* of a batch that is not whole yet: TOGETHER has announced it ... */
+    int64_t together;      /* ... and so many of its RECORDS are still to come */
+    size_t held_bytes;
     int64_t credit;       /* that the host has left */
     int64_t owed;         /* credit that was not given back yet */
     int64_t seq;          /* of the last frame */
@@ -45,6 +48,7 @@ static int start(void *plugin, struct gantry_task_context *ctx, void **ret, stru
     if (source == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a task");
     gt_frames_init(&source->batch);
+    gt_frames_init(&source->held);
     source->credit = GT_HOST_CREDIT;
     int code = gt_proxy_start(&source->base, plugin, ctx, GT_HOST_CREDIT, err);
     if (code != 0) {
@@ -71,6 +75,7 @@ static void stop(void *task)
     struct source_proxy *source = task;
     gt_channel_close(source->base.channel);
     gt_frames_deinit(&source->batch);
+    gt_frames_deinit(&source->held);
     gt_schemas_in_deinit(&source->schemas);
     free(source->under_way.seqs);
     free(source);
@@ -113,8 +118,6 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     uint32_t count = gt_mp_item_array(&head->items);
     if (gt_mp_ok(&head->mp) && seq != source->seq + 1)
         return gt_proxy_broken(&source->base, "RECORDS is not numbered in order", err);
-    if (source->credit <= 0)
-        return gt_proxy_broken(&source->base, "RECORDS without credit", err);
     source->seq = seq;
     int code = 0;
     for (uint32_t i = 0; i < count && code == 0; i++) {
@@ -168,30 +171,95 @@ static int note_empty(struct source_proxy *source, struct gantry_err *err)
     return 0;
 }
 
+/* What came before a failure is good: the batch goes first, the failure comes with the next poll. */
+static int fail_later(struct source_proxy *source, const struct gantry_batch *batch, int code,
+                      const struct gantry_err *err)
+{
+    source->base.failure = *err;
+    source->base.failure.code = code;
+    return batch->count > 0 || batch->mark_count > 0 ? 0 : code;
+}
+
+static int begin_together(struct source_proxy *source, struct gt_frame_head *head,
+                          struct gantry_err *err)
+{
+    int64_t count = gt_mp_item_int(&head->items, 0);
+    if (!gt_mp_ok(&head->mp) || count < 1 || source->together > 0)
+        return gt_proxy_broken(&source->base, "TOGETHER is malformed", err);
+    source->together = count;
+    source->held_bytes = 0;
+    return 0;
+}
+
+/* Take RECORDS or SCHEMA; the frame is kept or freed. */
+static int take_frame(struct source_proxy *source, struct gt_frame *frame,
+                      struct gt_frame_head *head, struct gantry_batch *batch,
+                      struct gantry_err *err)
+{
+    int code;
+    if (head->type == GT_FRAME_RECORDS) {
+        code = take_records(source, head, batch, err);
+        gt_frames_add(&source->batch, frame);
+        return code;
+    }
+    code = gt_schemas_in_add(&source->schemas, head, err);
+    if (code == GANTRY_INVALID)
+        code = gt_proxy_broken(&source->base, "SCHEMA is malformed", err);
+    gt_frame_free(frame);
+    return code;
+}
+
+/* The same for a frame of a batch that is to be committed at once: only when all are there, for what
+ * poll() has given is committed. */
+static int hold_frame(struct source_proxy *source, struct gt_frame *frame, int64_t type,
+                      struct gantry_batch *batch, struct gantry_err *err)
+{
+    struct gt_frame_head head;
+    int code = 0;
+    source->held_bytes += frame->len;
+    gt_frames_add(&source->held, frame);
+    if (source->held_bytes > (size_t)source->base.channel->hosts->settings.record_max)
+        return gt_proxy_broken(&source->base, "a batch of more than host.record.max bytes", err);
+    source->together -= type == GT_FRAME_RECORDS;
+    while (source->together == 0 && code == 0 && (frame = gt_frames_take(&source->held)) != NULL) {
+        (void)gt_frame_read(&head, frame->data, frame->len); /* was read before: it is one */
+        code = take_frame(source, frame, &head, batch, err);
+    }
+    return code;
+}
+
+static int take_next(struct source_proxy *source, struct gt_frame *frame,
+                     struct gt_frame_head *head, struct gantry_batch *batch,
+                     struct gantry_err *err)
+{
+    bool data = head->type == GT_FRAME_RECORDS || head->type == GT_FRAME_SCHEMA;
+    if (head->type == GT_FRAME_RECORDS && source->together == 0 && source->credit <= 0) {
+        gt_frame_free(frame);
+        return gt_proxy_broken(&source->base, "RECORDS without credit", err);
+    }
+    if (data)
+        return source->together > 0 ? hold_frame(source, frame, head->type, batch, err)
+                                    : take_frame(source, frame, head, batch, err);
+    int code = head->type == GT_FRAME_TOGETHER ? begin_together(source, head, err)
+                                               : gt_proxy_frame(&source->base, head, err);
+    gt_frame_free(frame);
+    return code == 0 ? 0 : fail_later(source, batch, code, err);
+}
+
 static int poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
 {
     struct source_proxy *source = task;
-    struct gt_frame_head head;
     int64_t seq = source->seq;
     int code = end_batch(source, err);
     while (code == 0 && (size_t)source->batch_credit < batch->max_bytes) {
+        struct gt_frame_head head;
         struct gt_frame *frame;
         code = gt_proxy_next(&source->base, &frame, &head, err);
+        if (code != 0)
+            code = fail_later(source, batch, code, err);
         if (code != 0 || frame == NULL)
             break;
-        if (head.type == GT_FRAME_RECORDS) {
-            code = take_records(source, &head, batch, err);
-            gt_frames_add(&source->batch, frame);
-            continue;
-        }
-        if (head.type == GT_FRAME_SCHEMA) {
-            code = gt_schemas_in_add(&source->schemas, &head, err);
-            if (code == GANTRY_INVALID)
-                code = gt_proxy_broken(&source->base, "SCHEMA is malformed", err);
-        } else {
-            code = gt_proxy_frame(&source->base, &head, err);
-        }
-        gt_frame_free(frame);
+        code = take_next(source, frame, &head, batch, err);
     }
     if (code != 0 || source->seq == seq)
         return code;

@@ -27,15 +27,19 @@ enum {
 
 /* --- Start --- */
 
+static bool is_for_plugins(const char *key)
+{
+    return strncmp(key, "connectors.", strlen("connectors.")) == 0 ||
+           strncmp(key, "host.", strlen("host.")) == 0 || strcmp(key, "rest.beyond.loopback") == 0;
+}
+
 static void put_settings(struct gt_buf *buf, const struct gt_props *given)
 {
-    static const char *const prefixes[] = {"connectors.", "host."};
     uint32_t count = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; given != NULL && i < given->count; i++) {
             const struct gt_prop *prop = &given->items[i];
-            if (strncmp(prop->key, prefixes[0], strlen(prefixes[0])) != 0 &&
-                strncmp(prop->key, prefixes[1], strlen(prefixes[1])) != 0)
+            if (!is_for_plugins(prop->key))
                 continue;
             if (pass == 0) {
                 count++;
