@@ -199,6 +199,9 @@ struct gantry_connector {
      * committed as far as is said here; the commit is repeated after a while. Thread: the task's.
      */
     int (*limit)(void *task, struct gantry_limits *limits, struct gantry_err *err);
+    /* Sink: once in each round, before records are read for it: for one that hears of things from
+     * elsewhere (and wakes itself then). What it asks its context for counts in this round. */
+    int (*look)(void *task, struct gantry_err *err);
     /* Like split(), and used instead of it, with the connector's name. */
     int (*split_named)(void *plugin, const char *name, const struct gantry_config *config,
                        uint32_t max_tasks, struct gantry_task_list *list, struct gantry_err *err);

@@ -14,6 +14,7 @@
 enum {
     EXIT_PROTOCOL = 70, /* the worker has broken the protocol */
     EXIT_MEMORY = 71,
+    EXIT_LINE = 74,
     ROOM = 256 << 10,
     FIRST_PRIVATE = 100, /* our end of the line gets a number that nobody closes by mistake */
     STACK = 512 << 10,
@@ -39,8 +40,8 @@ void gt_native_die(int status, const char *format, ...)
     va_end(args);
     len = len < (int)sizeof text - 1 ? len : (int)sizeof text - 2;
     text[len] = '\n';
-    if (write(2, text, (size_t)len + 1) < 0) /* nobody listens */
-        status = EXIT_PROTOCOL;
+    ssize_t written = write(2, text, (size_t)len + 1);
+    (void)written; /* nobody may listen */
     _exit(status);
 }
 
@@ -609,7 +610,9 @@ static void read_line(uint8_t *room)
         ssize_t len = read(native.line, direct != NULL ? direct : room, direct != NULL ? size : ROOM);
         if (len < 0 && errno == EINTR)
             continue;
-        if (len <= 0)
+        if (len < 0)
+            gt_native_die(EXIT_LINE, "cannot read the line: %s", strerrordesc_np(errno));
+        if (len == 0)
             _exit(0); /* at once: the worker may be gone */
         if (direct != NULL) {
             struct gt_frame *frame = gt_frame_cutter_filled(&cutter, (size_t)len);

@@ -34,7 +34,8 @@ struct sink {
     size_t count, taken;
     int64_t frame_credit; /* what its records count */
 
-    bool full;             /* until the connector wakes us */
+    bool looks;            /* the connector was woken: it has something to look at */
+    bool full;             /* until it wakes us */
     bool wants_checkpoint; /* it asked for a commit, and no CHECKPOINT came since */
     int64_t wanted_seq;    /* that commit; 0: none is waited for */
     int64_t seq;           /* of the last CHECKPOINT */
@@ -593,6 +594,18 @@ static void take_frame(struct sink *sink, struct gt_frame *frame)
     gt_frame_free(frame);
 }
 
+static void look(struct sink *sink)
+{
+    struct gt_native_task *task = sink->task;
+    struct gantry_err err = {0};
+    sink->looks = false;
+    gt_native_enter(task);
+    int code = task->connector->look(task->instance, &err);
+    gt_native_leave(task);
+    if (code != 0)
+        fail(sink, code, &err);
+}
+
 /* One thing at a time; false: STOP. */
 static bool step(struct sink *sink)
 {
@@ -601,8 +614,9 @@ static bool step(struct sink *sink)
     bool stop = task->stop, flushed = sink->flush_done, woken = task->woken;
     sink->flush_done = task->woken = false;
     sink->full = sink->full && !woken;
-    struct gt_frame *frame = stop || flushed ? NULL : next_frame(sink);
-    bool idle = !stop && !flushed && frame == NULL && !may_put(sink) &&
+    sink->looks = sink->looks || (woken && GANTRY_HAS(task->connector, look));
+    struct gt_frame *frame = stop || flushed || sink->looks ? NULL : next_frame(sink);
+    bool idle = !stop && !flushed && !sink->looks && frame == NULL && !may_put(sink) &&
                 !(woken && sink->flush_elsewhere);
     if (idle)
         gt_native_sleep(task);
@@ -611,6 +625,8 @@ static bool step(struct sink *sink)
         return false;
     if (flushed)
         end_flush(sink, sink->flush_code, &sink->flush_err);
+    else if (sink->looks)
+        look(sink);
     else if (frame != NULL)
         take_frame(sink, frame);
     else if (may_put(sink))

@@ -175,6 +175,15 @@ static void poll(struct source *source)
         return;
     }
     source->more = batch->count > 0 || batch->mark_count > 0;
+    for (size_t i = 0; i < batch->mark_count; i++) {
+        if (batch->marks[i].covers <= batch->count)
+            continue;
+        gantry_err_set(&err, GANTRY_INVALID,
+                       "the connector's mark covers %zu records of a batch of %zu",
+                       batch->marks[i].covers, batch->count);
+        gt_native_fail(task, GANTRY_INVALID, &err);
+        return;
+    }
     if (source->more && send_batch(source) && !note_batch(source)) {
         gantry_err_set(&err, GANTRY_NO_MEMORY, "no memory for a batch");
         gt_native_fail(task, GANTRY_NO_MEMORY, &err);

@@ -22,10 +22,6 @@ struct sink_proxy {
     struct gt_buf state;
     struct kept_back *limits; /* owned */
     size_t limit_count;
-    /* The queue that put() is being given, and whether the host has sought in it. */
-    const char *topic;
-    uint32_t queue;
-    bool sought;
 };
 
 static void forget_limits(struct sink_proxy *sink)
@@ -160,8 +156,6 @@ static int on_queue(struct sink_proxy *sink, struct gt_frame_head *head, struct 
         code = ctx->seek(ctx, topic, (uint32_t)queue, offset, err);
         if (code == 0)
             code = confirm_seek(sink, topic, (uint32_t)queue, offset, err);
-        sink->sought = sink->sought || (sink->topic != NULL && sink->queue == queue &&
-                                        strcmp(sink->topic, topic) == 0);
     }
     free(topic);
     return code;
@@ -222,19 +216,16 @@ static int put_frame(struct sink_proxy *sink, const struct gantry_record *record
                                       channel->plugin->name, gantry_error_text(code));
 }
 
+static int look(void *task, struct gantry_err *err)
+{
+    int code = hear(task, err);
+    return code == GANTRY_AGAIN ? GANTRY_IO : code;
+}
+
 static int put(void *task, const struct gantry_record *records, size_t count,
                struct gantry_put_result *result, struct gantry_err *err)
 {
     struct sink_proxy *sink = task;
-    sink->topic = records->topic;
-    sink->queue = records->queue;
-    sink->sought = false;
-    int code = hear(sink, err);
-    sink->topic = NULL;
-    if (code != 0)
-        return code == GANTRY_AGAIN ? GANTRY_IO : code;
-    if (sink->sought)
-        return 0;
     while (result->taken < count) {
         int64_t credit = 0;
         if (!gt_channel_has_credit(sink->base.channel))
@@ -313,6 +304,7 @@ const struct gantry_connector gt_proxy_sink = {
     .kind = GANTRY_SINK,
     .task_start = start,
     .start_done = start_done,
+    .look = look,
     .put = put,
     .caught_up = caught_up,
     .checkpoint = checkpoint,

@@ -869,6 +869,21 @@ static void note_trouble(struct sink *sink)
     sink->held = trouble;
 }
 
+/* What the connector has heard of. */
+static void look(struct sink *sink)
+{
+    struct gt_task *task = &sink->task;
+    const struct gantry_connector *connector = gt_task_connector(task);
+    struct gantry_err err = {0};
+    if (task->failing || task->pausing || !GANTRY_HAS(connector, look))
+        return;
+    int code = connector->look(task->instance, &err);
+    if (code == GANTRY_NO_SPACE)
+        gt_task_pause(task, err.text);
+    else if (code != 0)
+        gt_task_fail(task, code, "%s", err.text);
+}
+
 static void step(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
@@ -877,6 +892,7 @@ static void step(struct gt_task *task)
     take_commit(sink);
     if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink))
         look_at_flush(sink);
+    look(sink);
     if (task->failing || task->pausing)
         return;
     if (sink->behind &&
