@@ -55,6 +55,10 @@ struct gantry_runtime {
     /* A setting of the worker by its name (e.g. "connectors.file.roots"); NULL when unset. Thread:
      * any. */
     const char *(*setting)(const struct gantry_runtime *runtime, const char *name);
+    /* A connector's work should be split again (@p reason NULL): its tasks are stopped and made
+     * anew; or it cannot go on, for that reason. Looked at soon. Thread: any. */
+    void (*reconfigure)(const struct gantry_runtime *runtime, const char *connector,
+                        const char *reason);
 };
 
 /** What the runtime offers to one task. Valid from task_start() until task_stop() returns. */
@@ -92,6 +96,18 @@ struct gantry_task_context {
                      void (*each)(void *arg, struct gantry_view partition,
                                   struct gantry_view position),
                      void *arg, struct gantry_err *err);
+    /* Sink: hand over no more records of this queue (true), or again (false). Records of it that
+     * put() is being given are not affected. Thread: the task's. */
+    void (*hold)(struct gantry_task_context *ctx, const char *topic, uint32_t queue, bool held);
+    /* Sink: go on with @p offset in this queue: the next put() of it begins there, or at the first
+     * one behind it that there is. What put() is being given of it may be left (taken 0). Thread:
+     * the task's. 0; GANTRY_NOT_FOUND: not a queue of this task; GANTRY_INVALID: an offset below 0.
+     */
+    int (*seek)(struct gantry_task_context *ctx, const char *topic, uint32_t queue, int64_t offset,
+                struct gantry_err *err);
+    /* Sink: checkpoint, flush and commit before the next put(), as want_commit of its result.
+     * Thread: the task's. */
+    void (*want_commit)(struct gantry_task_context *ctx);
 };
 
 /** Bytes that a callback hands back; the runtime owns the memory and gives room on request. */
@@ -116,6 +132,14 @@ struct gantry_task_list {
     int (*begin)(struct gantry_task_list *list);
     /* Set or replace a key of the task begun last. 0 or GANTRY_NO_MEMORY. */
     int (*set)(struct gantry_task_list *list, const char *key, const char *value);
+};
+
+/** Receives what a sink keeps back of a commit. */
+struct gantry_limits {
+    size_t struct_size;
+    /* Of this queue only what lies before @p offset may be committed. 0 or GANTRY_NOT_FOUND: not a
+     * queue of this task. */
+    int (*below)(struct gantry_limits *limits, const char *topic, uint32_t queue, int64_t offset);
 };
 
 /** What a sink did with the records it was handed. */
@@ -171,7 +195,43 @@ struct gantry_connector {
     /* Let go of everything. A source may still have an uncommitted batch: it will be polled again
      * by a later start. Never called while another callback of the task runs. */
     void (*task_stop)(void *task);
+
+    /* All that follows is optional, and came later: see GANTRY_HAS. */
+
+    /* Sink: after flush: which queues are not durable up to what was put. Their offsets are
+     * committed as far as is said here; the commit is repeated after a while. Thread: the task's.
+     */
+    int (*limit)(void *task, struct gantry_limits *limits, struct gantry_err *err);
+    /* Sink: once in each round, before records are read for it: for one that hears of things from
+     * elsewhere (and wakes itself then). What it asks its context for counts in this round. */
+    int (*look)(void *task, struct gantry_err *err);
+    /* Like split(), and used instead of it, with the connector's name. */
+    int (*split_named)(void *plugin, const char *name, const struct gantry_config *config,
+                       uint32_t max_tasks, struct gantry_task_list *list, struct gantry_err *err);
+    /* The connector of that name, which was split before, is gone. Must not block. Thread: any, but
+     * none of its tasks is left. */
+    void (*release)(void *plugin, const char *name);
+
+    /* For tasks whose work is done elsewhere. Each says GANTRY_AGAIN while it is under way, and is
+     * called again after wake(); nothing else of the task is called meanwhile. */
+
+    /* task_start has only begun: 0: now it has started. */
+    int (*start_done)(void *task, struct gantry_err *err);
+    /* Sink: instead of flush(), on the task's thread, after checkpoint(). 0: what was put before
+     * it is durable. @p state is added to what checkpoint() has written. With
+     * GANTRY_CONNECTOR_CONCURRENT_FLUSH put() is called in between. */
+    int (*flush_done)(void *task, struct gantry_output *state, struct gantry_err *err);
+    /* Before task_stop(), from the moment that the task is to stop, or has failed: 0: task_stop()
+     * may be called. */
+    int (*stop_done)(void *task);
 };
+
+/** Whether an object from the other side is new enough to have this member, and has it set. */
+#define GANTRY_HAS(object, member)                                                                 \
+    ((size_t)((const char *)&(object)->member - (const char *)(object)) +                          \
+             sizeof((object)->member) <=                                                           \
+         (object)->struct_size &&                                                                  \
+     (object)->member != NULL)
 
 /** What gantry_plugin() returns. Static data of the plugin. */
 struct gantry_plugin {

@@ -2,6 +2,8 @@
 /* The subcommands, and what is said about them. */
 #include "cli/cli.h"
 
+#include "host/native.h"
+#include "host/process.h"
 #include "worker/settings.h"
 #include <errno.h>
 #include <signal.h>
@@ -15,6 +17,8 @@
     "  -c FILE      a worker's properties file, with its pluginPaths\n"                            \
     "  --plugin-paths PATHS  folders and files with plugins, separated by commas, instead\n"
 
+static int run_host(const struct gt_command *command, int argc, char **argv);
+static int run_host_exec(const struct gt_command *command, int argc, char **argv);
 static int run_version(const struct gt_command *command, int argc, char **argv);
 static int run_help(const struct gt_command *command, int argc, char **argv);
 
@@ -89,6 +93,10 @@ static const struct gt_command commands[] = {
      "a plugin's connectors and their keys",
      "NAME is a plugin's name, PATH a plugin file.\n" PLUGIN_HELP, gt_command_plugin_describe,
      NULL},
+    {"host", "", "run .so plugins for a worker, which starts this by itself",
+     "Speaks the host protocol on standard input and output: docs/formats/host-protocol.md.\n",
+     run_host, NULL},
+    {"host-exec", "[OPTION=VALUE] ... -- COMMAND ...", NULL, "", run_host_exec, NULL},
     {"version", "", "print the version", "", run_version, NULL},
     {"help", "[COMMAND] [--markdown]", "this list, or more about one command",
      "  --markdown   print docs/configuration.md\n", run_help, NULL},
@@ -102,15 +110,18 @@ static void print_list(FILE *out)
             "Gantry %s: moves records between systems and topics.\n\n"
             "usage: gantry COMMAND ...\n\n",
             GT_VERSION);
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-20s %s\n", commands[i].name, commands[i].summary);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary != NULL) /* others are the worker's own */
+            fprintf(out, "  %-20s %s\n", commands[i].name, commands[i].summary);
+    }
     fprintf(out, "\n`gantry help COMMAND` or `gantry COMMAND --help` says more.\n");
 }
 
 static void print_help(FILE *out, const struct gt_command *command)
 {
     fprintf(out, "usage: gantry %s %s\n\n%s.\n%s%s", command->name, command->usage,
-            command->summary, *command->help != '\0' ? "\n" : "", command->help);
+            command->summary != NULL ? command->summary : "for the worker's own use",
+            *command->help != '\0' ? "\n" : "", command->help);
     if (command->more_help != NULL)
         command->more_help(out);
 }
@@ -190,6 +201,18 @@ static int unknown_command(int argc, char **argv)
         fprintf(stderr, "gantry: there is no command '%s'; `gantry help` lists them\n",
                 group ? given : argv[0]);
     return GT_EXIT_USAGE;
+}
+
+static int run_host(const struct gt_command *command, int argc, char **argv)
+{
+    (void)command;
+    return gt_native_main(argc, argv);
+}
+
+static int run_host_exec(const struct gt_command *command, int argc, char **argv)
+{
+    (void)command;
+    return gt_process_exec(argc, argv);
 }
 
 static int run_version(const struct gt_command *command, int argc, char **argv)

@@ -221,6 +221,7 @@ static int load(struct gt_form *form, const struct gt_form_spec *spec, struct ga
     if (code != 0)
         return gantry_err_set(err, code, "%s",
                               why.text[0] != '\0' ? why.text : gantry_error_text(code));
+    form->plugin_state = form->loaded.plugin_state;
     code = gt_plugin_check(form->loaded.plugin, err);
     if (code == 0 && form->loaded.plugin->open != NULL) {
         code = form->loaded.plugin->open(form->forms->runtime, &form->plugin_state, &why);

@@ -25,6 +25,7 @@ enum gt_plugin_kind {
 struct gt_loaded {
     const struct gantry_plugin *plugin; /* valid until unload; not opened yet */
     void *state;                        /* the loader's */
+    void *plugin_state; /* what callbacks get as plugin, where there is no open() to say so */
     /** Let go of everything, `plugin` too. Called once, when no task, thread or callback of the
      * plugin is left and its close() has returned. Thread: any. May block. NULL: nothing to do. */
     void (*unload)(struct gt_loaded *loaded);

@@ -42,6 +42,8 @@ struct gt_registry {
     pthread_mutex_t scanning;
     pthread_mutex_t lock;
     struct table table;
+    gt_registry_reconfigure_fn reconfigure; /* NULL: nobody looks after connectors */
+    void *reconfigure_arg;
 };
 
 static void log_text(enum gantry_log_level level, const char *component, const char *text)
@@ -52,6 +54,21 @@ static void log_text(enum gantry_log_level level, const char *component, const c
 static const char *setting(const struct gantry_runtime *runtime, const char *name)
 {
     return gt_props_get(&((const struct gt_registry *)runtime)->settings, name);
+}
+
+static void reconfigure(const struct gantry_runtime *runtime, const char *connector,
+                        const char *reason)
+{
+    const struct gt_registry *registry = (const struct gt_registry *)runtime;
+    if (registry->reconfigure != NULL)
+        registry->reconfigure(registry->reconfigure_arg, connector, reason);
+}
+
+void gt_registry_set_reconfigure(struct gt_registry *registry, gt_registry_reconfigure_fn fn,
+                                 void *arg)
+{
+    registry->reconfigure = fn;
+    registry->reconfigure_arg = arg;
 }
 
 /* --- Tables --- */
@@ -196,8 +213,11 @@ int gt_registry_open_plugins(const struct gantry_plugin *const *plugins,
     struct gt_registry *registry = calloc(1, sizeof *registry);
     if (registry == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot open the plugins: out of memory");
-    registry->runtime =
-        (struct gantry_runtime){sizeof registry->runtime, GANTRY_ABI_VERSION, log_text, setting};
+    registry->runtime = (struct gantry_runtime){.struct_size = sizeof registry->runtime,
+                                                .abi_version = GANTRY_ABI_VERSION,
+                                                .log = log_text,
+                                                .setting = setting,
+                                                .reconfigure = reconfigure};
     pthread_mutex_init(&registry->scanning, NULL);
     pthread_mutex_init(&registry->lock, NULL);
     gt_props_init(&registry->settings);

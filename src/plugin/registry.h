@@ -30,6 +30,12 @@ void gt_registry_close(struct gt_registry *registry);
 /** The functions that plugins of this registry get; for task contexts. */
 const struct gantry_runtime *gt_registry_runtime(const struct gt_registry *registry);
 
+/** What becomes of gantry_runtime.reconfigure. Before any task runs; without it nothing. Thread of
+ * the calls: any. */
+typedef void (*gt_registry_reconfigure_fn)(void *arg, const char *connector, const char *reason);
+void gt_registry_set_reconfigure(struct gt_registry *registry, gt_registry_reconfigure_fn fn,
+                                 void *arg);
+
 /* --- Plugin files --- */
 
 /** Where plugin files are and how they are loaded. */

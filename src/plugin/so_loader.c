@@ -131,6 +131,6 @@ int gt_so_load(void *arg, const char *path, enum gt_plugin_kind kind, struct gt_
         (void)dlclose(library);
         return code;
     }
-    *ret = (struct gt_loaded){plugin, library, unload};
+    *ret = (struct gt_loaded){.plugin = plugin, .state = library, .unload = unload};
     return 0;
 }

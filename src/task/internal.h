@@ -29,6 +29,8 @@ struct gt_task_ops {
     bool (*drain)(struct gt_task *task);
     /** Let go of what prepare() and begin() took, the instance apart. */
     void (*end)(struct gt_task *task);
+    /** Functions of the context that only this kind has; NULL: none. */
+    void (*offer)(struct gantry_task_context *ctx);
 };
 
 extern const struct gt_task_ops gt_source_ops, gt_sink_ops;
@@ -49,20 +51,23 @@ struct gt_task {
 
     struct gantry_task_context ctx;
     void *instance; /* what task_start returned; valid while live */
-    uv_timer_t timer;
+    uv_timer_t timer; /* the connector's, and for the next start */
+    uv_timer_t again; /* gt_task_again */
     struct gt_buf position; /* what ctx.position returned last */
 
     /* The executor's. */
     bool timer_open, live, stopping, failing, pausing;
+    bool starting; /* task_start was called, start_done has not said yet that it is through */
     bool preparing; /* prepare() has said 0: on_wake tries again */
     bool paused;    /* shown as PAUSED until something goes well */
     struct gantry_err failure;
 
-    struct gt_mail start_mail, stop_mail, wake_mail, last_mail; /* to the executor */
+    struct gt_mail start_mail, stop_mail, wake_mail, break_mail, last_mail; /* to the executor */
     struct gt_mail report_mail, stopped_mail;                   /* to control */
 
-    pthread_mutex_t lock; /* guards status */
+    pthread_mutex_t lock; /* guards status and broken */
     struct gt_task_status status;
+    char broken[500]; /* what gt_task_break was told */
     atomic_llong lag;
     atomic_ullong records;
 };
@@ -80,6 +85,9 @@ void gt_task_hold(struct gt_task *task, const char *reason);
 void gt_task_went_well(struct gt_task *task);
 /** Have the executor call step(). Thread: the executor. */
 void gt_task_ready(struct gt_task *task);
+/** Have the executor call step() after a while; a later call replaces an earlier one. Thread: the
+ * executor. */
+void gt_task_again(struct gt_task *task, int64_t delay_ms);
 /** Have the executor call step(). Thread: any. */
 void gt_task_wake(struct gt_task *task);
 const struct gantry_connector *gt_task_connector(const struct gt_task *task);

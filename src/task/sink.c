@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A sink task: read, convert, put; and the commit cycle that makes what was put durable.
  *
- * A cycle: checkpoint (the connector's state and the offsets now), flush on a helper thread, one
- * store commit of both, committed(). It begins at once when nothing more is to be read, else by
+ * A cycle: checkpoint (the connector's state and the offsets now), flush (on a helper thread, or
+ * wherever the connector has it done), one store commit of both, committed(). What the connector
+ * keeps back of a queue (limit) is not committed: the cycle is repeated after a while. It begins at once when nothing more is to be read, else by
  * time or bytes; there is one at a time, and the connector goes on taking records meanwhile if it
  * says that it can. The first cycle comes before the first record: what a connector found at its
  * start (a file and its length) must be known before it changes it. */
@@ -17,6 +18,7 @@ enum {
     STATE_MAX = 1 << 20,
     PROGRESS_MAX = STATE_MAX + (8 << 20), /* with the offsets: 50,000 topics of the longest names */
     VAIN_COMMITS_MAX = 16, /* asked for in turn, with no record of the queue taken in between */
+    BEHIND_MS = 1000,      /* until a commit of which something was kept back is repeated */
 };
 
 /* A topic that the task reads, and how many of its queues were dealt out. */
@@ -32,7 +34,13 @@ struct input {
     uint32_t queue;
     struct gt_queue_id id;
     int64_t put_up; /* the offset in the commit under way */
-    bool trouble;   /* it cannot be read now; shown */
+    size_t state_at, state_len; /* the reader's state there: a part of `reader_states` */
+    int64_t limit;              /* the connector lets only what is before it be committed */
+    struct gt_buf kept; /* the reader's state at the last commit; used where less is committed than
+                           was put: a state may lack what lies behind it, never have more */
+    bool held;          /* the connector wants nothing of it now */
+    int64_t seek_to;    /* where the connector wants to go on; -1: nowhere else */
+    bool trouble;       /* it cannot be read now; shown */
     struct gt_reader *reader;
     int64_t end_at_start;
     int vain_commits;
@@ -57,9 +65,12 @@ struct sink {
     bool held;        /* some input cannot be read now: shown as PAUSED ... */
     size_t shown;     /* ... because of this one, counted from 1; 0: of the next one that says so */
     int64_t dirty_bytes, commit_begun_ns;
+    bool behind; /* of the last commit something was kept back */
 
     enum cycle cycle;
-    struct gt_buf state; /* of the last checkpoint */
+    size_t noted;                /* inputs at the checkpoint: none is ever taken out */
+    struct gt_buf reader_states; /* of the last checkpoint, one behind the other ... */
+    struct gt_buf state;         /* ... and the connector's */
     uv_work_t work;
     struct gantry_err flush_err;
     struct gt_commit commit;
@@ -103,6 +114,7 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     struct sink *sink = (struct sink *)task;
     sink->commit_mail.run = on_commit_mail;
     gt_buf_init(&sink->state, STATE_MAX);
+    gt_buf_init(&sink->reader_states, PROGRESS_MAX);
     gt_buf_init(&sink->stored, PROGRESS_MAX);
     const char *list = gantry_config_get(&task->config, "topicNames");
     int code = split_topics(sink, list != NULL ? list : "", err);
@@ -123,6 +135,7 @@ static void teardown(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
     gt_buf_deinit(&sink->state);
+    gt_buf_deinit(&sink->reader_states);
     gt_buf_deinit(&sink->stored);
 }
 
@@ -164,8 +177,11 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
 {
     struct gt_task *task = &sink->task;
     struct input *input = &sink->inputs[sink->input_count];
-    *input =
-        (struct input){.topic = topic, .queue = queue, .end_at_start = gt_topic_end(topic, queue)};
+    *input = (struct input){.topic = topic,
+                            .queue = queue,
+                            .seek_to = -1,
+                            .end_at_start = gt_topic_end(topic, queue)};
+    gt_buf_init(&input->kept, STATE_MAX);
     gt_topic_queue(topic, queue, &input->id);
     struct finding_offset finding = {.input = input};
     gt_buf_init(&finding.state, STATE_MAX);
@@ -193,9 +209,19 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
                                                        .state = gt_buf_view(&finding.state),
                                                        .connector = task->connector},
                               &input->reader, err);
+    if (code == 0) {
+        (void)gt_buf_add_view(&input->kept, gt_buf_view(&finding.state)); /* fits: as large */
+        code = input->kept.error;
+        if (code == 0)
+            sink->input_count++;
+        else
+            gt_reader_close(input->reader);
+    }
+    if (code == GANTRY_NO_MEMORY)
+        gantry_err_set(err, code, "no memory for topic %s", gt_topic_name(topic));
+    if (code != 0)
+        gt_buf_deinit(&input->kept);
     gt_buf_deinit(&finding.state);
-    if (code == 0)
-        sink->input_count++;
     return code;
 }
 
@@ -293,6 +319,7 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     struct sink *sink = (struct sink *)task;
     sink->turn = 0;
     sink->first_committed = sink->caught_up = sink->want_commit = sink->full = sink->held = false;
+    sink->behind = false;
     sink->shown = 0;
     sink->dirty_bytes = 0;
     sink->dirty = true; /* the first state */
@@ -311,8 +338,10 @@ static int begin(struct gt_task *task, struct gantry_err *err)
 static void end(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
-    for (size_t i = 0; i < sink->input_count; i++)
+    for (size_t i = 0; i < sink->input_count; i++) {
         gt_reader_close(sink->inputs[i].reader);
+        gt_buf_deinit(&sink->inputs[i].kept);
+    }
     for (size_t i = 0; i < sink->topic_count; i++) {
         struct source_topic *source = &sink->sources[i];
         if (source->topic != NULL)
@@ -323,6 +352,89 @@ static void end(struct gt_task *task)
     sink->inputs = NULL;
     sink->input_count = 0;
     gt_buf_deinit(&sink->state);
+    gt_buf_deinit(&sink->reader_states);
+}
+
+/* --- What the connector asks for --- */
+
+static struct sink *of_context(struct gantry_task_context *ctx)
+{
+    return (struct sink *)((char *)ctx - offsetof(struct sink, task.ctx));
+}
+
+static struct input *find_input(struct sink *sink, const char *topic, uint32_t queue)
+{
+    for (size_t i = 0; i < sink->input_count; i++) {
+        struct input *input = &sink->inputs[i];
+        if (input->id.number == queue && strcmp(gt_topic_name(input->topic), topic) == 0)
+            return input;
+    }
+    return NULL;
+}
+
+static void ctx_hold(struct gantry_task_context *ctx, const char *topic, uint32_t queue, bool held)
+{
+    struct sink *sink = of_context(ctx);
+    struct input *input = find_input(sink, topic, queue);
+    if (input == NULL)
+        return;
+    input->held = held;
+    gt_task_ready(&sink->task);
+}
+
+static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t queue,
+                    int64_t offset, struct gantry_err *err)
+{
+    struct sink *sink = of_context(ctx);
+    struct input *input = find_input(sink, topic, queue);
+    if (input == NULL)
+        return gantry_err_set(err, GANTRY_NOT_FOUND,
+                              "queue %u of topic %s is not one that the task reads", queue, topic);
+    if (offset < 0 || (gt_topic_is_local(input->topic) &&
+                       offset > gt_topic_end(input->topic, input->queue)))
+        return gantry_err_set(err, GANTRY_INVALID, "queue %u of topic %s has no offset %lld", queue,
+                              topic, (long long)offset);
+    input->seek_to = offset;
+    gt_task_ready(&sink->task);
+    return 0;
+}
+
+static void ctx_want_commit(struct gantry_task_context *ctx)
+{
+    struct sink *sink = of_context(ctx);
+    sink->want_commit = sink->dirty = true;
+    gt_task_ready(&sink->task);
+}
+
+static void offer(struct gantry_task_context *ctx)
+{
+    ctx->hold = ctx_hold;
+    ctx->seek = ctx_seek;
+    ctx->want_commit = ctx_want_commit;
+}
+
+/* Readers go where the connector wants them. */
+static int follow_seeks(struct sink *sink, struct gantry_err *err)
+{
+    for (size_t i = 0; i < sink->input_count; i++) {
+        struct input *input = &sink->inputs[i];
+        struct gt_reader *reader = NULL;
+        if (input->seek_to < 0)
+            continue;
+        int code = gt_reader_open(input->topic,
+                                  &(struct gt_reader_spec){.queue = input->queue,
+                                                           .offset = input->seek_to,
+                                                           .connector = sink->task.connector},
+                                  &reader, err);
+        if (code != 0)
+            return code;
+        gt_reader_close(input->reader);
+        input->reader = reader;
+        input->seek_to = -1;
+        input->state_len = 0; /* not of this reader */
+        gt_buf_clear(&input->kept);
+    }
+    return 0;
 }
 
 /* --- The commit cycle --- */
@@ -353,39 +465,52 @@ static void on_commit_mail(struct gt_mail *mail)
 
 static const struct gt_commit_ops progress_ops = {.done = on_commit_done};
 
-/* The commit of offsets and state as they are at the checkpoint. */
+/* Note the offsets as they are at the checkpoint. */
+static int note_offsets(struct sink *sink)
+{
+    gt_buf_clear(&sink->reader_states);
+    sink->noted = sink->input_count;
+    for (size_t i = 0; i < sink->noted; i++) {
+        struct input *input = &sink->inputs[i];
+        input->put_up = gt_reader_offset(input->reader);
+        input->limit = INT64_MAX;
+        input->state_at = sink->reader_states.len;
+        gt_reader_state(input->reader, &sink->reader_states);
+        input->state_len = sink->reader_states.len - input->state_at;
+    }
+    return sink->reader_states.error;
+}
+
+/* The reader's state that goes with what is committed. */
+static struct gantry_view committed_state(const struct sink *sink, const struct input *input)
+{
+    if (input->limit < input->put_up)
+        return gt_buf_view(&input->kept);
+    return (struct gantry_view){
+        input->state_len > 0 ? sink->reader_states.data + input->state_at : NULL, input->state_len};
+}
+
 static int prepare_commit(struct sink *sink)
 {
     struct gt_task *task = &sink->task;
-    struct gt_progress_record record = {.offset_count = sink->input_count,
+    struct gt_progress_record record = {.offset_count = sink->noted,
                                         .state = gt_buf_view(&sink->state)};
-    record.offsets = calloc(sink->input_count + 1, sizeof *record.offsets);
+    record.offsets = calloc(sink->noted + 1, sizeof *record.offsets);
     if (record.offsets == NULL)
         return GANTRY_NO_MEMORY;
-    struct gt_buf states; /* all in one: views are made when it does not move any more */
-    gt_buf_init(&states, PROGRESS_MAX);
-    for (size_t i = 0; i < sink->input_count; i++) {
-        struct input *input = &sink->inputs[i];
-        size_t before = states.len;
-        input->put_up = gt_reader_offset(input->reader);
-        gt_reader_state(input->reader, &states);
+    for (size_t i = 0; i < sink->noted; i++) {
+        const struct input *input = &sink->inputs[i];
         record.offsets[i] = (struct gt_queue_offset){
             .topic = gantry_view_of(gt_topic_name(input->topic)),
             .queue = input->id.id,
-            .offset = input->put_up,
+            .offset = input->limit < input->put_up ? input->limit : input->put_up,
             .broker = gantry_view_of(input->id.broker),
-            .state.len = states.len - before,
+            .state = committed_state(sink, input),
         };
-    }
-    size_t at = 0;
-    for (size_t i = 0; i < sink->input_count && states.len > 0; i++) {
-        record.offsets[i].state.data = states.data + at;
-        at += record.offsets[i].state.len;
     }
     struct gt_key key;
     struct gt_buf value;
     gt_buf_init(&value, PROGRESS_MAX);
-    value.error = states.error;
     gt_progress_record_write(&value, &record);
     gt_key_progress(&key, task->connector, task->ctx.task);
     gt_commit_init(&sink->commit, &progress_ops);
@@ -393,7 +518,6 @@ static int prepare_commit(struct sink *sink)
     gt_commit_put(&sink->commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
     int code = value.error != 0 ? value.error : sink->commit.changes.error;
     gt_buf_deinit(&value);
-    gt_buf_deinit(&states);
     free(record.offsets);
     if (code != 0)
         gt_commit_deinit(&sink->commit);
@@ -402,20 +526,82 @@ static int prepare_commit(struct sink *sink)
 
 static void end_cycle(struct sink *sink)
 {
+    if (sink->cycle == CYCLE_COMMITTING)
+        gt_commit_deinit(&sink->commit);
     sink->cycle = CYCLE_NONE;
-    gt_commit_deinit(&sink->commit);
 }
 
+struct limits {
+    struct gantry_limits api; /* first */
+    struct sink *sink;
+};
+
+static int keep_back(struct gantry_limits *api, const char *topic, uint32_t queue, int64_t offset)
+{
+    struct input *input = find_input(((struct limits *)api)->sink, topic, queue);
+    if (input == NULL)
+        return GANTRY_NOT_FOUND;
+    if (offset < input->limit)
+        input->limit = offset > 0 ? offset : 0;
+    return 0;
+}
+
+static void fail_cycle(struct sink *sink, const struct gantry_err *err)
+{
+    end_cycle(sink);
+    if (err->code == GANTRY_NO_SPACE)
+        gt_task_pause(&sink->task, err->text);
+    else
+        gt_task_fail(&sink->task, err->code, "%s", err->text);
+}
+
+/* It is durable: commit what the connector does not keep back. */
 static void submit_progress(struct sink *sink)
 {
+    const struct gantry_connector *connector = gt_task_connector(&sink->task);
+    struct limits limits = {{sizeof limits.api, keep_back}, sink};
     struct gantry_err err = {0};
-    sink->cycle = CYCLE_COMMITTING;
-    sink->commit_done = false;
-    int code = gt_store_submit(sink->task.env->store, &sink->commit, &err);
-    if (code != 0) {
-        end_cycle(sink);
-        gt_task_fail(&sink->task, code, "%s", err.text);
+    int code = GANTRY_HAS(connector, limit)
+                   ? connector->limit(sink->task.instance, &limits.api, &err)
+                   : 0;
+    if (code == 0) {
+        code = prepare_commit(sink);
+        if (code != 0)
+            gantry_err_set(&err, code, "cannot take the progress: %s", gantry_error_text(code));
     }
+    if (code == 0) {
+        sink->cycle = CYCLE_COMMITTING;
+        sink->commit_done = false;
+        code = gt_store_submit(sink->task.env->store, &sink->commit, &err);
+    }
+    if (code != 0) {
+        err.code = code;
+        fail_cycle(sink, &err);
+    }
+}
+
+/* A flush that is done elsewhere: look whether it is through. */
+static void look_at_flush(struct sink *sink)
+{
+    struct state_output output = {{sizeof output.api, write_state}, &sink->state};
+    struct gantry_err err = {0};
+    int code = gt_task_connector(&sink->task)->flush_done(sink->task.instance, &output.api, &err);
+    if (code == GANTRY_AGAIN)
+        return;
+    if (code == 0 && sink->state.error != 0)
+        code = gantry_err_set(&err, sink->state.error,
+                              "the connector's state is larger than %d bytes", STATE_MAX);
+    err.code = code;
+    if (code != 0)
+        fail_cycle(sink, &err);
+    else
+        submit_progress(sink);
+}
+
+static bool flushes_elsewhere(const struct sink *sink)
+{
+    const struct gantry_connector *connector = gt_task_connector(&sink->task);
+    return GANTRY_HAS(connector, flush_done);
 }
 
 /* Thread: libuv's helper threads. */
@@ -430,16 +616,10 @@ static void after_flush(uv_work_t *work, int status)
 {
     struct sink *sink = work->data;
     (void)status; /* nothing cancels it */
-    if (sink->flush_err.code != 0) {
-        int code = sink->flush_err.code;
-        end_cycle(sink);
-        if (code == GANTRY_NO_SPACE)
-            gt_task_pause(&sink->task, sink->flush_err.text);
-        else
-            gt_task_fail(&sink->task, code, "%s", sink->flush_err.text);
-    } else {
+    if (sink->flush_err.code != 0)
+        fail_cycle(sink, &sink->flush_err);
+    else
         submit_progress(sink);
-    }
     gt_task_ready(&sink->task);
 }
 
@@ -457,29 +637,52 @@ static void begin_cycle(struct sink *sink)
         code = gantry_err_set(&err, sink->state.error,
                               "the connector's state is larger than %d bytes", STATE_MAX);
     if (code == 0) {
-        code = prepare_commit(sink);
+        code = note_offsets(sink);
         if (code != 0)
             gantry_err_set(&err, code, "cannot take the progress: %s", gantry_error_text(code));
     }
-    if (code == GANTRY_NO_SPACE) {
-        gt_task_pause(task, err.text);
-        return;
-    }
     if (code != 0) {
-        gt_task_fail(task, code, "%s", err.text);
+        err.code = code;
+        fail_cycle(sink, &err);
         return;
     }
     sink->dirty = false;
     sink->dirty_bytes = 0;
     sink->commit_begun_ns = gt_clock_mono_ns();
+    sink->cycle = CYCLE_FLUSHING;
+    if (flushes_elsewhere(sink)) {
+        look_at_flush(sink);
+        return;
+    }
     if (connector->flush == NULL) {
         submit_progress(sink);
         return;
     }
-    sink->cycle = CYCLE_FLUSHING;
     sink->flush_err = (struct gantry_err){0};
     sink->work.data = sink;
     uv_queue_work(gt_executor_loop(task->executor), &sink->work, run_flush, after_flush);
+}
+
+/* What is committed, by queue. */
+static int note_committed(struct sink *sink)
+{
+    int code = 0;
+    sink->behind = false;
+    for (size_t i = 0; i < sink->noted; i++) {
+        struct input *input = &sink->inputs[i];
+        if (input->limit < input->put_up) {
+            sink->behind = true;
+            gt_reader_committed(input->reader, input->limit);
+            continue;
+        }
+        gt_reader_committed(input->reader, input->put_up);
+        gt_buf_clear(&input->kept);
+        gt_buf_add_view(&input->kept, committed_state(sink, input));
+        code = input->kept.error != 0 ? input->kept.error : code;
+    }
+    if (sink->behind)
+        gt_task_again(&sink->task, BEHIND_MS);
+    return code;
 }
 
 /* The commit is through: the cycle ends. */
@@ -499,8 +702,10 @@ static void take_commit(struct sink *sink)
         return;
     }
     sink->first_committed = true;
-    for (size_t i = 0; i < sink->input_count; i++)
-        gt_reader_committed(sink->inputs[i].reader, sink->inputs[i].put_up);
+    if (note_committed(sink) != 0) {
+        gt_task_fail(task, GANTRY_NO_MEMORY, "no memory for the progress");
+        return;
+    }
     sink->want_commit =
         sink->want_commit && sink->dirty; /* the cycle may have begun before it was asked for */
     if (!sink->held)
@@ -539,7 +744,9 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
     if (code != 0 && code != GANTRY_AGAIN)
         return code;
     size_t taken = result.taken < count ? result.taken : count;
-    gt_reader_took(input->reader, taken);
+    bool moved = input->seek_to >= 0; /* it goes on elsewhere, whatever it took */
+    if (!moved)
+        gt_reader_took(input->reader, taken);
     sink->full = code == GANTRY_AGAIN && taken < count;
     sink->want_commit = sink->want_commit || result.want_commit;
     if (taken > 0) {
@@ -547,7 +754,7 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
         sink->dirty = true;
         sink->dirty_bytes += taken == count ? bytes : bytes / (int64_t)count * (int64_t)taken;
         atomic_fetch_add(&task->records, taken);
-    } else if (code == 0 && !result.want_commit) {
+    } else if (code == 0 && !result.want_commit && !moved && !input->held) {
         return gantry_err_set(err, GANTRY_INVALID,
                               "the connector took no record and asked for nothing");
     } else if (result.want_commit && ++input->vain_commits > VAIN_COMMITS_MAX) {
@@ -570,6 +777,10 @@ static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
         size_t count;
         int64_t first;
         sink->turn = (sink->turn + 1) % sink->input_count;
+        if (input->held) {
+            input->trouble = false;
+            continue;
+        }
         gt_arena_reset(&scratch->arena);
         int code = gt_reader_next(input->reader, &scratch->arena, &messages, &count, &first, err);
         input->trouble = code == GANTRY_AGAIN;
@@ -596,8 +807,10 @@ static int put_some(struct sink *sink, bool *ret_some, struct gantry_err *err)
 static void rest(struct sink *sink)
 {
     bool more = false;
-    for (size_t i = 0; i < sink->input_count; i++)
-        more = !gt_reader_arm(sink->inputs[i].reader, wake_sink, &sink->task) || more;
+    for (size_t i = 0; i < sink->input_count; i++) {
+        const struct input *input = &sink->inputs[i];
+        more = (!input->held && !gt_reader_arm(input->reader, wake_sink, &sink->task)) || more;
+    }
     for (size_t i = 0; i < sink->topic_count; i++) {
         struct source_topic *source = &sink->sources[i];
         more = !gt_topic_arm(source->topic, source->known, &source->waiter) || more;
@@ -656,14 +869,35 @@ static void note_trouble(struct sink *sink)
     sink->held = trouble;
 }
 
+/* What the connector has heard of. */
+static void look(struct sink *sink)
+{
+    struct gt_task *task = &sink->task;
+    const struct gantry_connector *connector = gt_task_connector(task);
+    struct gantry_err err = {0};
+    if (task->failing || task->pausing || !GANTRY_HAS(connector, look))
+        return;
+    int code = connector->look(task->instance, &err);
+    if (code == GANTRY_NO_SPACE)
+        gt_task_pause(task, err.text);
+    else if (code != 0)
+        gt_task_fail(task, code, "%s", err.text);
+}
+
 static void step(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
     const struct gantry_connector *connector = gt_task_connector(task);
     struct gantry_err err = {0};
     take_commit(sink);
+    if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink))
+        look_at_flush(sink);
+    look(sink);
     if (task->failing || task->pausing)
         return;
+    if (sink->behind &&
+        gt_clock_mono_ns() - sink->commit_begun_ns >= (int64_t)BEHIND_MS * 1000000)
+        sink->dirty = true;
     if (!sink->first_committed || sink->want_commit) {
         if (sink->cycle == CYCLE_NONE)
             begin_cycle(sink);
@@ -676,6 +910,8 @@ static void step(struct gt_task *task)
     bool some = false;
     sink->full = false;
     int code = open_inputs(sink, &err); /* of queues that are new */
+    if (code == 0)
+        code = follow_seeks(sink, &err);
     if (code == 0)
         code = note_caught_up(sink, &err);
     if (code == 0)
@@ -705,6 +941,12 @@ static bool drain(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
     take_commit(sink);
+    if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink)) {
+        if (task->failing || task->pausing)
+            end_cycle(sink);
+        else
+            look_at_flush(sink);
+    }
     if (sink->cycle != CYCLE_NONE)
         return false;
     if (task->failing || task->pausing || !sink->dirty || !gt_claim_holds(&task->claim))
@@ -722,4 +964,5 @@ const struct gt_task_ops gt_sink_ops = {
     .step = step,
     .drain = drain,
     .end = end,
+    .offer = offer,
 };

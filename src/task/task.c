@@ -121,6 +121,12 @@ static void ctx_wake_after(struct gantry_task_context *ctx, int64_t delay_ms)
     uv_timer_start(&task->timer, on_timer, (uint64_t)delay_ms, 0);
 }
 
+void gt_task_again(struct gt_task *task, int64_t delay_ms)
+{
+    uv_update_time(gt_executor_loop(task->executor));
+    uv_timer_start(&task->again, on_timer, (uint64_t)delay_ms, 0);
+}
+
 static int ctx_position(struct gantry_task_context *ctx, struct gantry_view partition,
                         struct gantry_view *ret, struct gantry_err *err)
 {
@@ -276,15 +282,43 @@ static void begin(struct gt_task *task)
         return;
     }
     task->live = true;
-    if (!task->paused)
+    task->starting = GANTRY_HAS(gt_task_connector(task), start_done);
+    if (!task->starting && !task->paused)
         show(task, GT_TASK_RUNNING, "");
     gt_task_ready(task);
+}
+
+/* A start that takes its time: true once it is through. The connector wakes us. */
+static bool started(struct gt_task *task)
+{
+    struct gantry_err err = {0};
+    if (!task->starting)
+        return true;
+    int code = gt_task_connector(task)->start_done(task->instance, &err);
+    if (code == GANTRY_AGAIN)
+        return false;
+    task->starting = false;
+    if (code == GANTRY_NO_SPACE)
+        gt_task_pause(task, err.text);
+    else if (code != 0)
+        gt_task_fail(task, code, "%s", err.text);
+    else if (!task->paused)
+        show(task, GT_TASK_RUNNING, "");
+    return code == 0;
+}
+
+/* Whether task_stop may be called. The connector wakes us. */
+static bool stopped(struct gt_task *task)
+{
+    const struct gantry_connector *connector = gt_task_connector(task);
+    return !GANTRY_HAS(connector, stop_done) || connector->stop_done(task->instance) == 0;
 }
 
 /* Everything is at rest: let the connector go and show where the task stands now. */
 static void end_run(struct gt_task *task)
 {
     uv_timer_stop(&task->timer);
+    uv_timer_stop(&task->again);
     if (task->live) {
         gt_task_connector(task)->task_stop(task->instance);
         task->instance = NULL;
@@ -311,7 +345,8 @@ static void step(struct gt_runnable *runnable)
     if (!task->live)
         return;
     if (task->failing || task->pausing || task->stopping) {
-        if (task->ops->drain(task))
+        bool idle = task->starting || task->ops->drain(task);
+        if (idle && stopped(task))
             end_run(task);
         return;
     }
@@ -320,7 +355,8 @@ static void step(struct gt_runnable *runnable)
         uv_timer_start(&task->timer, on_timer, LEASE_PAUSE_MS, 0);
         return;
     }
-    task->ops->step(task);
+    if (started(task))
+        task->ops->step(task);
 }
 
 static void on_start(struct gt_mail *mail)
@@ -330,7 +366,8 @@ static void on_start(struct gt_mail *mail)
         return;
     if (!task->timer_open) {
         uv_timer_init(gt_executor_loop(task->executor), &task->timer);
-        task->timer.data = task;
+        uv_timer_init(gt_executor_loop(task->executor), &task->again);
+        task->timer.data = task->again.data = task;
         task->timer_open = true;
     }
     if (current_state(task) == GT_TASK_FAILED)
@@ -363,6 +400,17 @@ static void on_wake(struct gt_mail *mail)
         begin(task);
 }
 
+static void on_break(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, break_mail));
+    char reason[sizeof task->broken];
+    pthread_mutex_lock(&task->lock);
+    memcpy(reason, task->broken, sizeof reason);
+    pthread_mutex_unlock(&task->lock);
+    if (task->live && !task->stopping)
+        gt_task_fail(task, GANTRY_IO, "%s", reason);
+}
+
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of
  * something earlier could find the task STOPPED, and free it, while the executor is still about to
  * send this one. */
@@ -376,12 +424,18 @@ static void on_closed(uv_handle_t *handle)
     leave(handle->data);
 }
 
+static void on_again_closed(uv_handle_t *handle)
+{
+    struct gt_task *task = handle->data;
+    uv_close((uv_handle_t *)&task->timer, on_closed);
+}
+
 static void on_last(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, last_mail));
     gt_executor_unready(task->executor, &task->runnable);
     if (task->timer_open)
-        uv_close((uv_handle_t *)&task->timer, on_closed);
+        uv_close((uv_handle_t *)&task->again, on_again_closed);
     else
         leave(task);
 }
@@ -440,6 +494,7 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->start_mail.run = on_start;
     task->stop_mail.run = on_stop;
     task->wake_mail.run = on_wake;
+    task->break_mail.run = on_break;
     task->last_mail.run = on_last;
     task->report_mail.run = on_report;
     task->stopped_mail.run = on_stopped;
@@ -466,6 +521,8 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
         .report_lag = ctx_report_lag,
         .log = ctx_log,
     };
+    if (ops->offer != NULL)
+        ops->offer(&task->ctx);
     if (code == 0)
         code = ops->setup(task, err);
     if (code != 0) {
@@ -484,6 +541,14 @@ void gt_task_start(struct gt_task *task)
 void gt_task_stop(struct gt_task *task)
 {
     gt_executor_send(task->executor, &task->stop_mail);
+}
+
+void gt_task_break(struct gt_task *task, const char *reason)
+{
+    pthread_mutex_lock(&task->lock);
+    snprintf(task->broken, sizeof task->broken, "%s", reason);
+    pthread_mutex_unlock(&task->lock);
+    gt_executor_send(task->executor, &task->break_mail);
 }
 
 void gt_task_free(struct gt_task *task)

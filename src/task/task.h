@@ -75,6 +75,8 @@ void gt_task_start(struct gt_task *task);
 /** Stop: what was appended is committed, then the task is STOPPED and reported. Thread: control.
  * Once. */
 void gt_task_stop(struct gt_task *task);
+/** Have it FAILED for that reason, unless it has failed or is stopping anyway. Thread: control. */
+void gt_task_break(struct gt_task *task, const char *reason);
 /** Never started, or STOPPED. Thread: control. NULL is fine. */
 void gt_task_free(struct gt_task *task);
 /** Thread: any. */

@@ -41,6 +41,7 @@ struct connector {
     bool shared;      /* a cluster says which of its tasks run here */
     char *problem;    /* owned: why there are no tasks; NULL: there are */
     bool closing;
+    bool replaced; /* its name is known to the same plugin as another's now */
     size_t open; /* tasks and timers that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -55,6 +56,9 @@ static void free_connector(struct connector *connector)
     free(connector->members);
     if (connector->shared)
         gt_plan_deinit(&connector->plan);
+    if (connector->klass != NULL && !connector->replaced &&
+        GANTRY_HAS(connector->klass->connector, release))
+        connector->klass->connector->release(connector->klass->plugin_state, connector->name);
     gt_class_release(connector->klass);
     gt_props_deinit(&connector->props);
     free(connector->problem);
@@ -552,6 +556,39 @@ void gt_connector_await(struct connector *connector, void (*settled)(void *arg),
     connector->settled_arg = arg;
     if (settled != NULL && (connector->problem != NULL || all_running(connector)))
         settle(connector);
+}
+
+/* --- What it asks for --- */
+
+void gt_connector_split_again(struct connector *connector)
+{
+    struct slot *slot = connector->slot;
+    if (connector->closing)
+        return;
+    gt_info("worker", "the work is split again, as its connector asks connector=%s",
+            connector->name);
+    if (slot->head != NULL)
+        slot->split_again = true;
+    else if (connector->shared)
+        gt_operation_again(connector->worker, connector->name, &connector->props);
+    else
+        slot->split_again = !start_anew(connector);
+}
+
+void gt_connector_break(struct connector *connector, const char *reason)
+{
+    for (size_t i = 0; i < connector->member_count; i++) {
+        if (connector->members[i].task != NULL)
+            gt_task_break(connector->members[i].task, reason);
+    }
+}
+
+void gt_connector_replaced(struct connector *connector, const struct plan *plan)
+{
+    connector->replaced = plan->outcome == GT_CREATE_OK && plan->klass != NULL &&
+                          connector->klass != NULL &&
+                          plan->klass->plugin_state == connector->klass->plugin_state &&
+                          plan->klass->plugin == connector->klass->plugin;
 }
 
 /* --- Looks --- */

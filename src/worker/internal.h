@@ -7,6 +7,7 @@
  *    shared.c     in a cluster: what it says about connectors and tasks, done here
  *    reset.c      a connector of a cluster is reset from outside
  *    reload.c     looks at the plugin folders, and what follows for connectors
+ *    reconfigure.c  connectors that ask to be split again, or cannot go on
  *    plugin_list.c  which plugins there are, for `gantry plugin list`
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
@@ -14,6 +15,7 @@
 #define GT_WORKER_INTERNAL_H
 
 #include "cluster/cluster.h"
+#include "host/host.h"
 #include "plugin/config_check.h"
 #include "plugin/registry.h"
 #include "store/store.h"
@@ -72,6 +74,7 @@ struct slot {
     struct operation *head, **tail;
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
+    bool split_again; /* for gt_connector_split_again(), in the same way */
     bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */
     int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;
@@ -97,6 +100,11 @@ struct gt_worker {
     bool cluster_left, cluster_open;
     struct gt_topics *topics;
     struct gt_registry *registry;
+    struct gt_hosts *hosts;      /* processes that run plugins */
+    pthread_mutex_t wishes_lock; /* guards the next two */
+    struct wish *wishes;         /* of connectors, see reconfigure.c */
+    bool wishes_open;            /* control still takes mail */
+    struct gt_mail wishes_mail;
     struct gt_request *reload_waiting; /* for the scan after the one that is under way */
     bool reloading, reload_again;
     struct gt_executor **executors; /* owned */
@@ -145,6 +153,8 @@ void gt_operation_stop(struct gt_worker *worker, const char *name,
  */
 void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_props *props,
                         int64_t updated_ms);
+/** In a cluster: check and split a connector's configuration again, and have all take it. */
+void gt_operation_again(struct gt_worker *worker, const char *name, const struct gt_props *props);
 /** The worker is closing: operations that wait for something that may not come end now. */
 void gt_operations_close(struct gt_worker *worker);
 
@@ -193,7 +203,24 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
 /** Load what a connector of a cluster waits for, then let it look again. */
 void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props);
 
+/* --- reconfigure.c */
+
+/** Take wishes from now on; until the second call. */
+void gt_worker_open_wishes(struct gt_worker *worker);
+void gt_worker_close_wishes(struct gt_worker *worker);
+/** A gt_reconfigure_fn and a gt_registry_reconfigure_fn; @p worker is the struct gt_worker. Thread:
+ * any. */
+void gt_worker_wish(void *worker, const char *connector, const char *reason);
+
 /* --- connector.c */
+
+/** Split its work again, and start what comes of it: now, or when no operation is under way. */
+void gt_connector_split_again(struct connector *connector);
+/** It cannot go on: its tasks have FAILED for that reason, and start again after a pause. */
+void gt_connector_break(struct connector *connector, const char *reason);
+/** It is about to be closed because this plan takes its place: what its plugin knows by its name is
+ * the new one's, if that is of the same plugin. */
+void gt_connector_replaced(struct connector *connector, const struct plan *plan);
 
 /** Make a connector and start its tasks; a plan that cannot run becomes one FAILED task. Takes @p
  * plan and @p props (both are emptied). NULL without memory. */

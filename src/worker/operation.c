@@ -42,6 +42,7 @@ struct operation {
     struct gt_mail committed_mail;
     uv_timer_t timer; /* SETTLE_MS */
     bool settling;
+    bool again;      /* though the configuration is the same */
     bool confirming; /* in a cluster: it has been asked for, and not come back yet */
 };
 
@@ -202,10 +203,13 @@ static void on_old_stopped(void *arg)
 
 static void stop_old(struct operation *operation)
 {
-    if (operation->slot->connector != NULL)
+    if (operation->slot->connector != NULL) {
+        if (operation->kind != STOP)
+            gt_connector_replaced(operation->slot->connector, &operation->plan);
         gt_connector_close(operation->slot->connector, on_old_stopped, operation);
-    else
+    } else {
         start(operation);
+    }
 }
 
 /* --- Store --- */
@@ -436,7 +440,7 @@ static void check(struct operation *operation)
 static bool is_same(const struct operation *operation)
 {
     const struct connector *connector = operation->slot->connector;
-    return connector != NULL &&
+    return connector != NULL && !operation->again &&
            gt_props_equal(gt_connector_props(connector), &operation->props, NULL) &&
            (operation->check == GT_CHECK_CLASS_2019 || gt_connector_running(connector));
 }
@@ -486,6 +490,10 @@ static void run_slot(struct slot *slot)
     if (slot->look_again && slot->head == NULL && slot->connector != NULL && !slot->closing) {
         slot->look_again = false;
         gt_connector_look_again(slot->connector);
+    }
+    if (slot->split_again && slot->head == NULL && slot->connector != NULL && !slot->closing) {
+        slot->split_again = false;
+        gt_connector_split_again(slot->connector);
     }
     gt_slot_release(slot);
 }
@@ -576,6 +584,20 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
         free_operation(operation);
     }
     gt_error("worker", "no memory to start connector=%s", name);
+}
+
+void gt_operation_again(struct gt_worker *worker, const char *name, const struct gt_props *props)
+{
+    struct operation *operation = new_operation(worker, CREATE);
+    if (operation != NULL && gt_props_copy(&operation->props, props) == 0) {
+        operation->again = true;
+        operation->updated_ms = gt_clock_wall_ms();
+        if (enqueue(operation, name) == 0)
+            return;
+    }
+    if (operation != NULL)
+        free_operation(operation);
+    gt_error("worker", "no memory to split the work again connector=%s", name);
 }
 
 int gt_operation_show(const struct slot *slot, struct gt_connector_view *view)

@@ -126,16 +126,19 @@ static int set_key(struct gantry_task_list *list, const char *key, const char *v
     return gt_props_set(&plan->tasks[plan->task_count - 1].props, key, value);
 }
 
-static bool split(struct plan *plan, const struct gantry_config *config,
+static bool split(struct plan *plan, const char *name, const struct gantry_config *config,
                   const struct gt_props *props)
 {
     struct splitting splitting = {
         .api = {sizeof splitting.api, begin_task, set_key}, .plan = plan, .props = props};
     const struct gantry_connector *connector = plan->klass->connector;
     uint32_t most = (uint32_t)gantry_config_get_int(config, "tasks.max", 1);
-    int code = connector->split != NULL ? connector->split(plan->klass->plugin_state, config, most,
-                                                           &splitting.api, &plan->err)
-                                        : begin_task(&splitting.api);
+    void *state = plan->klass->plugin_state;
+    int code = GANTRY_HAS(connector, split_named)
+                   ? connector->split_named(state, name, config, most, &splitting.api, &plan->err)
+               : connector->split != NULL
+                   ? connector->split(state, config, most, &splitting.api, &plan->err)
+                   : begin_task(&splitting.api);
     if (code == 0 && (plan->task_count == 0 || plan->task_count > most))
         code = gantry_err_set(&plan->err, GANTRY_INVALID,
                               "the connector split its work into %zu tasks, 1 to %u allowed",
@@ -203,7 +206,7 @@ void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *n
     } else if (gt_findings_errors(&findings) > 0) {
         refuse(plan, first_missing(plan, &findings) ? GT_CREATE_MISSING_KEY : GT_CREATE_INVALID,
                &findings);
-    } else if (split(plan, &config, props)) {
+    } else if (split(plan, name, &config, props)) {
         check_tasks(plan, &findings);
         if (gt_findings_errors(&findings) > 0)
             refuse(plan, GT_CREATE_INVALID, &findings);

@@ -155,6 +155,52 @@ static const struct setting table[] = {
          "when the REST "
          "listener goes beyond loopback; without it they may touch what the worker's user may."),
 
+    /* hosts */
+    CHOICE("host.share", "plugin", "plugin,connector,all", AT(hosts.share),
+           "What runs in one process: the connectors of a plugin, each connector alone, or (jars) "
+           "all plugins."),
+    TEXT("host.env", "PATH,LANG,LC_*,TZ,JAVA_HOME,HOME", PLACE_TEXT, AT(hosts.env),
+         "What a host has for an environment, separated by commas: NAME or PREFIX* of the worker's "
+         "own, or NAME=VALUE."),
+    DURATION("host.start.timeout.ms", "30s", 100, DAY_MS, AT(hosts.start_timeout_ms),
+             "A host that has not said HELLO for so long is ended."),
+    DURATION("host.call.timeout.ms", "60s", 100, DAY_MS, AT(hosts.call_timeout_ms),
+             "A host that is asked to load, check, split, start or stop something, or has records "
+             "waiting, and does not get on for so long, is ended."),
+    DURATION("host.beat.ms", "1s", 10, 3600 * 1000, AT(hosts.beat_ms),
+             "How often a host gives a sign of life."),
+    DURATION("host.beat.timeout.ms", "30s", 100, DAY_MS, AT(hosts.beat_timeout_ms),
+             "A host that gives none for so long is ended."),
+    DURATION("host.idle.ms", "10s", 100, DAY_MS, AT(hosts.idle_ms),
+             "A host that nobody needs ends after so long."),
+    SIZE("host.memory.max", "2g", 0, INT64_MAX, AT(hosts.memory_max),
+         "A host that uses more memory is ended. 0: no limit."),
+    SIZE("host.record.max", "64m", MIB, GIB, AT(hosts.record_max),
+         "The largest record that a host may send or get."),
+    NUMBER("host.log.lines", GANTRY_CONFIG_INT, "200", 1, 1000000, PLACE_INT64, AT(hosts.log_lines),
+           "Lines a second of one host that go into the log; the others are counted and dropped."),
+    NUMBER("host.files.max", GANTRY_CONFIG_INT, "4096", 16, 1 << 20, PLACE_INT64,
+           AT(hosts.files_max), "Files that a host may have open."),
+    FLAG("host.landlock", "false", AT(hosts.landlock),
+         "Hosts may touch no files but those of host.paths.read and host.paths.write, their plugin "
+         "and the system's programs and libraries. Needs a kernel with Landlock (5.13)."),
+    TEXT("host.paths.read", NULL, PLACE_PATH, AT(hosts.read_paths),
+         "With host.landlock: folders and files that hosts may read, separated by commas."),
+    TEXT("host.paths.write", NULL, PLACE_PATH, AT(hosts.write_paths),
+         "With host.landlock: folders and files that hosts may write, too."),
+    FLAG("host.seccomp", "false", AT(hosts.seccomp),
+         "System calls that no connector needs (mounts, modules, other processes' memory, clocks) "
+         "are refused."),
+    TEXT("host.java.home", NULL, PLACE_PATH, AT(hosts.java_home),
+         "The Java (8 or later) that runs jars. Without it: JAVA_HOME, then PATH."),
+    TEXT("host.java.options", "-Xmx1g -XX:+ExitOnOutOfMemoryError", PLACE_TEXT,
+         AT(hosts.java_options), "Options of that Java, separated by blanks."),
+    TEXT("host.java.jar", NULL, PLACE_PATH, AT(hosts.java_jar),
+         "gantry-java-host.jar. Without it: looked for beside the program, in ../share/gantry and "
+         "in build-java-host."),
+    TEXT("host.java.library", NULL, PLACE_PATH, AT(hosts.java_library),
+         "The folder of jars that plugins share. Without it: lib beside that jar."),
+
     /* RocketMQ and the cluster */
     TEXT("namesrvAddr", NULL, PLACE_TEXT, AT(name_servers),
          "Name servers of a RocketMQ cluster, host:port, separated by semicolons: topics are kept "

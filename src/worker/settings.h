@@ -8,6 +8,7 @@
 #define GT_WORKER_SETTINGS_H
 
 #include "base/map.h"
+#include "host/settings.h"
 #include "plugin/config_check.h"
 
 /** All settings, typed. Texts are owned by the struct. */
@@ -43,6 +44,8 @@ struct gt_settings {
     int64_t restart_backoff_ms;     /* task.restart.backoff.ms, 1000, doubles to ... */
     int64_t restart_backoff_max_ms; /* task.restart.backoff.max.ms, 60000 */
     int64_t restart_max;            /* task.restart.max, -1 = for ever */
+
+    struct gt_hosts_settings hosts; /* host.*; the worker fills in what is not a setting */
 
     const char *name_servers;      /* namesrvAddr; NULL: the embedded log */
     const char *cluster;           /* connectClusterId */

@@ -329,6 +329,16 @@ static int open_loop(struct gt_worker *worker, struct gantry_err *err)
     return 0;
 }
 
+static int open_hosts(struct gt_worker *worker, struct gantry_err *err)
+{
+    struct gt_hosts_settings settings = worker->settings->hosts;
+    settings.worker = worker->name;
+    settings.given = &worker->settings->given;
+    gt_worker_open_wishes(worker);
+    gt_registry_set_reconfigure(worker->registry, gt_worker_wish, worker);
+    return gt_hosts_open(&settings, gt_worker_wish, worker, &worker->hosts, err);
+}
+
 struct booting {
     struct gt_worker *worker;
     struct gantry_err *err;
@@ -372,6 +382,7 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     worker->settings = settings;
     gt_map_init(&worker->slots);
+    pthread_mutex_init(&worker->wishes_lock, NULL);
     /* libuv has four helper threads: as many checks of folders that are far away would hold up the
      * flushes of all sinks. */
     (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
@@ -383,6 +394,8 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         code = name_worker(worker, err);
     if (code == 0)
         code = open_data(worker, plugins, err);
+    if (code == 0)
+        code = open_hosts(worker, err);
     if (code == 0)
         code = gt_worker_open_files(worker, err);
     if (code == 0)
@@ -471,6 +484,7 @@ void gt_worker_look_for_end(struct gt_worker *worker)
     if (worker->cluster_open)
         return;
     worker->ended = true;
+    gt_worker_close_wishes(worker);
     /* They stay caught until the very end: a second SIGTERM must not cut an orderly end short. */
     for (size_t i = 0; i < 3; i++)
         uv_unref((uv_handle_t *)&worker->signals[i]);
@@ -513,6 +527,8 @@ static void begin_end(struct gt_worker *worker)
                    (uint64_t)worker->settings->shutdown_ms, 0);
     worker->listener_stop.data = worker;
     uv_queue_work(&worker->loop, &worker->listener_stop, run_listener_stop, after_listener_stop);
+    if (worker->hosts != NULL) /* before our own time is up */
+        gt_hosts_stop(worker->hosts, worker->settings->shutdown_ms * 7 / 10);
     gt_operations_close(worker);
     if (worker->cluster != NULL)
         gt_shared_leave(worker);
@@ -605,11 +621,13 @@ void gt_worker_close(struct gt_worker *worker)
     gt_link_close(worker->link);
     gt_link_close(worker->cluster_link);
     gt_registry_close(worker->registry);
+    gt_hosts_close(worker->hosts);
     gt_store_close(worker->store);
     if (worker->loop_open) {
         close_signals(worker);
         uv_loop_close(&worker->loop);
     }
+    pthread_mutex_destroy(&worker->wishes_lock);
     free_slots(worker);
     free(worker->executors);
     free(worker->executor_loads);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker for the tests: the real binary on a free port with a store of its own, the REST routes as a user calls them,
-and loops that wait for what must come. Nothing here sleeps for a fixed time and hopes."""
+and loops that wait for what must come. GANTRY_E2E_SETTINGS holds further settings of all workers, NAME=VALUE with blanks between. Nothing here sleeps for a fixed time and hopes."""
 
 import base64
 import json
@@ -110,6 +110,7 @@ class Worker:
             "task.restart.backoff.ms": 50,
             "task.restart.backoff.max.ms": 200,
             **Broker.settings(),
+            **dict(pair.split("=", 1) for pair in os.environ.get("GANTRY_E2E_SETTINGS", "").split()),
         }
         self.set(**settings)
         self.options = list(options)

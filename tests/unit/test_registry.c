@@ -572,7 +572,7 @@ static int load_hosted(void *arg, const char *path, enum gt_plugin_kind kind, st
 {
     if (arg != &hosted || access(path, R_OK) != 0 || *path != '/')
         return gantry_err_set(err, GANTRY_INVALID, "kind %d at %s", kind, path);
-    *ret = (struct gt_loaded){&builtin, NULL, unload_hosted};
+    *ret = (struct gt_loaded){.plugin = &builtin, .unload = unload_hosted};
     atomic_fetch_add(&hosted, 1);
     return 0;
 }

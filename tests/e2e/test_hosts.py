@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins in hosts: what a plugin does to itself reaches neither the worker nor other connectors, is told with its reason,
+and costs no record. tests/hosts/bad.c misbehaves in each way on purpose."""
+
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from harness import Broker, append, binary, lines, read, wait_file, wait_for, write
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+NUMBERS = b"".join(b"%d\n" % number for number in range(1000))
+QUICK = {"host_call_timeout_ms": 600, "host_beat_ms": 50, "host_beat_timeout_ms": 1500, "host_start_timeout_ms": 8000}
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """A folder that holds bad.so."""
+    folder = tmp_path_factory.mktemp("bad")
+    subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-shared", "-fPIC", "-I", os.path.join(TOP, "include"),
+                    os.path.join(TOP, "tests", "hosts", "bad.c"), "-o", str(folder / "bad.so")], check=True, timeout=120)
+    return str(folder)
+
+
+def source(worker, **keys):
+    worker.create("badsource", {"connector-class": "test.BadSource", "topic": Broker.topics("b"),
+                                "source-record-converter": "string", **{f"bad.{key}": str(value) for key, value in keys.items()}})
+
+
+def sink(worker, path, topic="b", **keys):
+    worker.create("badsink", {"connector-class": "test.BadSink", "topicNames": Broker.topics(topic), "bad.file": str(path),
+                              "source-record-converter": "string", **{f"bad.{key}": str(value) for key, value in keys.items()}})
+
+
+def hosts(worker):
+    """The processes that run plugins for this worker."""
+    done = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
+    return [int(line.split()[0]) for line in done.stdout.splitlines() if " host" in line]
+
+
+@pytest.fixture
+def worker(worker, bad):
+    worker.end()
+    worker.set(pluginPaths=bad, **QUICK)
+    return worker.start()
+
+
+@pytest.fixture
+def others(worker, tmp_path):
+    """Connectors beside: they go on whatever happens. Call it to see that they do."""
+    write(tmp_path / "in", lines(10))
+    worker.pair(tmp_path / "in", tmp_path / "out", topic="other")
+    state = {"count": 10}
+
+    def go_on():
+        append(tmp_path / "in", lines(10, first=state["count"]))
+        state["count"] += 10
+        wait_file(tmp_path / "out", lines(state["count"]))
+        assert worker.alive()
+    return go_on
+
+
+# What is said of each way to misbehave; what is ended for being slow says the setting.
+REASONS = {
+    "segv": r"host bad\.so was ended by signal 11",
+    "abort": r"host bad\.so was ended by signal 6",
+    "exit": r"host bad\.so exited with code 3",
+    "say-and-exit": r"host bad\.so exited with code 4; its last words: .*these are my last words",
+    "loop": r"host bad\.so .*host\.call\.timeout\.ms",
+    "sleep": r"host bad\.so .*host\.call\.timeout\.ms",
+    "close": r"host bad\.so (closed its line|exited with code 74)",
+    "garbage": r"host bad\.so broke the protocol: a frame of 1213486160 bytes",
+    "stop-self": r"host bad\.so gave no sign of life",
+}
+CASES = [(where, how) for how in ("segv", "loop") for where in ("start", "poll", "committed")]
+CASES += [("poll", how) for how in ("abort", "exit", "say-and-exit", "close", "garbage", "stop-self", "sleep")]
+
+
+@pytest.mark.parametrize("where, how", CASES)
+def test_a_bad_source(worker, others, tmp_path, where, how):
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where=where, how=how, once=tmp_path / "once", limit=1000)
+    worker.wait_failed("badsource", REASONS[how])
+    wait_file(tmp_path / "numbers", NUMBERS)
+    others()
+
+
+CASES = [(where, how) for how in ("segv", "loop") for where in ("start", "put", "checkpoint", "flush", "committed", "caught_up")]
+CASES += [("put", how) for how in ("abort", "exit", "close", "garbage", "stop-self", "sleep")]
+
+
+@pytest.mark.parametrize("where, how", CASES)
+def test_a_bad_sink(worker, others, tmp_path, where, how):
+    worker.source("good", "b", write(tmp_path / "numbers", NUMBERS))
+    sink(worker, tmp_path / "written", where=where, how=how, once=tmp_path / "once")
+    worker.wait_failed("badsink", REASONS[how])
+    wait_file(tmp_path / "written", NUMBERS)
+    others()
+
+
+@pytest.mark.parametrize("how, reason", [("segv", "signal 11"), ("sleep", "host.call.timeout.ms"), ("exit", "code 3")])
+@pytest.mark.parametrize("where", ["validate", "split"])
+def test_bad_checks_refuse_the_configuration(worker, others, tmp_path, where, how, reason):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "bad.where": where, "bad.how": how, "bad.once": str(tmp_path / "once"), "bad.limit": "1000"}
+    assert reason in worker.refuse("badsource", config)
+    worker.sink("good", "b", tmp_path / "numbers")
+    worker.create("badsource", config)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    others()
+
+
+def test_findings_come_from_the_host(worker):
+    assert "cannot be refuse" in worker.refuse("badsource", {"connector-class": "test.BadSource", "topic": "b",
+                                                             "source-record-converter": "string", "bad.how": "refuse"})
+    assert "bad.limit" in worker.refuse("badsource", {"connector-class": "test.BadSource", "topic": "b",
+                                                      "source-record-converter": "string", "bad.limit": "x"})
+
+
+@pytest.mark.parametrize("how", ["segv", "sleep", "exit", "garbage"])
+def test_a_plugin_that_cannot_be_loaded_harms_nothing(worker, tmp_path, how):
+    worker.restart(connectors_bad_load=how)
+    worker.wait_log(r"bad\.so.*host bad\.so")
+    worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "out")
+    wait_file(tmp_path / "out", lines(10))
+
+
+def test_blocking_in_stop_does_not_hold_up_the_worker(worker, tmp_path):
+    worker.restart(shutdown_timeout_ms=3000, host_call_timeout_ms=60000)
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where="stop", how="sleep", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    worker.end()
+    assert "had not stopped its tasks when the worker ended" in worker.log()
+
+
+def test_a_stop_that_blocks_ends_with_the_host(worker, others, tmp_path):
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where="stop", how="loop", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    worker.stop_connector("badsource")
+    assert "host.call.timeout.ms" in worker.log()
+    others()
+
+
+def test_a_poll_that_never_returns_ends_with_the_host(worker, others):
+    """A native connector says that it does not block: so nothing has to wait for it."""
+    source(worker, where="poll", how="sleep", limit=1000)
+    worker.wait_failed("badsource", "host.call.timeout.ms")
+    worker.stop_connector("badsource")
+    others()
+
+
+def test_a_leak_ends_with_the_host(worker, others, tmp_path):
+    worker.restart(host_memory_max="100m", host_call_timeout_ms=60000)
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where="poll", how="leak", once=tmp_path / "once", limit=1000)
+    worker.wait_failed("badsource", r"host\.memory\.max")
+    wait_file(tmp_path / "numbers", NUMBERS)
+    others()
+
+
+@pytest.mark.parametrize("how, line", [("flood", "flood 0 host=bad.so"), ("flood-log", "flood by log"),
+                                       ("stdout", "this goes to standard output host=bad.so")])
+def test_what_a_plugin_says_is_in_the_log_and_bounded(worker, others, tmp_path, how, line):
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where="poll", how=how, once=tmp_path / "once", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    worker.wait_log(re.escape(line))
+    if how != "stdout":
+        worker.wait_log(r"\d+ lines dropped, more than 200 a second \(host\.log\.lines\) host=bad\.so")
+        assert worker.log().count("flood") < 5000
+    others()
+
+
+def test_what_a_plugin_has_started_ends_with_its_host(worker, others, tmp_path):
+    def children():
+        return subprocess.run(["pgrep", "-f", "sleep 4242"], stdout=subprocess.PIPE, check=False).stdout.split()
+    before = children()
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where="start", how="fork", once=tmp_path / "once", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    assert len(children()) > len(before)
+    os.kill(hosts(worker)[0], signal.SIGKILL)
+    worker.wait_failed("badsource", "signal 9")
+    wait_for(lambda: len(children()) <= len(before), "the child has ended")
+    others()
+
+
+@pytest.mark.parametrize("kind", ["source", "sink"])
+def test_nonsense_is_told(worker, others, tmp_path, kind):
+    if kind == "source":
+        worker.sink("good", "b", tmp_path / "numbers")
+        source(worker, where="poll", how="nonsense", once=tmp_path / "once", limit=1000)
+        worker.wait_failed("badsource", "mark covers 12345 records of a batch of 0")
+        wait_file(tmp_path / "numbers", NUMBERS)
+    else:
+        worker.source("good", "b", write(tmp_path / "numbers", NUMBERS))
+        sink(worker, tmp_path / "written", where="put", how="nonsense", once=tmp_path / "once")
+        worker.wait_failed("badsink", "took no record and asked for nothing")
+        wait_file(tmp_path / "written", NUMBERS)
+    others()
+
+
+def test_hosts_end_with_a_worker_that_is_killed(worker, tmp_path):
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    pids = hosts(worker)
+    assert pids
+    worker.kill()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the hosts have ended")
+    worker.start()
+
+
+def test_a_host_that_nobody_needs_ends_and_comes_back(worker, tmp_path):
+    worker.restart(host_idle_ms=200)
+    wait_for(lambda: not hosts(worker), "the host has ended")
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    assert len(hosts(worker)) == 1
+
+
+def test_a_host_for_each_connector(worker, tmp_path):
+    worker.restart(host_share="connector")
+    source(worker, limit=1000)
+    sink(worker, tmp_path / "written")
+    wait_file(tmp_path / "written", NUMBERS)
+    assert len(hosts(worker)) >= 2
+
+
+def test_an_isolation_of_none_needs_no_host(worker, tmp_path):
+    worker.restart(host_idle_ms=200)
+    worker.create("badsource", {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "isolation": "none",
+                                "source-record-converter": "string"})
+    worker.sink("good", "b", tmp_path / "numbers")
+    wait_file(tmp_path / "numbers", NUMBERS)
+    wait_for(lambda: not hosts(worker), "no host")
+
+
+def test_records_without_a_value_and_large_ones(worker, tmp_path):
+    size = 5 << 20
+    source(worker, limit=100, null="true", large=size)
+    sink(worker, tmp_path / "written", headers="true")
+    first = b"0" + b"\0" + b"x" * (size - 2) + b"\n"
+    expected = first + b"".join(b" gantry-null\n" if number % 10 == 9 else b"%d\n" % number for number in range(1, 100))
+    wait_file(tmp_path / "written", expected)
+
+
+def test_batches_of_many_records_are_one(worker, tmp_path):
+    """A batch of more records than a frame takes is committed at once: stopped at any time, nothing comes twice."""
+    numbers = b"".join(b"%d\n" % number for number in range(200000))
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, limit=200000, batch=20000)
+    for _ in range(3):
+        length = len(read(tmp_path / "numbers"))
+        wait_for(lambda: len(read(tmp_path / "numbers")) > length or read(tmp_path / "numbers") == numbers, "some more")
+        worker.restart()
+    wait_file(tmp_path / "numbers", numbers)
+
+
+def test_the_environment_of_a_host(worker, bad, tmp_path):
+    worker.end()
+    worker.environment.update(SECRET_OF_MINE="no", LC_TIME="C")
+    worker.set(host_env="PATH,LC_*,GIVEN=yes")
+    worker.start()
+    source(worker, limit=10)
+    pid = wait_for(lambda: hosts(worker), "a host")[0]
+    found = dict(item.split("=", 1) for item in read(f"/proc/{pid}/environ").decode().split("\0") if "=" in item)
+    assert found.get("GIVEN") == "yes" and found.get("LC_TIME") == "C" and "PATH" in found
+    assert "SECRET_OF_MINE" not in found and "HOME" not in found
+    status = read(f"/proc/{pid}/status").decode()
+    assert re.search(r"NoNewPrivs:\s+1", status)
+
+
+def test_host_refuses_to_be_started_by_hand():
+    done = subprocess.run([binary(), "host"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 2 and b"by a worker only" in done.stderr
