@@ -56,7 +56,8 @@ public final class Packer {
 
     private void room(int more) {
         if (bytes.length - length < more) {
-            long wanted = Math.max((long) bytes.length * 2, (long) length + more);
+            // twice as much each time, but not for the huge: a record of 40 MiB should not take 128
+            long wanted = Math.max(bytes.length + (long) Math.min(bytes.length, 4 << 20), (long) length + more);
             bytes = Arrays.copyOf(bytes, (int) Math.min(wanted, Integer.MAX_VALUE - 16));
         }
     }
