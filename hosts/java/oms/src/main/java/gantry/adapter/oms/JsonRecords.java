@@ -268,10 +268,25 @@ final class JsonRecords implements RecordConverter {
             return json == null && schema != null ? schema.getDefaultValue() : json;
         }
         try {
-            return typed(schema, json);
-        } catch (ClassCastException | IllegalArgumentException e) {
+            return logical(schema, typed(schema, json));
+        } catch (ClassCastException | IllegalArgumentException | ArithmeticException e) {
             throw new ConnectException("JsonConverter: a value does not fit its schema " + schema.getFieldType() + ": " + e.getMessage());
         }
+    }
+
+    /** A struct takes a logical field by its Java class only. */
+    private static Object logical(Schema schema, Object value) {
+        String name = schema.getName() == null ? "" : schema.getName();
+        if (name.equals(Decimal.LOGICAL_NAME)) {
+            return Decimal.toLogical(schema, (byte[]) value);
+        }
+        if (name.equals(Date.LOGICAL_NAME)) {
+            return Date.toLogical(schema, (Integer) value);
+        }
+        if (name.equals(Time.LOGICAL_NAME)) {
+            return Time.toLogical(schema, (Integer) value);
+        }
+        return name.equals(Timestamp.LOGICAL_NAME) ? Timestamp.toLogical(schema, (Long) value) : value;
     }
 
     private Object typed(Schema schema, Object json) {
@@ -294,7 +309,8 @@ final class JsonRecords implements RecordConverter {
                 return (String) json;
             case BYTES:
                 if (json instanceof Number) { // a decimal as a number
-                    return Decimal.fromLogical(schema, new BigDecimal(json.toString()));
+                    int scale = Integer.parseInt(schema.getParameters().get(Decimal.SCALE_FIELD));
+                    return Decimal.fromLogical(schema, new BigDecimal(json.toString()).setScale(scale));
                 }
                 return Base64.getDecoder().decode((String) json);
             case ARRAY: {

@@ -14,7 +14,9 @@ import io.openmessaging.connector.api.data.Schema;
 import io.openmessaging.connector.api.data.SchemaAndValue;
 import io.openmessaging.connector.api.data.SchemaBuilder;
 import io.openmessaging.connector.api.data.Struct;
+import io.openmessaging.connector.api.data.logical.Date;
 import io.openmessaging.connector.api.data.logical.Decimal;
+import io.openmessaging.connector.api.data.logical.Timestamp;
 import io.openmessaging.connector.api.errors.ConnectException;
 import io.openmessaging.connector.api.errors.RetriableException;
 import io.openmessaging.internal.DefaultKeyValue;
@@ -130,10 +132,12 @@ public class ProbeSource extends SourceConnector {
                         .field("b", SchemaBuilder.bool().build()).field("s", SchemaBuilder.string().build())
                         .field("bytes", SchemaBuilder.bytes().build()).field("list", SchemaBuilder.array(SchemaBuilder.string().build()).build())
                         .field("map", SchemaBuilder.map(SchemaBuilder.string().build(), SchemaBuilder.int32().build()).build())
-                        .field("dec", Decimal.schema(2)).field("none", SchemaBuilder.string().build()).build();
+                        .field("dec", Decimal.schema(2)).field("date", Date.builder().build())
+                        .field("ts", Timestamp.builder().build()).field("none", SchemaBuilder.string().build()).build();
                 Struct value = new Struct(schema).put("i8", (byte) 1).put("i16", (short) 2).put("i32", 3).put("i64", 4L).put("f32", 1.5f).put("f64", 2.5)
                         .put("b", true).put("s", "text").put("bytes", new byte[] {0, 1, 2}).put("list", Arrays.asList("x", "y"))
-                        .put("map", Collections.singletonMap("k", 7)).put("dec", Decimal.fromLogical(Decimal.schema(2), new BigDecimal("12.34")));
+                        .put("map", Collections.singletonMap("k", 7)).put("dec", new BigDecimal("12.34"))
+                        .put("date", new java.util.Date(86_400_000L)).put("ts", new java.util.Date(1000L));
                 return new ConnectRecord(partition, offset, 3000L, schema, value);
             }
             ConnectRecord record = new ConnectRecord(partition, offset, 3000L, SchemaBuilder.string().build(), "k" + next,
