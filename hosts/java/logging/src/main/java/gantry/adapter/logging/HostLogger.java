@@ -11,8 +11,12 @@ import org.slf4j.helpers.MessageFormatter;
 final class HostLogger extends LegacyAbstractLogger {
     private static final long serialVersionUID = 1;
 
+    /** Libraries that tell each heartbeat, or each setting of each object: from them warnings, unless everything is wanted. */
+    private final boolean chats;
+
     HostLogger(String name) {
         this.name = name;
+        this.chats = name.startsWith("Rocketmq") || name.startsWith("org.apache.kafka.") && name.endsWith("Config");
     }
 
     private static int level(Level level) {
@@ -50,7 +54,7 @@ final class HostLogger extends LegacyAbstractLogger {
 
     @Override
     public boolean isInfoEnabled() {
-        return Log.on(Log.INFO);
+        return Log.on(chats ? Log.DEBUG : Log.INFO);
     }
 
     @Override
