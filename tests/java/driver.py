@@ -513,3 +513,7 @@ class Sink(Channel):
         self.check()
         self.send(COMMITTED, seq)
         return self.flushed[seq]
+
+
+if __name__ == "__main__":
+    print("JDKs:", ", ".join(sorted(jdks())))
