@@ -168,6 +168,21 @@ def test_a_folder_of_jars_is_one_plugin_with_several_apis(host, tmp_path, plugin
         source.stop()
 
 
+def test_a_plugin_may_be_named_before_it_is_loaded(host, plugin_path):
+    """The worker need not wait for LOADED before it says VALIDATE, SPLIT, START, STOP."""
+    load = host.ask(driver.LOAD, {"path": plugin_path("kafka-probe-fat.jar"), "name": "p"})
+    asked = [host.ask(driver.VALIDATE, load, SOURCE, "c", config()), host.ask(driver.SPLIT, load, SOURCE, "c", config(), 1)]
+    source = host.source(load, SOURCE, "c", config(count=5, number=0), started=False)
+    stopped = host.source(load, SOURCE, "d", config(number=1), started=False)
+    stopped.send(driver.CREDIT, 5)
+    stopped.stop()
+    source.wait(5)
+    assert host.answer(asked[0], driver.FINDINGS) == [] and len(host.answer(asked[1], driver.TASKS)) == 1 and host.answer(load, driver.LOADED)
+    load = host.ask(driver.LOAD, {"path": "/none.jar", "name": "p"})
+    source = host.source(load, SOURCE, "e", config(), started=False)
+    assert "could not be loaded" in source.wait_failed().text and "/none.jar is not there" in source.failed.text
+
+
 def test_many_tasks_share_a_host(host, plugin_path):
     plugin = host.load(plugin_path("kafka-probe.jar"))
     tasks = host.split(plugin, SOURCE, "c", config(count=500, batch=7), 3)

@@ -158,6 +158,7 @@ final class Desk {
         if (path == null) {
             throw new ProtocolException("a LOAD without a path");
         }
+        plugins.announce(id);
         queue("plugin " + id, null, id, () -> loaded(id, plugins.load(id, path, what.get("name"))));
     }
 

@@ -14,6 +14,9 @@ import gantry.host.wire.Packer;
 import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
@@ -33,6 +36,8 @@ public final class Host implements Line.Reader {
     private volatile Plugins plugins;
     private Desk desk;
     private long lastChannel;
+    /** By channel. Guarded by this. */
+    private final Map<Long, List<Early>> early = new HashMap<>();
 
     public Host(Line line, String title) {
         this.line = line;
@@ -44,9 +49,26 @@ public final class Host implements Line.Reader {
         line.read(this);
     }
 
+    /** A frame for a channel whose plugin is still being loaded. */
+    private static final class Early {
+        final int type;
+        final int count;
+        final Unpacker in;
+
+        Early(int type, int count, Unpacker in) {
+            this.type = type;
+            this.count = count;
+            this.in = in;
+        }
+    }
+
+    /** Thread: the reading one; and, for frames that came early, the one that has loaded their plugin. */
     @Override
-    public void frame(int type, long channel, int count, Unpacker in) {
-        if (type == Frame.HELLO) {
+    public synchronized void frame(int type, long channel, int count, Unpacker in) {
+        List<Early> waiting = early.get(channel);
+        if (waiting != null) {
+            waiting.add(new Early(type, count, in));
+        } else if (type == Frame.HELLO) {
             hello(count, in);
         } else if (plugins == null) {
             throw new ProtocolException("a frame of type " + type + " before HELLO");
@@ -123,7 +145,30 @@ public final class Host implements Line.Reader {
         if (channel <= 0 || channel <= lastChannel && channels.containsKey(channel)) {
             throw new ProtocolException("a START of channel " + channel + ", which is in use");
         }
+        lastChannel = Math.max(lastChannel, channel);
         long plugin = in.number();
+        List<Early> waiting = new ArrayList<>();
+        early.put(channel, waiting);
+        if (!plugins.whenLoaded(plugin, () -> startLate(plugin, channel, in, waiting))) {
+            early.remove(channel);
+            start(plugin, channel, in);
+        }
+    }
+
+    /** The reading thread cannot wait for the plugin, so what came in the meantime is worked off here. */
+    private synchronized void startLate(long plugin, long channel, Unpacker in, List<Early> waiting) {
+        try {
+            early.remove(channel);
+            start(plugin, channel, in);
+            for (Early one : waiting) {
+                frame(one.type, channel, one.count, one.in);
+            }
+        } catch (ProtocolException e) {
+            Halt.now(Halt.PROTOCOL, "gantry-java-host: the worker has said something wrong: " + e.getMessage());
+        }
+    }
+
+    private void start(long plugin, long channel, Unpacker in) {
         String className = in.text();
         String connector = in.text();
         int task = (int) in.number();
@@ -131,12 +176,11 @@ public final class Host implements Line.Reader {
         Map<String, String> config = in.texts();
         in.skip(); // no API here has a state of a sink
         long credit = in.number();
-        lastChannel = Math.max(lastChannel, channel);
 
         Plugin.Entry entry;
         try {
             entry = plugins.entry(plugin, className);
-        } catch (ClassNotFoundException e) {
+        } catch (ClassNotFoundException | InterruptedException e) { // it is loaded, so nothing waits
             Channel failed = new FailedChannel(this, channel, connector, e);
             channels.put(channel, failed);
             failed.launch(threadName(connector, task));
