@@ -72,7 +72,7 @@ class Record:
     def __init__(self, items, schemas):
         items = list(items) + [None] * (6 - len(items))
         self.value, self.key, self.ms, self.topic, number, headers = items[:6]
-        self.schema = schemas[number] if number else None
+        self.schema = schemas[number] if number is not None else None
         self.headers = [(name, value) for name, value in headers or []]
 
     def __repr__(self):
@@ -398,7 +398,7 @@ class Source(Channel):
             self.send(POSITIONS_ARE, rest[0], [list(pair) for pair in self.host.positions.get(self.connector, {}).items()])
         elif kind == SCHEMA:
             number, name, source, fields = rest
-            if number in self.schemas or number == 0:
+            if number in self.schemas:
                 raise Violation(f"schema {number} again")
             self.schemas[number] = (name, source, [(field, TYPES[kind]) for field, kind in fields])
         elif kind != LAG:

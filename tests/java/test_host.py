@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import time
+import zipfile
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_files_that_are_no_plugins_are_refused_with_the_reason(host, tmp_path, p
     (tmp_path / "text.jar").write_text("no jar")
     (tmp_path / "empty").mkdir()
     for path, words in ((tmp_path / "none.jar", "none.jar is not there"), (tmp_path / "text.jar", "cannot be read as a jar"),
-                        (tmp_path / "empty", "has no .jar"), (os.path.join(driver.LIBRARY, "openmessaging-0.1", "commons-lang3-3.4.jar"), "has no connector")):
+                        (tmp_path / "empty", "has no .jar and no .class"), (os.path.join(driver.LIBRARY, "openmessaging-0.1", "commons-lang3-3.4.jar"), "has no connector")):
         with pytest.raises(driver.Failed) as failed:
             host.load(path)
         assert words in failed.value.text and failed.value.code < 0, failed.value
@@ -166,6 +167,13 @@ def test_a_folder_of_jars_is_one_plugin_with_several_apis(host, tmp_path, plugin
             "key.converter": {"kafka": STRING}.get(name, "org.apache.rocketmq.connect.runtime.converter.record.StringConverter")}, "source")
         source.wait(1)
         source.stop()
+
+
+def test_a_folder_of_classes_is_a_plugin(host, tmp_path, plugin_path):
+    with zipfile.ZipFile(plugin_path("oms2019-probe.jar")) as jar:
+        jar.extractall(tmp_path / "classes")
+    plugin = host.load(tmp_path / "classes")
+    host.run(plugin, "probe.oms2019.ProbeSource", "c", {"topic": "t", "count": "3"}, "source").wait(3)
 
 
 def test_a_plugin_may_be_named_before_it_is_loaded(host, plugin_path):

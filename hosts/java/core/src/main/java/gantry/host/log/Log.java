@@ -5,6 +5,7 @@ import gantry.host.wire.Frame;
 import gantry.host.wire.Halt;
 import gantry.host.wire.Line;
 import gantry.host.wire.Packer;
+import java.io.ByteArrayInputStream;
 import java.io.PrintStream;
 import java.io.UnsupportedEncodingException;
 import java.util.logging.Handler;
@@ -37,6 +38,7 @@ public final class Log {
         try {
             System.setOut(new PrintStream(new LineStream("stdout", INFO), true, "UTF-8"));
             System.setErr(new PrintStream(new LineStream("stderr", WARN), true, "UTF-8"));
+            System.setIn(new ByteArrayInputStream(new byte[0])); // a plugin that reads it would take the worker's frames
         } catch (UnsupportedEncodingException e) {
             throw new IllegalStateException(e);
         }

@@ -84,6 +84,10 @@ public final class Plugin implements Closeable {
         Map<String, ClassFile> classes = new HashMap<>();
         String version = null;
         for (File jar : jars) {
+            if (jar.isDirectory()) {
+                scanFolder(jar, classes, 0);
+                continue;
+            }
             try (JarFile file = new JarFile(jar, false)) {
                 scan(file, classes);
                 version = version == null || jars.size() == 1 ? versionOf(file, jar) : version;
@@ -107,8 +111,11 @@ public final class Plugin implements Closeable {
     private static List<File> jarsOf(File path) throws IOException {
         List<File> jars = new ArrayList<>();
         collect(path, jars, 0);
+        if (jars.isEmpty() && hasClasses(path, 0)) {
+            jars.add(path); // the root of packages
+        }
         if (jars.isEmpty()) {
-            throw new FileNotFoundException(path + (path.exists() ? " has no .jar in it" : " is not there"));
+            throw new FileNotFoundException(path + (path.exists() ? " has no .jar and no .class in it" : " is not there"));
         }
         return jars;
     }
@@ -124,6 +131,32 @@ public final class Plugin implements Closeable {
             }
         } else if (path.isFile()) {
             jars.add(path);
+        }
+    }
+
+    private static boolean hasClasses(File path, int depth) {
+        File[] inside = depth < 32 ? path.listFiles() : null;
+        for (File file : inside == null ? new File[0] : inside) {
+            if (file.isDirectory() ? hasClasses(file, depth + 1) : file.getName().endsWith(".class")) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static void scanFolder(File folder, Map<String, ClassFile> classes, int depth) throws IOException {
+        File[] inside = depth < 32 ? folder.listFiles() : null;
+        for (File file : inside == null ? new File[0] : inside) {
+            if (file.isDirectory()) {
+                scanFolder(file, classes, depth + 1);
+            } else if (file.getName().endsWith(".class")) {
+                try (InputStream in = new java.io.BufferedInputStream(new java.io.FileInputStream(file))) {
+                    ClassFile read = ClassFile.read(in);
+                    if (read != null) {
+                        classes.putIfAbsent(read.name, read);
+                    }
+                }
+            }
         }
     }
 

@@ -170,8 +170,8 @@ final class SinkChannel extends Channel implements SinkControl {
         }
         if (items > 4 && !in.nil()) {
             long id = in.number();
-            record.schema = id == 0 ? null : schemas.get(id);
-            if (id != 0 && record.schema == null) {
+            record.schema = schemas.get(id);
+            if (record.schema == null) {
                 throw new ProtocolException("a record of schema " + id + ", which has not been announced");
             }
         }

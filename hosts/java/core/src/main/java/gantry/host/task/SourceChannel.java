@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.RandomAccess;
 import java.util.concurrent.Callable;
 
 /** A source task: polls while there is credit, writes what came as RECORDS, and tells the task what has become durable. */
@@ -184,7 +185,8 @@ final class SourceChannel extends Channel implements SourceControl {
      * One poll's records in as many frames as they need. Records that share a position must not be parted by a mark: a
      * mark says that all before it is done, so it stands only behind the last record that has its position.
      */
-    private void send(List<?> records) throws Exception {
+    private void send(List<?> polled) throws Exception {
+        List<?> records = polled instanceof RandomAccess ? polled : new ArrayList<>(polled);
         boolean keep = commits != SourceWork.Commits.NONE;
         int count = records.size();
         int first = 0;
@@ -214,7 +216,8 @@ final class SourceChannel extends Channel implements SourceControl {
             synchronized (this) {
                 credit -= cost;
                 if (keep) {
-                    sent.add(new Sent(frame.seq(), records.subList(first, next), Arrays.copyOfRange(kept, first, next)));
+                    // a list of its own: the task may use the one that it returned again
+                    sent.add(new Sent(frame.seq(), new ArrayList<>(records.subList(first, next)), Arrays.copyOfRange(kept, first, next)));
                 }
             }
             if (keep && commits == SourceWork.Commits.ANY_THREAD && committer == null) {
