@@ -12,6 +12,7 @@ import gantry.host.wire.Halt;
 import gantry.host.wire.Packer;
 import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
+import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.List;
@@ -122,7 +123,9 @@ final class Desk {
                 if (id == 0) {
                     Log.trace(Log.WARN, "host", "its end has failed", e);
                 } else {
-                    Log.trace(Log.WARN, "host", "a request has failed", e);
+                    // the answer says all of it, unless the plugin's code is to be looked at
+                    boolean plain = e instanceof IOException || e instanceof ClassNotFoundException;
+                    Log.trace(plain ? Log.DEBUG : Log.WARN, "host", "a request has failed", e);
                     host.line.send(new Packer(512).begin(Frame.FAILED, 0, 3).number(id).number(Errors.code(e)).text(Errors.text(e)), 0);
                 }
             }
