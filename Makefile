@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-faults test-crash test-asan test-tsan broker \
+.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-java test-faults test-crash test-asan test-tsan java-host broker \
 	broker-stop bench bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
@@ -31,7 +31,7 @@ build: ## build build/gantry
 	@ninja -C build
 
 test: ## everything: checks, unit tests (plain, ASan+UBSan, TSan), end to end, RocketMQ, short crash test
-	@scripts/install-deps build test broker
+	@scripts/install-deps build test broker java databases
 	@scripts/test
 
 test-unit: ## unit tests, plain build
@@ -50,6 +50,10 @@ test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/install-deps build test broker
 	@scripts/test rocketmq
 
+test-java: ## the Java host with jars of all kinds, and with real databases
+	@scripts/install-deps java test databases
+	@scripts/test java
+
 test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100
 	@scripts/install-deps build test broker
 	@FAULT_KILLS='$(FAULT_KILLS)' scripts/test faults
@@ -65,6 +69,10 @@ test-asan: ## unit and end-to-end tests under ASan and UBSan
 test-tsan: ## unit and end-to-end tests under TSan
 	@scripts/install-deps build test
 	@scripts/test tsan
+
+java-host: ## build build-java-host/gantry-java-host.jar, which runs jars; needs Maven and a JDK, and nothing else here does
+	@scripts/install-deps java
+	@mvn -B -q -Dstyle.color=never -f hosts/java/pom.xml package
 
 broker: ## a real RocketMQ on 127.0.0.1:9876 for development; PORT=9876 VERSION=5.3.3
 	@scripts/install-deps broker

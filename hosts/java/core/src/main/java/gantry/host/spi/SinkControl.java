@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+package gantry.host.spi;
+
+import java.util.Set;
+
+/** What the worker does for a sink task. Thread: any of the plugin's. */
+public interface SinkControl {
+    /** Give nothing more of this queue, or go on. */
+    void hold(Queue queue, boolean held);
+
+    /** Go on with this offset. */
+    void seek(Queue queue, long offset);
+
+    /** The queues of which something has come. */
+    Set<Queue> queues();
+
+    void fail(Throwable error);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package gantry.host.spi;
+
+import gantry.host.log.Errors;
+import gantry.host.log.Log;
+import java.util.Map;
+
+/** What `errors.*` settings say about a record that cannot be converted or transformed. Thread: the task's; report: any. */
+public final class Tolerance {
+    /** One step of a record's way. */
+    public interface Step<T> {
+        T run() throws Exception;
+    }
+
+    private final boolean all;
+    private final boolean log;
+    private final long retryMs;
+    private final long delayMaxMs;
+    private final Class<? extends Exception> retriable;
+    private long count;
+
+    /** @param retriable exceptions of this class may go away */
+    public Tolerance(Map<String, String> config, Class<? extends Exception> retriable) {
+        String tolerance = config.getOrDefault("errors.tolerance", "none").trim();
+        if (!tolerance.equalsIgnoreCase("none") && !tolerance.equalsIgnoreCase("all")) {
+            throw new IllegalArgumentException("errors.tolerance is '" + tolerance + "'; it must be none or all");
+        }
+        this.all = tolerance.equalsIgnoreCase("all");
+        this.log = Boolean.parseBoolean(config.get("errors.log.enable"));
+        this.retryMs = number(config, "errors.retry.timeout", 0);
+        this.delayMaxMs = number(config, "errors.retry.delay.max.ms", 60_000);
+        this.retriable = retriable;
+    }
+
+    private static long number(Map<String, String> config, String key, long fallback) {
+        String text = config.get(key);
+        if (text == null) {
+            return fallback;
+        }
+        try {
+            return Long.parseLong(text.trim());
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException(key + " is '" + text + "'; it must be a number of ms (-1: for ever)");
+        }
+    }
+
+    public boolean logs() {
+        return log;
+    }
+
+    /** @return null when it has failed and that is tolerated; the caller tells null results apart by {@link #failures} */
+    public <T> T run(String what, Step<T> step) throws Exception {
+        long began = System.nanoTime();
+        for (long delay = 300;; delay = Math.min(delay * 2, delayMaxMs)) {
+            try {
+                return step.run();
+            } catch (Exception e) {
+                long waited = (System.nanoTime() - began) / 1_000_000;
+                if (retriable.isInstance(e) && (retryMs < 0 || waited + delay <= retryMs)) {
+                    Thread.sleep(delay);
+                } else {
+                    report(what, e);
+                    return null;
+                }
+            }
+        }
+    }
+
+    /** A record has failed: throw it on, or count it. */
+    public synchronized void report(String what, Exception error) throws Exception {
+        if (!all) {
+            throw error;
+        }
+        count++;
+        // each where the user asks for it; otherwise the first of every power of two, so that nothing is silent
+        if (log || Long.bitCount(count) == 1) {
+            Log.write(Log.ERROR, "errors", "a record is left out (number " + count + ", errors.tolerance=all): " + what + ": "
+                    + Errors.text(error));
+        }
+    }
+
+    /** Records that were left out so far. */
+    public synchronized long failures() {
+        return count;
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+package gantry.host.task;
+
+import gantry.host.spi.RecordOut;
+import gantry.host.wire.Frame;
+import gantry.host.wire.Packer;
+
+/** A RECORDS frame in the making. Belongs to the task's thread. */
+final class RecordsFrame implements RecordOut {
+    /** Leaves room for the marks. */
+    private static final int BYTES = Frame.RECORDS_BYTES - (256 << 10);
+    private static final int KEEP = 4 << 20;
+
+    private final long channel;
+    private Packer packer = new Packer(64 << 10);
+    private final Packer headers = new Packer(256);
+    private int headerCount;
+    private int place;
+    private int count;
+    private int lastStart;
+    private long cost;
+    private long lastCost;
+    private long seq;
+    private final Packer marks = new Packer(256);
+    private int markCount;
+
+    RecordsFrame(long channel) {
+        this.channel = channel;
+    }
+
+    void open(long number) {
+        if (packer.buffer().length > KEEP) {
+            packer = new Packer(64 << 10); // one huge record does not make the task huge for ever
+        }
+        seq = number;
+        packer.begin(Frame.RECORDS, channel, 3).number(seq);
+        place = packer.openArray();
+        count = 0;
+        cost = 0;
+        markCount = 0;
+        marks.clear();
+        headers.clear();
+        headerCount = 0;
+    }
+
+    long seq() {
+        return seq;
+    }
+
+    int count() {
+        return count;
+    }
+
+    long cost() {
+        return cost;
+    }
+
+    boolean isFull() {
+        return count >= Frame.RECORDS_COUNT || packer.size() >= BYTES;
+    }
+
+    /** The last record has made it longer than a frame of several records may be. */
+    boolean isTooMuch() {
+        return count > 1 && packer.size() > BYTES;
+    }
+
+    void takeBack() {
+        packer.cut(lastStart);
+        cost -= lastCost;
+        count--;
+    }
+
+    @Override
+    public void header(String name, byte[] value) {
+        headers.array(2).text(name).bin(value == null ? new byte[0] : value);
+        headerCount++;
+    }
+
+    @Override
+    public void record(byte[] value, byte[] key, long ms, String topic, int schema) {
+        lastStart = packer.size();
+        boolean more = headerCount > 0;
+        packer.array(more ? 6 : schema != 0 ? 5 : topic != null ? 4 : 3);
+        packer.bin(value).bin(key).number(ms);
+        if (more || schema != 0 || topic != null) {
+            packer.text(topic);
+        }
+        if (more || schema != 0) {
+            if (schema != 0) {
+                packer.number(schema);
+            } else {
+                packer.nil();
+            }
+        }
+        if (more) {
+            packer.array(headerCount).raw(headers);
+            headers.clear();
+            headerCount = 0;
+        }
+        lastCost = (value == null ? 0 : value.length) + (key == null ? 0 : key.length) + Frame.RECORD_COST;
+        cost += lastCost;
+        count++;
+    }
+
+    void mark(int covers, byte[] partition, byte[] position) {
+        marks.array(3).number(covers).bin(partition).bin(position);
+        markCount++;
+    }
+
+    Packer close() {
+        packer.setCount(place, count);
+        return packer.array(markCount).raw(marks);
+    }
+}

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+package gantry.host.task;
+
+import gantry.host.log.Errors;
+import gantry.host.log.Log;
+import gantry.host.spi.Queue;
+import gantry.host.spi.RecordIn;
+import gantry.host.spi.RetryException;
+import gantry.host.spi.SchemaIn;
+import gantry.host.spi.SinkControl;
+import gantry.host.spi.SinkWork;
+import gantry.host.wire.Frame;
+import gantry.host.wire.Packer;
+import gantry.host.wire.ProtocolException;
+import gantry.host.wire.Unpacker;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+
+/**
+ * A sink task: takes frames in their order and puts their records, several frames at once where they wait. A PUT of a queue
+ * that is held is laid aside until it is held no more; FLUSHED says that nothing of it may be committed.
+ */
+final class SinkChannel extends Channel implements SinkControl {
+    /** Bytes that the worker may send ahead. */
+    private static final long CREDIT = 4 << 20;
+    private static final long RETRY_FIRST_MS = 300;
+    private static final long RETRY_MAX_MS = 60_000;
+
+    /** A frame that waits. */
+    private static final class Item {
+        final int type;
+        final long number;
+        final Put put;
+
+        Item(int type, long number, Put put) {
+            this.type = type;
+            this.number = number;
+            this.put = put;
+        }
+    }
+
+    private static final class Put {
+        final Queue queue;
+        final long offset;
+        final List<RecordIn> records;
+        final long cost;
+
+        Put(Queue queue, long offset, List<RecordIn> records, long cost) {
+            this.queue = queue;
+            this.offset = offset;
+            this.records = records;
+            this.cost = cost;
+        }
+    }
+
+    /** How far a queue is. Guarded by the channel's monitor. */
+    private static final class Progress {
+        /** Behind the last record that was put. */
+        long next;
+        /** What may be committed at least: where this start began, then what FLUSHED has allowed. */
+        long safe;
+        boolean held;
+        /** Not -1: frames are dropped until the one with this offset. */
+        long seeking = -1;
+        /** While the queue is held. */
+        final ArrayDeque<Put> aside = new ArrayDeque<>();
+    }
+
+    private Callable<SinkWork> maker;
+    /** Null before it is made. */
+    private volatile SinkWork work;
+
+    // guarded by this
+    private final ArrayDeque<Item> inbox = new ArrayDeque<>();
+    private final Map<Queue, Progress> queues = new LinkedHashMap<>();
+    /** Of frames that were dropped, to be told as TAKEN. */
+    private long owed;
+
+    // the reading thread's
+    private final Map<Long, SchemaIn> schemas = new HashMap<>();
+    private Queue lastQueue;
+
+    // the task's thread's
+    private final Set<Queue> opened = new HashSet<>();
+
+    SinkChannel(Host host, long number, String name, ClassLoader loader) {
+        super(host, number, name, loader);
+    }
+
+    /** What makes the task's object. Thread: the one that launches it, before that. */
+    void setMaker(Callable<SinkWork> made) {
+        maker = made;
+    }
+
+    // --- the reading thread
+
+    @Override
+    void frame(int type, int count, Unpacker in) {
+        switch (type) {
+            case Frame.PUT:
+                add(new Item(type, 0, put(count, in)));
+                break;
+            case Frame.CHECKPOINT: case Frame.FLUSH:
+                add(new Item(type, in.number(), null));
+                break;
+            case Frame.SCHEMA: {
+                long id = in.number();
+                String name = in.text();
+                String source = in.text();
+                int fields = in.array();
+                String[] names = new String[fields];
+                int[] types = new int[fields];
+                for (int i = 0; i < fields; i++) {
+                    int items = in.array();
+                    names[i] = in.text();
+                    types[i] = (int) in.number();
+                    in.skipFrom(2, items);
+                }
+                schemas.put(id, new SchemaIn(name, source, names, types));
+                break;
+            }
+            case Frame.COMMITTED: case Frame.CAUGHT_UP:
+                break; // no API asks for them
+            default:
+                throw new ProtocolException("a frame of type " + type + " for a sink");
+        }
+    }
+
+    private Put put(int count, Unpacker in) {
+        if (count < 6) {
+            throw new ProtocolException("a PUT of " + count + " items");
+        }
+        String topic = in.text();
+        int number = (int) in.number();
+        if (topic == null) {
+            throw new ProtocolException("a PUT without a topic");
+        }
+        if (lastQueue == null || lastQueue.number != number || !lastQueue.topic.equals(topic)) {
+            lastQueue = new Queue(topic, number);
+        }
+        long offset = in.number();
+        int size = in.array();
+        List<RecordIn> records = new ArrayList<>(size);
+        long cost = 0;
+        for (int i = 0; i < size; i++) {
+            RecordIn record = record(in);
+            record.offset = offset + i;
+            cost += Frame.RECORD_COST + (record.value == null ? 0 : record.value.length) + (record.key == null ? 0 : record.key.length);
+            records.add(record);
+        }
+        return new Put(lastQueue, offset, records, cost);
+    }
+
+    private RecordIn record(Unpacker in) {
+        int items = in.array();
+        RecordIn record = new RecordIn();
+        record.value = items > 0 ? in.bytes() : null;
+        record.key = items > 1 ? in.bytes() : null;
+        record.ms = items > 2 && !in.nil() ? in.number() : 0;
+        if (items > 3) {
+            in.skip(); // the topic: the frame says it
+        }
+        if (items > 4 && !in.nil()) {
+            long id = in.number();
+            record.schema = schemas.get(id);
+            if (record.schema == null) {
+                throw new ProtocolException("a record of schema " + id + ", which has not been announced");
+            }
+        }
+        if (items > 5 && !in.nil()) {
+            int count = in.array();
+            record.headerNames = new String[count];
+            record.headerValues = new byte[count][];
+            for (int i = 0; i < count; i++) {
+                int parts = in.array();
+                record.headerNames[i] = in.text();
+                record.headerValues[i] = in.bytes();
+                in.skipFrom(2, parts);
+            }
+        }
+        in.skipFrom(6, items);
+        return record;
+    }
+
+    private synchronized void add(Item item) {
+        inbox.add(item);
+        notifyAll();
+    }
+
+    // --- the task's thread
+
+    @Override
+    void begin() throws Exception {
+        callBegins();
+        work = maker.call();
+        work.start();
+        callEnds();
+        line.send(packer.begin(Frame.STARTED, number, 1).number(CREDIT), number);
+    }
+
+    @Override
+    void work() throws Exception {
+        List<Put> puts = new ArrayList<>();
+        while (!stopping) {
+            Item item = take(puts);
+            if (stopping) {
+                return;
+            }
+            if (!puts.isEmpty()) {
+                deliver(puts);
+                puts.clear();
+            } else if (item == null) {
+                call(Collections.emptyList()); // time has passed; some sinks close files by that
+            } else if (item.type == Frame.TAKEN) {
+                taken(item.number);
+            } else if (item.type == Frame.CHECKPOINT) {
+                line.send(packer.begin(Frame.STATE, number, 2).number(item.number).nil(), number);
+            } else {
+                flush(item.number);
+            }
+            check();
+        }
+    }
+
+    /** The next frame; or, in {@code puts}, all PUT frames that are first in line; or neither, when idleMs has passed. */
+    private synchronized Item take(List<Put> puts) throws Exception {
+        long idle = work.idleMs();
+        long until = System.nanoTime() + idle * 1_000_000;
+        while (!stopping) {
+            check();
+            int count = 0;
+            for (Item item = inbox.peek(); item != null && item.type == Frame.PUT; item = inbox.peek()) {
+                Put put = item.put;
+                if (count > 0 && count + put.records.size() > Frame.RECORDS_COUNT) {
+                    break;
+                }
+                inbox.poll();
+                if (wanted(put)) {
+                    puts.add(put);
+                    count += put.records.size();
+                }
+            }
+            if (!puts.isEmpty()) {
+                return null;
+            }
+            if (owed > 0) { // nothing is sent under the monitor: the reading thread needs it
+                Item taken = new Item(Frame.TAKEN, owed, null);
+                owed = 0;
+                return taken;
+            }
+            if (!inbox.isEmpty()) {
+                return inbox.poll();
+            }
+            long left = idle == 0 ? 0 : (until - System.nanoTime() + 999_999) / 1_000_000;
+            if (idle != 0 && left <= 0) {
+                return null;
+            }
+            wait(left);
+        }
+        return null;
+    }
+
+    /** With the monitor. */
+    private boolean wanted(Put put) {
+        Progress queue = queues.get(put.queue);
+        if (queue == null) {
+            queue = new Progress();
+            queue.next = queue.safe = put.offset;
+            queues.put(put.queue, queue);
+        }
+        if (queue.seeking >= 0) {
+            if (put.offset != queue.seeking) {
+                owed += put.cost; // under way before the worker knew
+                return false;
+            }
+            queue.seeking = -1;
+        }
+        if (queue.held) {
+            queue.aside.add(put);
+            return false;
+        }
+        return true;
+    }
+
+    private void taken(long bytes) {
+        line.send(new Packer(32).begin(Frame.TAKEN, number, 1).number(bytes), number);
+    }
+
+    private void deliver(List<Put> puts) throws Exception {
+        open(puts);
+        synchronized (this) {
+            puts.removeIf(put -> !wanted(put)); // opened() may have asked for other offsets, or for a pause
+        }
+        callBegins();
+        List<Object> records = new ArrayList<>();
+        long cost = 0;
+        Map<Queue, Long> ends = new LinkedHashMap<>();
+        for (Put put : puts) {
+            for (RecordIn record : put.records) {
+                Object read = work.read(put.queue, record);
+                if (read != null) {
+                    records.add(read);
+                }
+            }
+            cost += put.cost;
+            ends.put(put.queue, put.offset + put.records.size());
+        }
+        callEnds();
+        if (!records.isEmpty() && !call(records)) {
+            return; // STOP; they are put again by the next start
+        }
+        synchronized (this) {
+            for (Map.Entry<Queue, Long> end : ends.entrySet()) {
+                Progress queue = queues.get(end.getKey());
+                if (queue.seeking < 0) { // else put() itself has asked for another offset
+                    queue.next = end.getValue();
+                }
+            }
+        }
+        line.send(packer.begin(Frame.TAKEN, number, 1).number(cost), number);
+    }
+
+    private void open(List<Put> puts) throws Exception {
+        List<Queue> fresh = new ArrayList<>();
+        for (Put put : puts) {
+            if (opened.add(put.queue)) {
+                fresh.add(put.queue);
+            }
+        }
+        if (!fresh.isEmpty()) {
+            callBegins();
+            work.opened(fresh);
+            callEnds();
+        }
+    }
+
+    /** put(), again and again while the sink asks for that. False: STOP. */
+    private boolean call(List<Object> records) throws Exception {
+        long delay = RETRY_FIRST_MS;
+        while (!stopping) {
+            callBegins();
+            try {
+                work.put(records);
+                callEnds();
+                return true;
+            } catch (RetryException e) {
+                callEnds();
+                long wait = e.delayMs > 0 ? e.delayMs : delay;
+                Log.write(Log.WARN, "task", "put() of " + records.size() + " records asks for another try; in " + wait + " ms: "
+                        + Errors.text(e.getCause()));
+                rest(wait);
+                delay = Math.min(delay * 2, RETRY_MAX_MS);
+            }
+        }
+        return false;
+    }
+
+    private void rest(long ms) throws Exception {
+        long until = System.nanoTime() + ms * 1_000_000;
+        synchronized (this) {
+            long left = ms;
+            while (!stopping && left > 0) {
+                check();
+                wait(left);
+                left = (until - System.nanoTime() + 999_999) / 1_000_000;
+            }
+        }
+    }
+
+    private void flush(long seq) throws Exception {
+        Map<Queue, Long> next = new LinkedHashMap<>();
+        synchronized (this) {
+            for (Map.Entry<Queue, Progress> entry : queues.entrySet()) {
+                if (opened.contains(entry.getKey())) {
+                    next.put(entry.getKey(), entry.getValue().next);
+                }
+            }
+        }
+        callBegins();
+        Map<Queue, Long> allowed = work.flush(new LinkedHashMap<>(next));
+        callEnds();
+        Packer frame = packer.begin(Frame.FLUSHED, number, 2).number(seq);
+        int place = frame.openArray();
+        int limits = 0;
+        synchronized (this) {
+            for (Map.Entry<Queue, Progress> entry : queues.entrySet()) {
+                Queue queue = entry.getKey();
+                Progress progress = entry.getValue();
+                Long done = allowed == null ? null : allowed.get(queue);
+                if (done != null && next.containsKey(queue)) {
+                    // what the sink has not got cannot be done; what it sought back to is to come again
+                    long most = progress.seeking >= 0 ? progress.seeking : progress.next;
+                    progress.safe = Math.min(done, most);
+                }
+                boolean behind = progress.safe < progress.next || !progress.aside.isEmpty() || progress.seeking >= 0;
+                if (behind) {
+                    frame.array(3).text(queue.topic).number(queue.number).number(progress.safe);
+                    limits++;
+                }
+            }
+        }
+        frame.setCount(place, limits);
+        line.send(frame, number);
+    }
+
+    // --- what the task asks
+
+    @Override
+    public void hold(Queue queue, boolean held) {
+        synchronized (this) {
+            Progress progress = queues.get(queue);
+            if (progress == null || progress.held == held) {
+                return;
+            }
+            progress.held = held;
+            if (!held) {
+                while (!progress.aside.isEmpty()) {
+                    inbox.addFirst(new Item(Frame.PUT, 0, progress.aside.pollLast()));
+                }
+                notifyAll();
+            }
+        }
+        line.send(new Packer(64).begin(Frame.HOLD, number, 3).text(queue.topic).number(queue.number).bool(held), number);
+    }
+
+    @Override
+    public void seek(Queue queue, long offset) {
+        long dropped = 0;
+        synchronized (this) {
+            Progress progress = queues.get(queue);
+            if (progress == null) {
+                progress = new Progress();
+                queues.put(queue, progress);
+            }
+            progress.seeking = offset;
+            progress.next = progress.safe = offset;
+            for (Put put : progress.aside) {
+                dropped += put.cost;
+            }
+            progress.aside.clear();
+        }
+        if (dropped > 0) {
+            taken(dropped);
+        }
+        line.send(new Packer(64).begin(Frame.SEEK, number, 3).text(queue.topic).number(queue.number).number(offset), number);
+    }
+
+    @Override
+    public synchronized Set<Queue> queues() {
+        return new HashSet<>(queues.keySet());
+    }
+
+    // --- the end
+
+    @Override
+    void stopTask() throws Exception {
+        if (work != null) {
+            work.stop();
+        }
+    }
+
+    @Override
+    boolean stopsBesideCalls() {
+        return work != null && work.stopsBesidePut();
+    }
+}
