@@ -64,8 +64,8 @@ struct gantry_schema {
 };
 
 /** A header that says: this record has no value at all (it deletes what has its key), which is not
- * the same as an empty one. It stands beside an empty value, whatever it says itself, and goes through
- * topics like any other. */
+ * the same as an empty one. It stands beside an empty value, whatever it says itself, and goes
+ * through topics like any other. */
 #define GANTRY_HEADER_NULL "gantry-null"
 
 struct gantry_header {

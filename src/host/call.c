@@ -142,8 +142,7 @@ static void note_split(struct gt_seat *seat, const struct gt_call *call,
 
 static bool fits(enum gt_frame_type question, enum gt_frame_type answer)
 {
-    return answer == GT_FRAME_FAILED ||
-           (question == GT_FRAME_LOAD && answer == GT_FRAME_LOADED) ||
+    return answer == GT_FRAME_FAILED || (question == GT_FRAME_LOAD && answer == GT_FRAME_LOADED) ||
            (question == GT_FRAME_VALIDATE && answer == GT_FRAME_FINDINGS) ||
            (question == GT_FRAME_SPLIT && answer == GT_FRAME_TASKS);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Channels: what a task's thread and the hosts' thread hand each other. Neither waits for the other:
- * both put frames in lists under the channel's lock and send a mail, or wake the task.
+/* Channels: what a task's thread and the hosts' thread hand each other. Neither waits for the
+ * other: both put frames in lists under the channel's lock and send a mail, or wake the task.
  *
  * The two hold the channel: the task until it is closed, the thread from START until nothing can
  * come any more; and so does each mail that is under way. */
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define OF_MAIL(mail, member)                                                                      \
-    ((struct gt_channel *)((char *)(mail) - offsetof(struct gt_channel, member)))
+    ((struct gt_channel *)((char *)(mail)-offsetof(struct gt_channel, member)))
 
 enum { START_ITEMS = 7 }; /* behind the plugin */
 
@@ -76,8 +76,8 @@ static int start(struct gt_channel *channel, struct gt_seat *seat, struct gantry
         return (int)plugin;
     gt_seat_revive(seat, channel->connector);
     uint32_t number = seat->next_channel++;
-    code = gt_map_put(&seat->channels,
-                      (struct gantry_view){(const char *)&number, sizeof number}, channel, NULL);
+    code = gt_map_put(&seat->channels, (struct gantry_view){(const char *)&number, sizeof number},
+                      channel, NULL);
     if (code != 0)
         return code;
     channel->seat = seat;
@@ -98,8 +98,7 @@ static void on_start(struct gt_mail *mail)
     struct gantry_err err = {0};
     int code = GANTRY_CLOSED;
     if (!channel->finished) { /* else it was stopped while it waited */
-        struct gt_seat *seat =
-            gt_hosts_seat(channel->hosts, channel->key, channel->plugin->name);
+        struct gt_seat *seat = gt_hosts_seat(channel->hosts, channel->key, channel->plugin->name);
         code = seat != NULL ? start(channel, seat, &err) : GANTRY_NO_MEMORY;
         if (code == GANTRY_AGAIN)
             return; /* this mail comes again */
@@ -213,7 +212,8 @@ void gt_channel_finish(struct gt_channel *channel, const struct gantry_err *err)
 int64_t gt_channel_owes_ms(struct gt_channel *channel)
 {
     pthread_mutex_lock(&channel->lock);
-    int64_t start_ms = channel->asked_ms[GT_ASKED_START], stop_ms = channel->asked_ms[GT_ASKED_STOP];
+    int64_t start_ms = channel->asked_ms[GT_ASKED_START],
+            stop_ms = channel->asked_ms[GT_ASKED_STOP];
     pthread_mutex_unlock(&channel->lock);
     return start_ms == 0 || (stop_ms != 0 && stop_ms < start_ms) ? stop_ms : start_ms;
 }

@@ -45,8 +45,10 @@ static bool add_words(struct gt_host_plugin *plugin, const char *text)
 
 static int no_memory(struct gantry_err *err)
 {
-    return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a host's command, or it has more "
-                                                 "than %d words", WORDS_MAX);
+    return gantry_err_set(err, GANTRY_NO_MEMORY,
+                          "no memory for a host's command, or it has more "
+                          "than %d words",
+                          WORDS_MAX);
 }
 
 /* --- Java --- */
@@ -137,8 +139,7 @@ static const char *missing(const struct gt_hosts_settings *settings, char *out, 
 const char *gt_host_java_missing(struct gt_hosts *hosts)
 {
     pthread_mutex_lock(&hosts->java_lock);
-    const char *text =
-        missing(&hosts->settings, hosts->java_missing, sizeof hosts->java_missing);
+    const char *text = missing(&hosts->settings, hosts->java_missing, sizeof hosts->java_missing);
     pthread_mutex_unlock(&hosts->java_lock);
     return text;
 }

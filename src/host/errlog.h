@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A host's text on its way into the worker's log: cut into lines, so many a second at most, and the
- * last lines kept for the reason of a failure. Thread: one at a time. */
+/** A host's text on its way into the worker's log: cut into lines, so many a second at most, and
+ * the last lines kept for the reason of a failure. Thread: one at a time. */
 #ifndef GT_HOST_ERRLOG_H
 #define GT_HOST_ERRLOG_H
 

@@ -198,9 +198,9 @@ static int begin_frame(struct gt_frame_cutter *cutter, struct gantry_err *err)
                               len, GT_FRAME_MAX);
     cutter->frame = gt_frame_new(len);
     cutter->have = 0;
-    return cutter->frame != NULL ? 0
-                                 : gantry_err_set(err, GANTRY_NO_MEMORY,
-                                                  "no memory for a frame of %zu bytes", len);
+    return cutter->frame != NULL
+               ? 0
+               : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a frame of %zu bytes", len);
 }
 
 int gt_frame_cutter_feed(struct gt_frame_cutter *cutter, const uint8_t **data, size_t *len,

@@ -8,11 +8,11 @@
 
 enum {
     GT_HOST_VERSION = 1,
-    GT_FRAME_MAX = 16 << 20,       /* bytes of a frame on the line, its length apart */
-    GT_FRAME_PIECE = 1 << 20,      /* a frame that is longer than twice this goes in such pieces */
-    GT_FRAME_RECORD_COUNT = 4096,  /* records of a frame ... */
+    GT_FRAME_MAX = 16 << 20,      /* bytes of a frame on the line, its length apart */
+    GT_FRAME_PIECE = 1 << 20,     /* a frame that is longer than twice this goes in such pieces */
+    GT_FRAME_RECORD_COUNT = 4096, /* records of a frame ... */
     GT_FRAME_RECORD_BYTES = 1 << 20, /* ... and what they count, unless it is a single one */
-    GT_RECORD_CREDIT = 64,         /* what a record counts beside its key and value */
+    GT_RECORD_CREDIT = 64,           /* what a record counts beside its key and value */
 };
 
 enum gt_frame_type {

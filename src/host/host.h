@@ -7,8 +7,9 @@
  * says goes there by mail, as whole frames; what a host says is put into the channel of its task,
  * which is woken. No proxy waits: what takes time is asked, and the answer wakes the task.
  *
- *  A process is started when it is first needed, ends when nothing has needed it for a while, and is
- * ended when it does not keep to the protocol; then all that it had to do fails with the reason. */
+ *  A process is started when it is first needed, ends when nothing has needed it for a while, and
+ * is ended when it does not keep to the protocol; then all that it had to do fails with the reason.
+ */
 #ifndef GT_HOST_HOST_H
 #define GT_HOST_HOST_H
 
@@ -17,15 +18,15 @@
 
 struct gt_hosts;
 
-/** A connector asks to be split again (@p reason NULL), or cannot go on for that reason. Thread: the
- * hosts' own; must not block. */
+/** A connector asks to be split again (@p reason NULL), or cannot go on for that reason. Thread:
+ * the hosts' own; must not block. */
 typedef void (*gt_reconfigure_fn)(void *arg, const char *connector, const char *reason);
 
 /** Start the thread. @p settings are copied (their texts are not). 0 or GANTRY_NO_MEMORY. */
-int gt_hosts_open(const struct gt_hosts_settings *settings, gt_reconfigure_fn reconfigure, void *arg,
-                  struct gt_hosts **ret, struct gantry_err *err);
-/** The worker is stopping: a host that has not stopped a task within @p timeout_ms is ended. Thread:
- * any. */
+int gt_hosts_open(const struct gt_hosts_settings *settings, gt_reconfigure_fn reconfigure,
+                  void *arg, struct gt_hosts **ret, struct gantry_err *err);
+/** The worker is stopping: a host that has not stopped a task within @p timeout_ms is ended.
+ * Thread: any. */
 void gt_hosts_stop(struct gt_hosts *hosts, int64_t timeout_ms);
 /** End all processes, then the thread. No task of a host may be left. May block for a few seconds.
  * NULL is fine. */

@@ -258,8 +258,8 @@ static int open_loop(struct gt_hosts *hosts, struct gantry_err *err)
                           uv_strerror(rc));
 }
 
-int gt_hosts_open(const struct gt_hosts_settings *settings, gt_reconfigure_fn reconfigure, void *arg,
-                  struct gt_hosts **ret, struct gantry_err *err)
+int gt_hosts_open(const struct gt_hosts_settings *settings, gt_reconfigure_fn reconfigure,
+                  void *arg, struct gt_hosts **ret, struct gantry_err *err)
 {
     struct gt_hosts *hosts = calloc(1, sizeof *hosts);
     if (hosts != NULL)

@@ -103,9 +103,9 @@ struct gt_seat {
     struct gt_seat_name *names;
     int64_t next_id;
     uint32_t next_channel;
-    struct gt_map channels;   /* number to struct gt_channel */
-    struct gt_call *calls;    /* that are not answered */
-    struct gt_mail *waiting;  /* what came while the last process was ending, newest first */
+    struct gt_map channels;  /* number to struct gt_channel */
+    struct gt_call *calls;   /* that are not answered */
+    struct gt_mail *waiting; /* what came while the last process was ending, newest first */
 };
 
 /** Now, for all the *_ms above. */
@@ -181,10 +181,10 @@ struct gt_call {
     struct gt_mail mail; /* first */
     struct gt_hosts *hosts;
     struct gt_host_plugin *plugin;
-    char *key;                 /* owned; of the seat */
-    char *name;                /* owned; SPLIT: the connector; else NULL */
-    enum gt_frame_type type;   /* LOAD, VALIDATE, SPLIT */
-    struct gt_buf rest;        /* the encoded items behind id and plugin */
+    char *key;               /* owned; of the seat */
+    char *name;              /* owned; SPLIT: the connector; else NULL */
+    enum gt_frame_type type; /* LOAD, VALIDATE, SPLIT */
+    struct gt_buf rest;      /* the encoded items behind id and plugin */
     /* the thread's */
     struct gt_call *next;
     int64_t id, asked_ms;
@@ -197,8 +197,8 @@ struct gt_call {
     struct gantry_err err; /* code 0: there is a reply */
 };
 
-/** Ask and wait. The answer has the head of the reply's items behind the id. 0 or the error; @p call
- * is to be freed with gt_call_deinit after both. Thread: a helper thread. */
+/** Ask and wait. The answer has the head of the reply's items behind the id. 0 or the error; @p
+ * call is to be freed with gt_call_deinit after both. Thread: a helper thread. */
 int gt_call_run(struct gt_call *call, struct gantry_err *err);
 /** @p connector: whose host is asked; NULL: the one that all share. 0 or GANTRY_NO_MEMORY. */
 int gt_call_init(struct gt_call *call, struct gt_host_plugin *plugin, enum gt_frame_type type,
@@ -216,16 +216,22 @@ void gt_calls_fail(struct gt_seat *seat, const struct gantry_err *err);
 /* --- channel.c --- */
 
 /** What a host was asked on a channel and has not answered. */
-enum gt_asked { GT_ASKED_START, GT_ASKED_STOP, GT_ASKED_CHECKPOINT, GT_ASKED_FLUSH, GT_ASKED_COUNT };
+enum gt_asked {
+    GT_ASKED_START,
+    GT_ASKED_STOP,
+    GT_ASKED_CHECKPOINT,
+    GT_ASKED_FLUSH,
+    GT_ASKED_COUNT
+};
 
 /** One start of one task. Two hold it: the task's proxy and the thread. */
 struct gt_channel {
     struct gt_hosts *hosts;
     struct gt_host_plugin *plugin;
-    char *key;            /* owned; of the seat */
-    char *connector;      /* owned */
+    char *key;       /* owned; of the seat */
+    char *connector; /* owned */
     uint32_t task;
-    bool blocking;        /* its calls may wait for somebody */
+    bool blocking; /* its calls may wait for somebody */
     struct gt_mail start_mail, send_mail, stop_mail, blame_mail; /* each holds it while it waits */
 
     /* The thread's. */
@@ -302,8 +308,8 @@ struct gt_host_plugin {
     char **argv;          /* NULL-terminated, in `memory`: the program of its host */
     const char *files[4]; /* NULL-terminated: what the host must be able to read */
     const char *folder;   /* in memory: where the program is run; NULL: anywhere */
-    char *key;           /* owned: of the host that all its connectors share */
-    const char *library; /* in memory; NULL */
+    char *key;            /* owned: of the host that all its connectors share */
+    const char *library;  /* in memory; NULL */
     struct gt_arena memory;
     struct gantry_plugin api;
     struct gt_host_class *classes; /* in memory; behind api.connectors */

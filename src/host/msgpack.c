@@ -27,11 +27,11 @@ enum gt_mp_kind gt_mp_peek(const struct gt_mp *mp)
     if (byte <= 0xbf)
         return GT_MP_BYTES;
     static const uint8_t kinds[0x20] = {
-        GT_MP_NIL,   GT_MP_END,   GT_MP_BOOL,  GT_MP_BOOL,  GT_MP_BYTES, GT_MP_BYTES, GT_MP_BYTES,
-        GT_MP_EXT,   GT_MP_EXT,   GT_MP_EXT,   GT_MP_FLOAT, GT_MP_FLOAT, GT_MP_INT,   GT_MP_INT,
-        GT_MP_INT,   GT_MP_INT,   GT_MP_INT,   GT_MP_INT,   GT_MP_INT,   GT_MP_INT,   GT_MP_EXT,
-        GT_MP_EXT,   GT_MP_EXT,   GT_MP_EXT,   GT_MP_EXT,   GT_MP_BYTES, GT_MP_BYTES, GT_MP_BYTES,
-        GT_MP_ARRAY, GT_MP_ARRAY, GT_MP_MAP,   GT_MP_MAP,
+        GT_MP_NIL,   GT_MP_END,   GT_MP_BOOL, GT_MP_BOOL,  GT_MP_BYTES, GT_MP_BYTES, GT_MP_BYTES,
+        GT_MP_EXT,   GT_MP_EXT,   GT_MP_EXT,  GT_MP_FLOAT, GT_MP_FLOAT, GT_MP_INT,   GT_MP_INT,
+        GT_MP_INT,   GT_MP_INT,   GT_MP_INT,  GT_MP_INT,   GT_MP_INT,   GT_MP_INT,   GT_MP_EXT,
+        GT_MP_EXT,   GT_MP_EXT,   GT_MP_EXT,  GT_MP_EXT,   GT_MP_BYTES, GT_MP_BYTES, GT_MP_BYTES,
+        GT_MP_ARRAY, GT_MP_ARRAY, GT_MP_MAP,  GT_MP_MAP,
     };
     return (enum gt_mp_kind)kinds[byte - 0xc0];
 }

@@ -395,9 +395,8 @@ static void ask(struct question *question, const struct gantry_connector *connec
     uint32_t most = (uint32_t)gt_mp_item_int(&question->head.items, 1);
     int code = GANTRY_HAS(connector, split_named)
                    ? connector->split_named(state, name, config, most, &answer.api, &err)
-               : connector->split != NULL
-                   ? connector->split(state, config, most, &answer.api, &err)
-                   : begin_task(&answer.api);
+               : connector->split != NULL ? connector->split(state, config, most, &answer.api, &err)
+                                          : begin_task(&answer.api);
     if (code == 0)
         tell_tasks(question->id, &answer);
     else
@@ -607,7 +606,8 @@ static void read_line(uint8_t *room)
     for (;;) {
         size_t size = 0;
         uint8_t *direct = gt_frame_cutter_room(&cutter, &size);
-        ssize_t len = read(native.line, direct != NULL ? direct : room, direct != NULL ? size : ROOM);
+        ssize_t len =
+            read(native.line, direct != NULL ? direct : room, direct != NULL ? size : ROOM);
         if (len < 0 && errno == EINTR)
             continue;
         if (len < 0)
@@ -632,8 +632,8 @@ static void read_line(uint8_t *room)
     }
 }
 
-/* What a plugin reads from standard input or prints to standard output must not get on the line: the
- * line moves, and its old places become nothing and the log. */
+/* What a plugin reads from standard input or prints to standard output must not get on the line:
+ * the line moves, and its old places become nothing and the log. */
 static int move_line(void)
 {
     int type = 0;
@@ -655,7 +655,8 @@ int gt_native_main(int argc, char **argv)
     (void)argv;
     if (argc > 0 || move_line() != 0) {
         (void)fputs("gantry host: started by a worker only, with its line as standard input and "
-                    "output\n", stderr);
+                    "output\n",
+                    stderr);
         return 2;
     }
     native.record_max = GT_FRAME_MAX;

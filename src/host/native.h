@@ -59,16 +59,16 @@ struct gt_native_task {
     struct gantry_task_context ctx;
     void *instance;
     pthread_t thread;
-    struct gt_frame_parts parts;      /* the first thread's */
-    struct gt_schemas_in schemas_in;  /* the task's thread's, as all below */
+    struct gt_frame_parts parts;     /* the first thread's */
+    struct gt_schemas_in schemas_in; /* the task's thread's, as all below */
     struct gt_schemas_out schemas_out;
-    struct gt_arena arena; /* of one batch */
+    struct gt_arena arena;  /* of one batch */
     struct gt_buf position; /* what position() gave last */
     int64_t next_id;
     int64_t lag, lag_sent, lag_sent_ms;
     int64_t wake_at_ms; /* 0: no timer */
     bool failed;
-    void *own; /* a sink's */
+    void *own;                    /* a sink's */
     atomic_llong inside_since_ms; /* of the present call of the connector; 0: in none */
     atomic_llong flush_since_ms;  /* the same for a flush() beside it */
 
@@ -90,7 +90,8 @@ void gt_native_tasks_beat(struct gt_buf *buf);
 /** Whether a task of the plugin is left. */
 bool gt_native_tasks_use(const struct gt_native_plugin *plugin);
 
-/** The pairs of a configuration, the next item, into @p memory. False: it is none, or memory is out. */
+/** The pairs of a configuration, the next item, into @p memory. False: it is none, or memory is
+ * out. */
 bool gt_native_read_config(struct gt_frame_head *head, struct gt_arena *memory,
                            struct gantry_config *ret);
 /** A detached thread. 0 or an errno value. */

@@ -500,8 +500,7 @@ static void put(struct sink *sink)
     if (result.want_commit)
         want_commit(sink);
     if (taken == 0 && code == 0 && !moved && !result.want_commit && !sink->wants_checkpoint) {
-        gantry_err_set(&err, GANTRY_INVALID,
-                       "the connector took no record and asked for nothing");
+        gantry_err_set(&err, GANTRY_INVALID, "the connector took no record and asked for nothing");
         fail(sink, GANTRY_INVALID, &err);
     } else if (sink->vain > VAIN_COMMITS_MAX) {
         gantry_err_set(&err, GANTRY_INVALID,

@@ -104,9 +104,9 @@ static int add_frame(struct source *source, size_t sent, size_t *mark, struct gt
     return done;
 }
 
-/* A batch is one to its source: the position that it marks may stand for all of it. So several frames
- * are announced, for the worker to commit them at once. What STOP leaves is not committed, and comes
- * again. */
+/* A batch is one to its source: the position that it marks may stand for all of it. So several
+ * frames are announced, for the worker to commit them at once. What STOP leaves is not committed,
+ * and comes again. */
 static bool send_batch(struct source *source)
 {
     struct gt_native_task *task = source->task;

@@ -116,8 +116,8 @@ static void ctx_wake_after(struct gantry_task_context *ctx, int64_t delay_ms)
     of_context(ctx)->wake_at_ms = delay_ms < 0 ? 0 : now_ms() + delay_ms;
 }
 
-/* The answer, its head read up to the id. The caller is inside a call of the connector, but it is us
- * that it waits for. */
+/* The answer, its head read up to the id. The caller is inside a call of the connector, but it is
+ * us that it waits for. */
 static struct gt_frame *ask(struct gt_native_task *task, struct gt_buf *buf,
                             struct gt_frame_head *head)
 {
@@ -269,8 +269,7 @@ static void *run_task(void *arg)
     if (code != 0) {
         gt_native_fail(task, code, &err);
     } else {
-        gt_native_number(task, GT_FRAME_STARTED,
-                         connector->kind == GANTRY_SINK ? SINK_CREDIT : 0);
+        gt_native_number(task, GT_FRAME_STARTED, connector->kind == GANTRY_SINK ? SINK_CREDIT : 0);
         if (connector->kind == GANTRY_SOURCE)
             gt_native_source(task);
         else

@@ -6,8 +6,10 @@
 #include "base/log.h"
 #include <stdlib.h>
 
-enum { CONNECTORS_MAX = 1024, KNOWN_FLAGS = GANTRY_CONNECTOR_CONCURRENT_FLUSH |
-                                            GANTRY_CONNECTOR_NO_REPLAY };
+enum {
+    CONNECTORS_MAX = 1024,
+    KNOWN_FLAGS = GANTRY_CONNECTOR_CONCURRENT_FLUSH | GANTRY_CONNECTOR_NO_REPLAY
+};
 
 /* --- Reading tables --- */
 

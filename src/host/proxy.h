@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Proxies: the connectors of a plugin that runs in a host, as the worker calls them. A task's proxy
- * never waits; its frames are read by the task's own thread. */
+/** Proxies: the connectors of a plugin that runs in a host, as the worker calls them. A task's
+ * proxy never waits; its frames are read by the task's own thread. */
 #ifndef GT_HOST_PROXY_H
 #define GT_HOST_PROXY_H
 
@@ -24,7 +24,8 @@ int gt_proxy_start_done(struct gt_proxy *proxy, int64_t *ret_credit, struct gant
 /** The callback. */
 int gt_proxy_stop_done(struct gt_proxy *proxy);
 
-/** The next frame of the host, with its head read; NULL: none. 0, or what the task has failed with. */
+/** The next frame of the host, with its head read; NULL: none. 0, or what the task has failed with.
+ */
 int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame_head *head,
                   struct gantry_err *err);
 /** Take a frame that tasks of both kinds may get. */

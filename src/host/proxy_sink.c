@@ -85,8 +85,10 @@ static int on_state(struct sink_proxy *sink, struct gt_frame_head *head, struct 
     gt_buf_clear(&sink->state);
     return gt_buf_add_view(&sink->state, state) == 0
                ? 0
-               : gantry_err_set(err, sink->state.error, "the connector's state has %zu bytes, %d "
-                                "are allowed", state.len, STATE_MAX);
+               : gantry_err_set(err, sink->state.error,
+                                "the connector's state has %zu bytes, %d "
+                                "are allowed",
+                                state.len, STATE_MAX);
 }
 
 static int read_limit(struct gt_mp *mp, struct kept_back *ret)
@@ -197,8 +199,8 @@ static int put_frame(struct sink_proxy *sink, const struct gantry_record *record
     gt_mp_put_text(&buf, records->topic);
     gt_mp_put_int(&buf, records->queue);
     gt_mp_put_int(&buf, records->offset);
-    int done = gt_records_put(&buf, &sink->schemas, channel->number, records, count, &before,
-                              ret_credit);
+    int done =
+        gt_records_put(&buf, &sink->schemas, channel->number, records, count, &before, ret_credit);
     if (done > 0 && before.head != NULL)
         gt_channel_send(channel, before.head);
     else

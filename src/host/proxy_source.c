@@ -15,13 +15,13 @@ struct under_way {
 struct source_proxy {
     struct gt_proxy base; /* first */
     struct gt_frames batch;
-    int64_t batch_credit; /* what its records count */
+    int64_t batch_credit;  /* what its records count */
     struct gt_frames held; /* of a batch that is not whole yet: TOGETHER has announced it ... */
     int64_t together;      /* ... and so many of its RECORDS are still to come */
     size_t held_bytes;
-    int64_t credit;       /* that the host has left */
-    int64_t owed;         /* credit that was not given back yet */
-    int64_t seq;          /* of the last frame */
+    int64_t credit; /* that the host has left */
+    int64_t owed;   /* credit that was not given back yet */
+    int64_t seq;    /* of the last frame */
     struct gt_schemas_in schemas;
     struct under_way under_way;
 };
@@ -171,7 +171,8 @@ static int note_empty(struct source_proxy *source, struct gantry_err *err)
     return 0;
 }
 
-/* What came before a failure is good: the batch goes first, the failure comes with the next poll. */
+/* What came before a failure is good: the batch goes first, the failure comes with the next poll.
+ */
 static int fail_later(struct source_proxy *source, const struct gantry_batch *batch, int code,
                       const struct gantry_err *err)
 {
@@ -209,8 +210,8 @@ static int take_frame(struct source_proxy *source, struct gt_frame *frame,
     return code;
 }
 
-/* The same for a frame of a batch that is to be committed at once: only when all are there, for what
- * poll() has given is committed. */
+/* The same for a frame of a batch that is to be committed at once: only when all are there, for
+ * what poll() has given is committed. */
 static int hold_frame(struct source_proxy *source, struct gt_frame *frame, int64_t type,
                       struct gantry_batch *batch, struct gantry_err *err)
 {
@@ -229,8 +230,7 @@ static int hold_frame(struct source_proxy *source, struct gt_frame *frame, int64
 }
 
 static int take_next(struct source_proxy *source, struct gt_frame *frame,
-                     struct gt_frame_head *head, struct gantry_batch *batch,
-                     struct gantry_err *err)
+                     struct gt_frame_head *head, struct gantry_batch *batch, struct gantry_err *err)
 {
     bool data = head->type == GT_FRAME_RECORDS || head->type == GT_FRAME_SCHEMA;
     if (head->type == GT_FRAME_RECORDS && source->together == 0 && source->credit <= 0) {

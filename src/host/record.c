@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    SCHEMA_MAX = 1 << 20,   /* bytes of an encoded schema */
-    NUMBERS_MAX = 1 << 16,  /* of schemas that we hear of */
-    HEADERS_MAX = 1 << 16,  /* of a record */
+    SCHEMA_MAX = 1 << 20,  /* bytes of an encoded schema */
+    NUMBERS_MAX = 1 << 16, /* of schemas that we hear of */
+    HEADERS_MAX = 1 << 16, /* of a record */
 };
 
 /* --- Schemas out --- */
@@ -115,8 +115,8 @@ static size_t bound_of(const struct gantry_record *record)
     if (record->topic != NULL)
         bound += strlen(record->topic) + GT_MP_HEAD_MAX;
     for (uint32_t i = 0; i < record->header_count; i++)
-        bound += record->headers[i].name.len + record->headers[i].value.len + 1 +
-                 2 * GT_MP_HEAD_MAX;
+        bound +=
+            record->headers[i].name.len + record->headers[i].value.len + 1 + 2 * GT_MP_HEAD_MAX;
     return bound;
 }
 
@@ -261,8 +261,8 @@ static struct gantry_schema *read_schema(struct gt_frame_head *head)
     struct gantry_view name = gt_mp_item_bytes(&head->items);
     struct gantry_view source = gt_mp_item_bytes(&head->items);
     uint32_t count = gt_mp_item_array(&head->items);
-    size_t texts = (size_t)(head->mp.end - head->mp.pos) + name.len + source.len + 3 +
-                   (size_t)count;
+    size_t texts =
+        (size_t)(head->mp.end - head->mp.pos) + name.len + source.len + 3 + (size_t)count;
     if (!gt_mp_ok(&head->mp))
         return NULL;
     struct gantry_schema *schema =
@@ -345,8 +345,8 @@ static int read_headers(struct gt_mp *mp, uint32_t count, bool null,
             mp->bad = true;
     }
     if (null)
-        headers[count++] = (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL),
-                                                  gantry_view_of("value")};
+        headers[count++] =
+            (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL), gantry_view_of("value")};
     ret->headers = headers;
     ret->header_count = count;
     return 0;

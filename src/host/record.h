@@ -58,7 +58,8 @@ struct gt_record_reader {
     size_t topic_len;
 };
 
-/** Read the next record; key and value point into the frame. 0, GANTRY_INVALID, GANTRY_NO_MEMORY. */
+/** Read the next record; key and value point into the frame. 0, GANTRY_INVALID, GANTRY_NO_MEMORY.
+ */
 int gt_record_read(struct gt_mp *mp, struct gt_record_reader *reader, struct gantry_record *ret);
 
 #endif

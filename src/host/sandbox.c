@@ -43,9 +43,10 @@ static int allow(int rules, const char *path, uint64_t access, struct gantry_err
     struct stat info;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? 0
-                               : gantry_err_set(err, GANTRY_IO, "cannot open %s for the sandbox: %s",
-                                                path, strerrordesc_np(errno));
+        return errno == ENOENT
+                   ? 0
+                   : gantry_err_set(err, GANTRY_IO, "cannot open %s for the sandbox: %s", path,
+                                    strerrordesc_np(errno));
     if (fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode))
         access &= ON_FILES;
     struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
@@ -89,8 +90,8 @@ int gt_sandbox_files(int argc, char **argv, const char *program, struct gantry_e
                               strerrordesc_np(errno));
     int code = allow_all(rules, argc, argv, program, err);
     if (code == 0 && syscall(SYS_landlock_restrict_self, rules, 0u) != 0)
-        code = gantry_err_set(err, GANTRY_IO, "cannot enter the sandbox: %s",
-                              strerrordesc_np(errno));
+        code =
+            gantry_err_set(err, GANTRY_IO, "cannot enter the sandbox: %s", strerrordesc_np(errno));
     close(rules);
     return code;
 }
@@ -105,14 +106,38 @@ int gt_sandbox_files(int argc, char **argv, const char *program, struct gantry_e
 
 #ifdef OWN_ARCHITECTURE
 static const unsigned denied[] = {
-    SYS_ptrace,        SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,
-    SYS_mount,         SYS_umount2,          SYS_pivot_root,        SYS_chroot,
-    SYS_unshare,       SYS_setns,            SYS_init_module,       SYS_finit_module,
-    SYS_delete_module, SYS_kexec_load,       SYS_reboot,            SYS_swapon,
-    SYS_swapoff,       SYS_settimeofday,     SYS_clock_settime,     SYS_clock_adjtime,
-    SYS_adjtimex,      SYS_bpf,              SYS_perf_event_open,   SYS_userfaultfd,
-    SYS_add_key,       SYS_request_key,      SYS_keyctl,            SYS_acct,
-    SYS_quotactl,      SYS_sethostname,      SYS_setdomainname,     SYS_open_by_handle_at,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kcmp,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_unshare,
+    SYS_setns,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_clock_adjtime,
+    SYS_adjtimex,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_sethostname,
+    SYS_setdomainname,
+    SYS_open_by_handle_at,
 };
 
 int gt_sandbox_calls(struct gantry_err *err)
@@ -120,8 +145,8 @@ int gt_sandbox_calls(struct gantry_err *err)
     enum { DENIED = sizeof denied / sizeof denied[0], HEAD = 4 };
     struct sock_filter filter[HEAD + DENIED + 2];
     size_t count = 0;
-    filter[count++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                   offsetof(struct seccomp_data, arch));
+    filter[count++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     /* The numbers below mean something else on another architecture. */
     filter[count++] =
         (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OWN_ARCHITECTURE, 1, 0);

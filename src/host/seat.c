@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum {
-    LEAVE_MS = 3000, /* to exit once the input has ended */
+    LEAVE_MS = 3000,   /* to exit once the input has ended */
     REASON_LAST = 230, /* bytes of the last lines in a reason */
 };
 
@@ -127,8 +127,7 @@ int64_t gt_seat_plugin(struct gt_seat *seat, struct gt_host_plugin *plugin)
         if (seat->plugins[i].plugin == plugin)
             return seat->plugins[i].id;
     }
-    struct gt_seat_plugin *grown =
-        realloc(seat->plugins, (seat->plugin_count + 1) * sizeof *grown);
+    struct gt_seat_plugin *grown = realloc(seat->plugins, (seat->plugin_count + 1) * sizeof *grown);
     if (grown == NULL)
         return GANTRY_NO_MEMORY;
     seat->plugins = grown;
@@ -403,7 +402,8 @@ static void check_owed(struct gt_seat *seat, int64_t now_ms)
     for (const struct gt_call *call = seat->calls; call != NULL; call = call->next) {
         int64_t from_ms = call->asked_ms > since_ms ? call->asked_ms : since_ms;
         if (now_ms - from_ms > timeout_ms) {
-            gt_seat_kill(seat, GANTRY_TIMEOUT, "did not answer %s within %lld ms "
+            gt_seat_kill(seat, GANTRY_TIMEOUT,
+                         "did not answer %s within %lld ms "
                          "(host.call.timeout.ms)",
                          call->type == GT_FRAME_LOAD    ? "LOAD"
                          : call->type == GT_FRAME_SPLIT ? "SPLIT"

@@ -50,20 +50,20 @@ struct gt_task {
     void *arg;
 
     struct gantry_task_context ctx;
-    void *instance; /* what task_start returned; valid while live */
-    uv_timer_t timer; /* the connector's, and for the next start */
-    uv_timer_t again; /* gt_task_again */
+    void *instance;         /* what task_start returned; valid while live */
+    uv_timer_t timer;       /* the connector's, and for the next start */
+    uv_timer_t again;       /* gt_task_again */
     struct gt_buf position; /* what ctx.position returned last */
 
     /* The executor's. */
     bool timer_open, live, stopping, failing, pausing;
-    bool starting; /* task_start was called, start_done has not said yet that it is through */
+    bool starting;  /* task_start was called, start_done has not said yet that it is through */
     bool preparing; /* prepare() has said 0: on_wake tries again */
     bool paused;    /* shown as PAUSED until something goes well */
     struct gantry_err failure;
 
     struct gt_mail start_mail, stop_mail, wake_mail, break_mail, last_mail; /* to the executor */
-    struct gt_mail report_mail, stopped_mail;                   /* to control */
+    struct gt_mail report_mail, stopped_mail;                               /* to control */
 
     pthread_mutex_t lock; /* guards status and broken */
     struct gt_task_status status;

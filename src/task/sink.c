@@ -3,10 +3,11 @@
  *
  * A cycle: checkpoint (the connector's state and the offsets now), flush (on a helper thread, or
  * wherever the connector has it done), one store commit of both, committed(). What the connector
- * keeps back of a queue (limit) is not committed: the cycle is repeated after a while. It begins at once when nothing more is to be read, else by
- * time or bytes; there is one at a time, and the connector goes on taking records meanwhile if it
- * says that it can. The first cycle comes before the first record: what a connector found at its
- * start (a file and its length) must be known before it changes it. */
+ * keeps back of a queue (limit) is not committed: the cycle is repeated after a while. It begins at
+ * once when nothing more is to be read, else by time or bytes; there is one at a time, and the
+ * connector goes on taking records meanwhile if it says that it can. The first cycle comes before
+ * the first record: what a connector found at its start (a file and its length) must be known
+ * before it changes it. */
 #include "task/internal.h"
 
 #include "base/clock.h"
@@ -33,7 +34,7 @@ struct input {
     struct gt_topic *topic;
     uint32_t queue;
     struct gt_queue_id id;
-    int64_t put_up; /* the offset in the commit under way */
+    int64_t put_up;             /* the offset in the commit under way */
     size_t state_at, state_len; /* the reader's state there: a part of `reader_states` */
     int64_t limit;              /* the connector lets only what is before it be committed */
     struct gt_buf kept; /* the reader's state at the last commit; used where less is committed than
@@ -177,10 +178,8 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
 {
     struct gt_task *task = &sink->task;
     struct input *input = &sink->inputs[sink->input_count];
-    *input = (struct input){.topic = topic,
-                            .queue = queue,
-                            .seek_to = -1,
-                            .end_at_start = gt_topic_end(topic, queue)};
+    *input = (struct input){
+        .topic = topic, .queue = queue, .seek_to = -1, .end_at_start = gt_topic_end(topic, queue)};
     gt_buf_init(&input->kept, STATE_MAX);
     gt_topic_queue(topic, queue, &input->id);
     struct finding_offset finding = {.input = input};
@@ -390,8 +389,8 @@ static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t
     if (input == NULL)
         return gantry_err_set(err, GANTRY_NOT_FOUND,
                               "queue %u of topic %s is not one that the task reads", queue, topic);
-    if (offset < 0 || (gt_topic_is_local(input->topic) &&
-                       offset > gt_topic_end(input->topic, input->queue)))
+    if (offset < 0 ||
+        (gt_topic_is_local(input->topic) && offset > gt_topic_end(input->topic, input->queue)))
         return gantry_err_set(err, GANTRY_INVALID, "queue %u of topic %s has no offset %lld", queue,
                               topic, (long long)offset);
     input->seek_to = offset;
@@ -561,9 +560,8 @@ static void submit_progress(struct sink *sink)
     const struct gantry_connector *connector = gt_task_connector(&sink->task);
     struct limits limits = {{sizeof limits.api, keep_back}, sink};
     struct gantry_err err = {0};
-    int code = GANTRY_HAS(connector, limit)
-                   ? connector->limit(sink->task.instance, &limits.api, &err)
-                   : 0;
+    int code =
+        GANTRY_HAS(connector, limit) ? connector->limit(sink->task.instance, &limits.api, &err) : 0;
     if (code == 0) {
         code = prepare_commit(sink);
         if (code != 0)
@@ -895,8 +893,7 @@ static void step(struct gt_task *task)
     look(sink);
     if (task->failing || task->pausing)
         return;
-    if (sink->behind &&
-        gt_clock_mono_ns() - sink->commit_begun_ns >= (int64_t)BEHIND_MS * 1000000)
+    if (sink->behind && gt_clock_mono_ns() - sink->commit_begun_ns >= (int64_t)BEHIND_MS * 1000000)
         sink->dirty = true;
     if (!sink->first_committed || sink->want_commit) {
         if (sink->cycle == CYCLE_NONE)

@@ -42,7 +42,7 @@ struct connector {
     char *problem;    /* owned: why there are no tasks; NULL: there are */
     bool closing;
     bool replaced; /* its name is known to the same plugin as another's now */
-    size_t open; /* tasks and timers that are not closed yet */
+    size_t open;   /* tasks and timers that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
     void (*settled)(void *arg);

@@ -74,7 +74,7 @@ struct slot {
     struct operation *head, **tail;
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
-    bool split_again; /* for gt_connector_split_again(), in the same way */
+    bool split_again;        /* for gt_connector_split_again(), in the same way */
     bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */
     int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;

@@ -37,8 +37,12 @@ def sink(worker, path, topic="b", **keys):
 
 def hosts(worker):
     """The processes that run plugins for this worker."""
+    return hosts_of(worker, " host")
+
+
+def hosts_of(worker, words):
     done = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
-    return [int(line.split()[0]) for line in done.stdout.splitlines() if " host" in line]
+    return [int(line.split()[0]) for line in done.stdout.splitlines() if words in line]
 
 
 @pytest.fixture
@@ -280,3 +284,48 @@ def test_the_environment_of_a_host(worker, bad, tmp_path):
 def test_host_refuses_to_be_started_by_hand():
     done = subprocess.run([binary(), "host"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     assert done.returncode == 2 and b"by a worker only" in done.stderr
+
+
+PYTHON = os.path.join(TOP, "examples", "host-python")
+
+
+def python_counter(worker, count):
+    worker.create("counter", {"connector-class": "example.PythonCounter", "topic": Broker.topics("p"), "count": str(count),
+                              "source-record-converter": "string"})
+
+
+def python_pair(worker, out, count):
+    python_counter(worker, count)
+    worker.create("lines", {"connector-class": "example.PythonFile", "topicNames": Broker.topics("p"), "path": str(out),
+                            "source-record-converter": "string"})
+
+
+def test_a_host_in_another_language(worker, tmp_path):
+    worker.restart(pluginPaths=PYTHON)
+    worker.wait_log(r"python host \S+ ready host=python\.plugin")
+    assert "give an absolute path" in worker.refuse("lines", {"connector-class": "example.PythonFile", "topicNames": "p", "path": "x",
+                                                              "source-record-converter": "string"})
+    python_pair(worker, tmp_path / "out", 20000)
+    for _ in range(5):
+        wait_for(lambda: len(read(tmp_path / "out")) > 0, "something is there")
+        for pid in hosts_of(worker, "host.py"):
+            os.kill(pid, signal.SIGKILL)
+        worker.wait_log("signal 9")
+    wait_file(tmp_path / "out", b"".join(b"%d\n" % number for number in range(20000)))
+    worker.restart()
+    python_counter(worker, 21000)
+    wait_file(tmp_path / "out", b"".join(b"%d\n" % number for number in range(21000)))
+
+
+def test_a_manifest_that_is_wrong_is_refused(worker, tmp_path):
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    write(folder / "none.plugin", b"protocol=1\n")
+    write(folder / "version.plugin", b"command=true\nprotocol=7\n")
+    write(folder / "missing.plugin", b"command=there-is-no-such-program\n")
+    write(folder / "early.plugin", b"command=sh -c exit\n")
+    worker.restart(pluginPaths=folder)
+    worker.wait_log(r"none\.plugin.*no key `command`")
+    worker.wait_log(r"version\.plugin.*protocol=7: this worker speaks version 1")
+    worker.wait_log(r"missing\.plugin.*there-is-no-such-program: No such file or directory")
+    worker.wait_log(r"early\.plugin.*exited with code")

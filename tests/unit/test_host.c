@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The wire of the host protocol: MessagePack, frames, parts, records, schemas. What is malformed is an
- * error, whatever it is. */
+/* The wire of the host protocol: MessagePack, frames, parts, records, schemas. What is malformed is
+ * an error, whatever it is. */
 #include "base/arena.h"
 #include "host/errlog.h"
 #include "host/record.h"
@@ -22,11 +22,10 @@ static struct gantry_view text(const char *value)
 
 static void numbers_come_back(void **state)
 {
-    static const int64_t values[] = {0,          1,         127,       128,       255,        256,
-                                     65535,      65536,     UINT32_MAX, (int64_t)UINT32_MAX + 1,
-                                     INT64_MAX,  -1,        -32,       -33,       -128,       -129,
-                                     -32768,     -32769,    INT32_MIN, (int64_t)INT32_MIN - 1,
-                                     INT64_MIN};
+    static const int64_t values[] = {
+        0,         1,  127, 128, 255,  256,  65535,  65536,  UINT32_MAX, (int64_t)UINT32_MAX + 1,
+        INT64_MAX, -1, -32, -33, -128, -129, -32768, -32769, INT32_MIN,  (int64_t)INT32_MIN - 1,
+        INT64_MIN};
     (void)state;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         struct gt_buf buf;
@@ -110,9 +109,14 @@ static void a_count_is_never_larger_than_what_is_left(void **state)
 
 static void skip_passes_over_everything(void **state)
 {
-    static const uint8_t bytes[] = {0x96, 0xc0, 0xc3, 0xcb, 0, 0, 0, 0, 0, 0, 0, 0, /* float */
-                                    0xd4, 1, 2, /* fixext 1 */ 0xc7, 2, 1, 9, 9, /* ext 8 */
-                                    0x81, 0xa1, 'k', 0x92, 1, 0xca, 0, 0, 0, 0, 42};
+    static const uint8_t bytes[] = {0x96, 0xc0, 0xc3, 0xcb,
+                                    0,    0,    0,    0,
+                                    0,    0,    0,    0, /* float */
+                                    0xd4, 1,    2,    /* fixext 1 */ 0xc7,
+                                    2,    1,    9,    9, /* ext 8 */
+                                    0x81, 0xa1, 'k',  0x92,
+                                    1,    0xca, 0,    0,
+                                    0,    0,    42};
     (void)state;
     struct gt_mp mp = gt_mp_of(bytes, sizeof bytes);
     gt_mp_skip(&mp);
@@ -238,7 +242,8 @@ static void frames_come_out_of_any_pieces(void **state)
 
 static void a_length_that_is_not_allowed_is_refused(void **state)
 {
-    static const uint8_t none[] = {0, 0, 0, 0}, large[] = {1, 0, 0, 1}, http[] = {'H', 'T', 'T', 'P'};
+    static const uint8_t none[] = {0, 0, 0, 0}, large[] = {1, 0, 0, 1},
+                         http[] = {'H', 'T', 'T', 'P'};
     static const uint8_t *const all[] = {none, large, http};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
@@ -411,8 +416,10 @@ static size_t go_and_come(const struct gantry_record *records, size_t count,
 static void records_come_back(void **state)
 {
     static const struct gantry_header headers[] = {{{"a", 1}, {"1", 1}}, {{"empty", 5}, {"", 0}}};
-    static const struct gantry_header null[] = {{{"a", 1}, {"1", 1}}, {{"gantry-null", 11}, {"value", 5}}};
-    static const struct gantry_field fields[] = {{"f", GANTRY_TYPE_STRING}, {"g", GANTRY_TYPE_INT64}};
+    static const struct gantry_header null[] = {{{"a", 1}, {"1", 1}},
+                                                {{"gantry-null", 11}, {"value", 5}}};
+    static const struct gantry_field fields[] = {{"f", GANTRY_TYPE_STRING},
+                                                 {"g", GANTRY_TYPE_INT64}};
     static const struct gantry_schema schema = {sizeof schema, "s", "source", 2, fields};
     const struct gantry_record records[] = {
         {.value = text("plain")},
@@ -421,8 +428,13 @@ static void records_come_back(void **state)
         {.value = text("topic"), .topic = "other"},
         {.value = text("topic again"), .topic = "other"},
         {.value = text("schema"), .schema = &schema},
-        {.value = text("all"), .key = text("key"), .timestamp_ms = -1, .topic = "t", .schema = &schema,
-         .headers = headers, .header_count = 2},
+        {.value = text("all"),
+         .key = text("key"),
+         .timestamp_ms = -1,
+         .topic = "t",
+         .schema = &schema,
+         .headers = headers,
+         .header_count = 2},
         {.value = {NULL, 0}, .key = text("gone"), .headers = null, .header_count = 2},
         {.value = {NULL, 0}, .headers = null + 1, .header_count = 1},
     };
@@ -481,7 +493,8 @@ static void numbers_of_schemas_are_given_again(void **state)
 
 static void malformed_records_are_refused(void **state)
 {
-    const struct gantry_record record = {.value = text("value"), .key = text("key"), .topic = "topic"};
+    const struct gantry_record record = {
+        .value = text("value"), .key = text("key"), .topic = "topic"};
     struct gt_schemas_out out = {.next = 0};
     struct gt_schemas_in in = {.count = 0};
     struct gt_frames before;

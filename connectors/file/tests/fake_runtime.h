@@ -171,11 +171,10 @@ static inline void fake_open(struct fake *fake)
     memset(fake, 0, sizeof *fake);
     (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/gantry-file-XXXXXX");
     assert_non_null(mkdtemp(fake->folder));
-    fake->runtime =
-        (struct gantry_runtime){.struct_size = sizeof fake->runtime,
-                                .abi_version = GANTRY_ABI_VERSION,
-                                .log = fake_log,
-                                .setting = fake_setting};
+    fake->runtime = (struct gantry_runtime){.struct_size = sizeof fake->runtime,
+                                            .abi_version = GANTRY_ABI_VERSION,
+                                            .log = fake_log,
+                                            .setting = fake_setting};
     fake->table = gantry_file_plugin();
     struct gantry_err err;
     assert_int_equal(fake->table->open(&fake->runtime, &fake->plugin, &err), 0);
