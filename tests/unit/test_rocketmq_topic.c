@@ -6,6 +6,7 @@
  * committed positions and tails back to what they were before. */
 #include "topic_support.h"
 
+#include "convert/converter.h"
 #include "mock.h"
 #include "topic/rocketmq/internal.h"
 #include <time.h>
@@ -994,6 +995,101 @@ static void test_too_large(void **state)
     free(body);
 }
 
+/* Marks of many partitions, most of them without a record of their own, before, between and behind
+ * few records. */
+static void test_many_marks(void **state)
+{
+    enum { MARKS = 3000, RECORDS = 3 };
+    struct env *env = *state;
+    struct test_writer writer;
+    struct gantry_mark *marks = calloc(MARKS, sizeof *marks);
+    char(*names)[16] = calloc(MARKS, sizeof *names);
+    struct gt_message messages[RECORDS] = {0};
+    assert_true(marks != NULL && names != NULL);
+    open_own(env, &writer);
+    struct gt_topic *topic = ready_topic(env, "t");
+    for (size_t i = 0; i < RECORDS; i++)
+        messages[i].body = gantry_view_of("record");
+    for (size_t i = 0; i < MARKS; i++) {
+        snprintf(names[i], sizeof names[i], "p%zu", i);
+        marks[i] =
+            (struct gantry_mark){i * 4 / MARKS, gantry_view_of(names[i]), gantry_view_of("1")};
+    }
+    for (int round = 0; round < 2; round++) { /* the second one goes on from the first */
+        struct waited_append waited;
+        struct gantry_err err = {0};
+        sem_init(&waited.done, 0, 0);
+        gt_append_init(&waited.append, on_append);
+        waited.append.writer = writer.writer;
+        waited.append.marks = marks;
+        waited.append.mark_count = MARKS;
+        struct gt_append_part part = {.topic = topic,
+                                      .queue = gt_writer_queue(writer.writer, topic),
+                                      .messages = messages,
+                                      .count = RECORDS};
+        tell_mock(env, "delay 320 1 200");
+        if (gt_append_submit(env->fx.topics, &waited.append, &part, 1, &env->fx.scratch, &err) != 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(gt_writer_ready(writer.writer, &err), 0); /* not all marks are in notes */
+        assert_string_equal(err.text, "");
+        wait_sem(&waited.done);
+        assert_int_equal(waited.append.commit.err.code, 0);
+        assert_int_equal(gt_writer_ready(writer.writer, &err), 1);
+        gt_append_deinit(&waited.append);
+        sem_destroy(&waited.done);
+    }
+    assert_int_equal(count_stored(env, "t"), 2 * RECORDS);
+    close_own(&writer);
+    free(names);
+    free(marks);
+}
+
+/* What a record's own properties leave room for decides how large the note beside them may be. */
+static void test_note_beside_headers(void **state)
+{
+    enum { MARKS = 200 };
+    struct env *env = *state;
+    struct test_writer writer;
+    struct gantry_mark marks[MARKS];
+    struct gt_message messages[MARKS] = {0};
+    char names[MARKS][80];
+    struct gt_arena arena;
+    char *value = malloc(30000);
+    assert_non_null(value);
+    memset(value, 'v', 30000);
+    const struct gantry_header header = {gantry_view_of("h"), {value, 30000}};
+    gt_arena_init(&arena, 1 << 16, 1 << 16);
+    open_own(env, &writer);
+    struct gt_topic *topic = ready_topic(env, "t");
+    for (size_t i = 0; i < MARKS; i++) {
+        snprintf(names[i], sizeof names[i], "a partition of some length, number %zu", i);
+        marks[i] = (struct gantry_mark){i + 1, gantry_view_of(names[i]), gantry_view_of("1")};
+        messages[i].body = gantry_view_of("record");
+        assert_int_equal(gt_properties_encode(&header, 1, &arena, &messages[i].properties), 0);
+    }
+    struct waited_append waited;
+    struct gantry_err err = {0};
+    sem_init(&waited.done, 0, 0);
+    gt_append_init(&waited.append, on_append);
+    waited.append.writer = writer.writer;
+    waited.append.marks = marks;
+    waited.append.mark_count = MARKS;
+    struct gt_append_part part = {.topic = topic,
+                                  .queue = gt_writer_queue(writer.writer, topic),
+                                  .messages = messages,
+                                  .count = MARKS};
+    if (gt_append_submit(env->fx.topics, &waited.append, &part, 1, &env->fx.scratch, &err) != 0)
+        fail_msg("%s", err.text);
+    wait_sem(&waited.done);
+    assert_int_equal(waited.append.commit.err.code, 0);
+    gt_append_deinit(&waited.append);
+    sem_destroy(&waited.done);
+    assert_int_equal(count_stored(env, "t"), MARKS);
+    close_own(&writer);
+    gt_arena_deinit(&arena);
+    free(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1012,6 +1108,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_many_marks, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_note_beside_headers, setup_env, teardown_env),
     };
     gt_log_set_level(getenv("GANTRY_TEST_LOG") != NULL ? GANTRY_LOG_DEBUG : GANTRY_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

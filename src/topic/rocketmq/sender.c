@@ -160,6 +160,9 @@ static void abort_append(struct gt_commit *commit)
 static void done_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
+    const struct gt_rq_append *own = append->own;
+    if (own->alone)
+        atomic_store(&((struct gt_rq_writer *)append->writer)->waiting, false);
     append->done(append);
 }
 

@@ -13,6 +13,7 @@ enum {
     NOTE_VERSION = 1,
     MARKS_MAX = 1 << 16,
     PROPERTIES_MAX = RMQ_PROPERTIES_MAX - 512, /* the broker adds its own */
+    STAMP_ROOM = 512, /* of ours beside key, headers and note: the longest id, time, names */
     INFLATED_MAX = 256 << 20,
     HEADERS_MAX = 1 << 20,
 };
@@ -286,6 +287,19 @@ static int add_headers(struct gt_buf *buf, const struct gt_message *message)
     }
     gt_buf_deinit(&more);
     return code;
+}
+
+size_t gt_rq_note_room(const struct gt_message *message)
+{
+    struct gt_cursor cursor = gt_cursor_of(message->properties.data, message->properties.len);
+    uint64_t headers = message->properties.len > 0 ? gt_cursor_varint(&cursor) : 0;
+    if (headers > message->properties.len)
+        return 0;
+    /* As if all were base64, with the longest prefix of a name. */
+    size_t own = (message->key.len + message->properties.len) / 3 * 4 +
+                 (size_t)headers * (sizeof(EXTENSION) + 1) + STAMP_ROOM;
+    size_t room = own < PROPERTIES_MAX ? (PROPERTIES_MAX - own) / 4 * 3 : 0;
+    return room < GT_RQ_NOTE_MAX ? room : GT_RQ_NOTE_MAX;
 }
 
 static void add_number(struct gt_buf *buf, uint64_t value)

@@ -16,7 +16,8 @@
 #define GT_RQ_TIME  "connect.timestamp"
 
 enum {
-    GT_RQ_NOTE_MAX = 16 << 10,   /* bytes of a note before base64; more: another batch */
+    GT_RQ_NOTE_MAX = 16 << 10,   /* bytes of a note before base64, where there is so much room;
+                                    more: another batch */
     GT_RQ_RECORDS_MAX = 1 << 20, /* of a batch, as a reader believes it */
 };
 
@@ -64,6 +65,9 @@ struct gt_rq_note {
 void gt_rq_note_write(struct gt_buf *buf, const struct gt_rq_note *note);
 /** Bytes of a mark in a note, about; a mark alone that takes more than the maximum is not whole. */
 size_t gt_rq_mark_size(const struct gt_rq_mark *mark);
+/** Bytes of a note before base64 that fit beside the message's own properties, at most
+ * GT_RQ_NOTE_MAX. 0: at most that of one mark that is not whole. */
+size_t gt_rq_note_room(const struct gt_message *message);
 /** Marks and their texts are in @p arena. 0, GANTRY_CORRUPT, GANTRY_NO_MEMORY. */
 int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_rq_note *ret);
 
