@@ -252,11 +252,25 @@ static int take_header(struct gt_cursor *cursor, struct gantry_view *name,
     return cursor->bad ? GANTRY_CORRUPT : 0;
 }
 
-/* The headers; those that are no text together in one property. */
+/* Whether one of the first @p count headers has that name. */
+static bool has_name(struct gt_cursor cursor, uint64_t count, struct gantry_view wanted)
+{
+    struct gantry_view name, value;
+    for (; count > 0 && take_header(&cursor, &name, &value) == 0; count--) {
+        if (gantry_view_equal(name, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* The headers; those that cannot be properties together in one. */
 static int add_headers(struct gt_buf *buf, const struct gt_message *message)
 {
+    if (message->properties.len > PROPERTIES_MAX)
+        return GANTRY_TOO_LARGE; /* properties take more, not less */
     struct gt_cursor cursor = gt_cursor_of(message->properties.data, message->properties.len);
     uint64_t count = gt_cursor_varint(&cursor), other = 0;
+    const struct gt_cursor first = cursor;
     struct gt_buf more;
     int code = 0;
     gt_buf_init(&more, HEADERS_MAX);
@@ -264,8 +278,9 @@ static int add_headers(struct gt_buf *buf, const struct gt_message *message)
         struct gantry_view name, value;
         code = take_header(&cursor, &name, &value);
         bool text = is_text(name) && is_text(value);
-        /* Two of one name are not the same to all readers, and KEYS is the key's. */
-        if (gantry_view_equal(name, gantry_view_of("KEYS")) && message->key.len > 0)
+        /* Of two properties of one name most readers see one only, and KEYS is the key's. */
+        if (has_name(first, i, name) ||
+            (gantry_view_equal(name, gantry_view_of("KEYS")) && message->key.len > 0))
             text = false;
         if (text) {
             add_property(buf, prefix_of(name), name, value);
@@ -496,10 +511,6 @@ struct decoding {
 
 static int add_header(struct decoding *decoding, struct gantry_view name, struct gantry_view value)
 {
-    for (size_t i = 0; i < decoding->count; i++) {
-        if (gantry_view_equal(decoding->headers[i].name, name))
-            return 0; /* the first one of a name counts */
-    }
     if (decoding->count == decoding->cap) {
         size_t cap = decoding->cap != 0 ? decoding->cap * 2 : 8;
         struct gantry_header *grown =
@@ -513,6 +524,17 @@ static int add_header(struct decoding *decoding, struct gantry_view name, struct
     }
     decoding->headers[decoding->count++] = (struct gantry_header){name, value};
     return 0;
+}
+
+/* Of a property: the first one of a name counts. */
+static int add_property_header(struct decoding *decoding, struct gantry_view name,
+                               struct gantry_view value)
+{
+    for (size_t i = 0; i < decoding->count; i++) {
+        if (gantry_view_equal(decoding->headers[i].name, name))
+            return 0;
+    }
+    return add_header(decoding, name, value);
 }
 
 static int take_property(struct decoding *decoding, const struct rmq_field *field)
@@ -537,12 +559,12 @@ static int take_property(struct decoding *decoding, const struct rmq_field *fiel
         return 0;
     size_t prefix = sizeof(EXTENSION) - 1;
     if (name.len > prefix && memcmp(name.data, EXTENSION, prefix) == 0)
-        return add_header(decoding, (struct gantry_view){name.data + prefix, name.len - prefix},
-                          value);
-    return add_header(decoding, view_of(name), value);
+        return add_property_header(
+            decoding, (struct gantry_view){name.data + prefix, name.len - prefix}, value);
+    return add_property_header(decoding, view_of(name), value);
 }
 
-/* Those that were no text. */
+/* Those that could not be properties. */
 static int take_more(struct decoding *decoding)
 {
     struct gt_cursor cursor = gt_cursor_of(decoding->more.data, decoding->more.len);
