@@ -109,18 +109,23 @@ static long count_stored(struct env *env, const char *topic)
     return count;
 }
 
-static void open_engine(struct env *env, bool auto_create)
+static void open_engine_of(struct env *env, bool auto_create, const char *cluster)
 {
     struct gantry_err err = {0};
     const struct gt_link_settings link = {.name_servers = mock_namesrv(env->mock.mock),
                                           .client_id = "test"};
-    const struct gt_rocketmq_settings settings = {.create_topics = auto_create,
-                                                  .create_groups = auto_create};
+    const struct gt_rocketmq_settings settings = {
+        .create_topics = auto_create, .create_groups = auto_create, .cluster = cluster};
     if (gt_store_open(env->fx.path, 16 << 20, &env->fx.store, &err) != 0 ||
         gt_store_start(env->fx.store, &err) != 0 || gt_link_open(&link, &env->link, &err) != 0 ||
         gt_topics_open_rocketmq(env->fx.store, env->link, &settings, &env->fx.topics, &err) != 0)
         fail_msg("%s", err.text);
     gt_append_scratch_init(&env->fx.scratch);
+}
+
+static void open_engine(struct env *env, bool auto_create)
+{
+    open_engine_of(env, auto_create, "cluster");
 }
 
 static void close_engine(struct env *env)
@@ -1090,6 +1095,33 @@ static void test_note_beside_headers(void **state)
     free(value);
 }
 
+/* A connector of another cluster that has the same name, and sends to the same queue: they are two.
+ */
+static void test_two_clusters(void **state)
+{
+    struct env *env = *state, other = {.mock = env->mock};
+    struct test_writer writer, namesake;
+    void *fx = NULL;
+    assert_int_equal(setup(&fx), 0);
+    memcpy(&other.fx, fx, sizeof other.fx);
+    free(fx);
+    open_engine_of(&other, true, "other");
+    open_own(env, &writer);
+    write_records(env, &writer, "t", 0, 10);
+    open_own(&other, &namesake);
+    write_records(&other, &namesake, "t", 10, 10);
+    write_records(env, &writer, "t", 20, 10);
+    write_records(&other, &namesake, "t", 30, 10);
+    close_own(&writer);
+    open_own(env, &writer); /* nothing of what it finds there is its own */
+    assert_int_equal(stored_position(env), 30);
+    close_own(&writer);
+    close_own(&namesake);
+    check_topic(env, "t", 0, 40);
+    close_engine(&other);
+    remove_tree(other.fx.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1108,6 +1140,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_two_clusters, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_many_marks, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_note_beside_headers, setup_env, teardown_env),
     };

@@ -38,10 +38,10 @@ struct gt_rq_id {
     uint64_t epoch, seq;
     uint32_t check; /* of what the record says: gt_rq_check_of */
     uint32_t task;
-    struct gantry_view connector;
+    struct gantry_view connector; /* "CLUSTER.CONNECTOR": others may have one of the same name */
 };
 
-/** "EPOCH.SEQ.CHECK.TASK.CONNECTOR", CHECK in hexadecimal digits; false: it is none. */
+/** "EPOCH.SEQ.CHECK.TASK.CLUSTER.CONNECTOR", CHECK in hexadecimal digits; false: it is none. */
 bool gt_rq_id_read(struct gantry_view text, struct gt_rq_id *ret);
 
 /** A mark: the records between the one before it and `covers` are those between two positions of
@@ -74,7 +74,7 @@ int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_r
 /** What stays the same for all messages of a writer. */
 struct gt_rq_stamp {
     struct gantry_view before; /* "gantry-id" U+0001 "EPOCH." */
-    struct gantry_view after;  /* ".TASK.CONNECTOR" U+0002 */
+    struct gantry_view after;  /* ".TASK.CLUSTER.CONNECTOR" U+0002 */
 };
 
 /** A hash of key and value as the source gave them: what is polled again has the same, whatever a

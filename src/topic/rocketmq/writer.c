@@ -19,6 +19,8 @@ int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spe
     writer->api.engine = topics->engine;
     writer->topics = (struct gt_rocketmq *)topics;
     writer->connector = strdup(spec->claim->connector);
+    if (asprintf(&writer->identity, "%08x.%s", writer->topics->cluster, spec->claim->connector) < 0)
+        writer->identity = NULL;
     writer->claim = *spec->claim;
     writer->claim.connector = writer->connector;
     writer->replayable = spec->replayable;
@@ -37,7 +39,7 @@ int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spe
     gt_arena_init(&writer->memory, 1024, 0);
     gt_buf_init(&writer->note, SCRATCH_MAX);
     gt_buf_init(&writer->properties, SCRATCH_MAX);
-    if (writer->connector == NULL) {
+    if (writer->connector == NULL || writer->identity == NULL) {
         gt_rq_writer_free(writer);
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a writer");
     }
@@ -62,6 +64,7 @@ void gt_rq_writer_free(struct gt_rq_writer *writer)
     free(writer->stamp_before);
     free(writer->stamp_after);
     free(writer->connector);
+    free(writer->identity);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
 }

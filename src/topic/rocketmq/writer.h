@@ -98,6 +98,7 @@ struct gt_rq_writer {
     struct gt_rocketmq *topics;
     struct gt_claim claim; /* its name: borrowed, outlives the executor's half */
     char *connector;       /* owned: for the link */
+    char *identity;        /* owned: CLUSTER.CONNECTOR, as messages have it */
     bool replayable;
     void (*wake)(void *arg);
     void *arg;
