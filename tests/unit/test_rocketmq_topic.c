@@ -910,6 +910,33 @@ static void test_reader_away(void **state)
     free(seen);
 }
 
+/* A reader that was refused says so; that it is not refused any more shows without a message, too.
+ */
+static void test_reader_refused(void **state)
+{
+    struct env *env = *state;
+    struct test_reader reader;
+    struct gantry_err err = {0};
+    const struct gt_message *messages;
+    size_t count;
+    int64_t first;
+    tell_mock(env, "topic r queues=1 broker=broker-a");
+    tell_mock(env, "fail 11 -1 16 no_permission");
+    open_readers(env, &reader, "r");
+    for (int refused = 1; refused >= 0; refused--) {
+        int64_t begun = gt_clock_mono_ns();
+        while ((gt_reader_next(reader.readers[0], &reader.arena, &messages, &count, &first, &err) ==
+                GANTRY_AGAIN) != refused) {
+            if (gt_reader_arm(reader.readers[0], on_wake, &reader.wake))
+                wait_wake(&reader.wake, begun);
+        }
+        if (refused)
+            assert_non_null(strstr(err.text, "no_permission"));
+        tell_mock(env, "clear");
+    }
+    close_readers(&reader);
+}
+
 /* A topic that nobody has, where none may be made: said, and taken up when it is there. */
 static void test_no_topic(void **state)
 {
@@ -1137,6 +1164,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
