@@ -14,6 +14,7 @@
 #include "cluster/snapshot_io.h"
 #include <stdlib.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 enum {
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
@@ -47,6 +48,10 @@ struct gt_cluster {
     int64_t end_at_start; /* behind it: the present */
     int64_t min;
     struct gt_snapshot_reader *snapshot; /* while it is read */
+    uint64_t last_hash;                  /* of the message before `next` */
+    bool last_known;
+    bool interrupted; /* the log could not be reached: is that message still there? */
+    bool comparing;   /* it is read once more */
 
     uint64_t sent; /* number of our last message */
     struct chunk *head, *last;
@@ -528,6 +533,38 @@ static bool is_own(const struct gt_cluster *cluster, struct gantry_view bytes)
 
 static void on_gap(void *arg, int64_t next);
 
+static void fail_lost(struct gt_cluster *cluster)
+{
+    char text[200];
+    snprintf(text, sizeof text,
+             "the broker of the cluster log has lost messages before offset %lld that this worker "
+             "has read already; start it again",
+             (long long)cluster->next);
+    fail(cluster, GANTRY_CHANGED, text);
+}
+
+/* A broker that comes back may have lost what it had not flushed, and have got others in its place:
+ * then this worker's state would never again be that of the others. So behind each interruption the
+ * last message is read once more. True: this one is not to be applied. */
+static bool compare(struct gt_cluster *cluster, int64_t offset, struct gantry_view bytes)
+{
+    if (cluster->interrupted) {
+        cluster->interrupted = false;
+        cluster->comparing = cluster->last_known;
+        if (cluster->comparing)
+            gt_cluster_log_read(cluster->log, cluster->next - 1);
+        return cluster->comparing;
+    }
+    if (!cluster->comparing || offset < cluster->next - 1)
+        return false;
+    cluster->comparing = false;
+    bool same = offset != cluster->next - 1 ||
+                XXH3_64bits(bytes.data, bytes.len) == cluster->last_hash; /* or retention has it */
+    if (!same)
+        fail_lost(cluster);
+    return !same;
+}
+
 static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
@@ -536,7 +573,8 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
         read_snapshot(cluster, offset, bytes);
         return;
     }
-    if (offset < cluster->next || cluster->phase == PHASE_FINDING)
+    if (cluster->phase == PHASE_FINDING || compare(cluster, offset, bytes) ||
+        offset < cluster->next)
         return;
     if (offset > cluster->next) { /* whoever has missed one is not in step with the others */
         on_gap(arg, offset);
@@ -554,6 +592,8 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
         gt_warn("cluster", "a message of the cluster log is passed over offset=%lld: %s",
                 (long long)offset, err.text);
     cluster->next = offset + 1;
+    cluster->last_hash = XXH3_64bits(bytes.data, bytes.len);
+    cluster->last_known = true;
     if (cluster->setup.visitor && is_own(cluster, bytes))
         cluster->setup.events->reset(cluster->setup.arg, cluster->reset_seen);
     if (cluster->writer != NULL)
@@ -572,6 +612,12 @@ static void on_gap(void *arg, int64_t next)
         gt_snapshot_reader_free(cluster->snapshot);
         cluster->snapshot = NULL;
         read_on(cluster, next);
+        return;
+    }
+    if (next == cluster->next)
+        return; /* the message to compare with: retention has it */
+    if (next < cluster->next) {
+        fail_lost(cluster);
         return;
     }
     if (cluster->next == cluster->min && cluster->phase == PHASE_REPLAY) {
@@ -619,6 +665,7 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, i
             gt_info("cluster", "the cluster log can be reached again");
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
+    cluster->interrupted = cluster->interrupted || reach != GT_REACH_OK;
     (void)gt_cluster_tick(cluster->state, now_ms()); /* a lease that is over stays over */
     gt_cluster_reach(cluster->state, reach, when_ms);
     note_lease(cluster);

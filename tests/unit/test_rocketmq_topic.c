@@ -7,64 +7,11 @@
 #include "topic_support.h"
 
 #include "convert/converter.h"
-#include "mock.h"
+#include "mock_thread.h"
 #include "topic/rocketmq/internal.h"
 #include <time.h>
 
 enum { WAIT_S = 30, RECORDS_MAX = 4000 };
-
-/* --- The mock, on a thread of its own --- */
-
-struct mock_thread {
-    uv_loop_t loop;
-    struct gt_mailbox mailbox;
-    struct mock *mock;
-    pthread_t thread;
-    sem_t begun;
-    struct gt_mail end_mail;
-};
-
-struct order {
-    struct gt_mail mail;
-    struct mock_thread *mock;
-    const char *line;
-    struct rmq_buf answer;
-    sem_t done;
-};
-
-static void end_mock(struct gt_mail *mail)
-{
-    struct mock_thread *mock =
-        (struct mock_thread *)((char *)mail - offsetof(struct mock_thread, end_mail));
-    mock_stop(mock->mock);
-    gt_mailbox_close(&mock->mailbox, NULL);
-}
-
-static void *run_mock(void *arg)
-{
-    struct mock_thread *mock = arg;
-    uv_loop_init(&mock->loop);
-    gt_mailbox_init(&mock->mailbox, &mock->loop);
-    mock->mock = mock_start(&mock->loop, 2);
-    mock->end_mail.run = end_mock;
-    sem_post(&mock->begun);
-    uv_run(&mock->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&mock->loop);
-    return NULL;
-}
-
-static void carry_out(struct gt_mail *mail)
-{
-    struct order *order = (struct order *)mail;
-    mock_command(order->mock->mock, order->line, &order->answer);
-    sem_post(&order->done);
-}
-
-static void wait_sem(sem_t *sem)
-{
-    while (sem_wait(sem) != 0)
-        ;
-}
 
 /* --- The engine, with all of it --- */
 
@@ -74,27 +21,14 @@ struct env {
     struct gt_link *link;
 };
 
-/* Carry out an order; the answer is the caller's. */
 static char *ask_mock(struct env *env, const char *line)
 {
-    struct order order = {.mail.run = carry_out, .mock = &env->mock, .line = line};
-    rmq_buf_init(&order.answer, 64 << 20);
-    sem_init(&order.done, 0, 0);
-    gt_mailbox_send(&env->mock.mailbox, &order.mail);
-    wait_sem(&order.done);
-    sem_destroy(&order.done);
-    char *answer = strndup(order.answer.data != NULL ? order.answer.data : "", order.answer.len);
-    rmq_buf_deinit(&order.answer);
-    assert_non_null(answer);
-    return answer;
+    return mock_thread_ask(&env->mock, line);
 }
 
 static void tell_mock(struct env *env, const char *line)
 {
-    char *answer = ask_mock(env, line);
-    if (strstr(answer, "error") != NULL)
-        fail_msg("%s: %s", line, answer);
-    free(answer);
+    mock_thread_tell(&env->mock, line);
 }
 
 static long count_stored(struct env *env, const char *topic)
@@ -148,9 +82,7 @@ static int setup_env(void **state)
     assert_int_equal(setup(&fx), 0);
     memcpy(&env->fx, fx, sizeof env->fx);
     free(fx);
-    sem_init(&env->mock.begun, 0, 0);
-    assert_int_equal(pthread_create(&env->mock.thread, NULL, run_mock, &env->mock), 0);
-    wait_sem(&env->mock.begun);
+    mock_thread_start(&env->mock);
     open_engine(env, true);
     *state = env;
     return 0;
@@ -160,9 +92,7 @@ static int teardown_env(void **state)
 {
     struct env *env = *state;
     close_engine(env);
-    gt_mailbox_send(&env->mock.mailbox, &env->mock.end_mail);
-    pthread_join(env->mock.thread, NULL);
-    sem_destroy(&env->mock.begun);
+    mock_thread_end(&env->mock);
     remove_tree(env->fx.folder);
     free(env);
     return 0;
