@@ -52,6 +52,7 @@ struct gt_cluster {
     bool last_known;
     bool interrupted; /* the log could not be reached: is that message still there? */
     bool comparing;   /* it is read once more */
+    bool unreadable;  /* the worker has failed: nothing more of the log is applied */
 
     uint64_t sent; /* number of our last message */
     struct chunk *head, *last;
@@ -482,6 +483,12 @@ static void on_found(void *arg, int64_t min, int64_t max, int64_t snapshot)
     cluster->min = min;
     cluster->end_at_start = max;
     if (snapshot < min || snapshot >= max || snapshot < 0) {
+        if (min > 0) /* nobody was there for longer than the topic keeps messages */
+            gt_error("cluster",
+                     "the topic has not kept the last snapshot, nor what was before offset %lld: "
+                     "configurations and positions from before are lost; read again from the "
+                     "beginning what has to be, or see to it that a worker always runs",
+                     (long long)min);
         read_on(cluster, min);
     } else {
         cluster->phase = PHASE_SNAPSHOT;
@@ -504,12 +511,15 @@ static void read_snapshot(struct gt_cluster *cluster, int64_t offset, struct gan
     int rc = gt_snapshot_reader_add(cluster->snapshot, bytes, &state, &err);
     if (rc == 0 && offset + 1 < cluster->end_at_start)
         return;
-    if (rc == 1 && gt_cluster_state_read(cluster->state, state, now_ms(), &next, &err) != 0)
-        rc = err.code;
-    if (rc == 1)
-        rc = gt_snapshot_reader_apply(cluster->snapshot, cluster->setup.store, &err) == 0
-                 ? 1
-                 : err.code;
+    if (rc == 1 && (gt_cluster_state_read(cluster->state, state, now_ms(), &next, &err) != 0 ||
+                    gt_snapshot_reader_apply(cluster->snapshot, cluster->setup.store, &err) != 0)) {
+        /* What is half taken over cannot read the log from its beginning, which may be gone. */
+        fail(cluster, err.code, err.text);
+        gt_snapshot_reader_free(cluster->snapshot);
+        cluster->snapshot = NULL;
+        cluster->unreadable = true;
+        return;
+    }
     if (rc == 1) {
         gt_info("cluster", "took over the snapshot next=%lld", (long long)next);
     } else {
@@ -541,6 +551,7 @@ static void fail_lost(struct gt_cluster *cluster)
              "has read already; start it again",
              (long long)cluster->next);
     fail(cluster, GANTRY_CHANGED, text);
+    cluster->unreadable = true;
 }
 
 /* A broker that comes back may have lost what it had not flushed, and have got others in its place:
@@ -569,6 +580,8 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
     struct gantry_err err = {0};
+    if (cluster->unreadable)
+        return;
     if (cluster->phase == PHASE_SNAPSHOT) {
         read_snapshot(cluster, offset, bytes);
         return;
@@ -584,8 +597,10 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
     note_lease(cluster);
-    if (code == GANTRY_VERSION) {
+    if (code == GANTRY_VERSION || code == GANTRY_NO_MEMORY || code == GANTRY_UNSUPPORTED) {
+        /* It cannot be passed over: the others have applied it. */
         fail(cluster, code, err.text);
+        cluster->unreadable = true;
         return;
     }
     if (code != 0)
@@ -608,6 +623,8 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 static void on_gap(void *arg, int64_t next)
 {
     struct gt_cluster *cluster = arg;
+    if (cluster->unreadable)
+        return;
     if (cluster->phase == PHASE_SNAPSHOT) {
         gt_snapshot_reader_free(cluster->snapshot);
         cluster->snapshot = NULL;
@@ -631,6 +648,7 @@ static void on_gap(void *arg, int64_t next)
              "start it again",
              (long long)cluster->next, (long long)next - 1);
     fail(cluster, GANTRY_CHANGED, text);
+    cluster->unreadable = true;
 }
 
 static void on_missing(void *arg, const char *topic)

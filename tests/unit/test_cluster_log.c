@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "cluster/cluster.h"
+#include "cluster/entry.h"
+#include "cluster/log.h"
 
 enum { WAIT_S = 30 };
 
@@ -229,6 +231,129 @@ static void test_lost_and_overtaken(void **state)
     lost(*state, 2, 5);
 }
 
+/* --- A snapshot that cannot be read --- */
+
+/* Somebody who writes to the log by hand. */
+struct hand {
+    struct gt_cluster_log *log;
+    bool found, closed;
+    int64_t max, stored; /* stored: where our message is; 0: not yet */
+};
+
+static void on_found(void *arg, int64_t min, int64_t max, int64_t snapshot)
+{
+    struct hand *hand = arg;
+    (void)min, (void)snapshot;
+    hand->found = true;
+    hand->max = max;
+}
+
+static void on_stored(void *arg)
+{
+    (void)arg; /* read again, too */
+}
+
+static void on_log_message(void *arg, int64_t offset, struct gantry_view bytes)
+{
+    struct gt_cluster_part part;
+    if (gt_cluster_snapshot_part(bytes, &part, NULL) == 0)
+        ((struct hand *)arg)->stored = offset;
+}
+
+static void on_log_gap(void *arg, int64_t next)
+{
+    (void)arg, (void)next;
+}
+
+static void on_missing(void *arg, const char *topic)
+{
+    (void)arg, (void)topic;
+}
+
+static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, int64_t when_ms)
+{
+    (void)arg, (void)reach, (void)text, (void)when_ms;
+}
+
+static void on_members(void *arg, const char *const *names, size_t count)
+{
+    (void)arg, (void)names, (void)count;
+}
+
+static void on_hand_closed(void *arg)
+{
+    ((struct hand *)arg)->closed = true;
+}
+
+/* The worker leaves; a snapshot with this state is put where the next one looks for it; that one
+ * starts. */
+static void put_snapshot(struct env *env, const char *state, size_t len)
+{
+    static const struct gt_cluster_log_events log_events = {
+        .found = on_found,
+        .missing = on_missing,
+        .message = on_log_message,
+        .gap = on_log_gap,
+        .stored = on_stored,
+        .reach = on_reach,
+        .members = on_members,
+    };
+    struct worker *worker = &env->worker;
+    struct hand hand = {0};
+    struct gantry_err err = {0};
+    const struct gt_cluster_log_setup setup = {
+        .link = worker->link,
+        .control = &worker->mailbox,
+        .cluster = "test",
+        .visitor = true,
+        .events = &log_events,
+        .arg = &hand,
+    };
+    const struct gt_incarnation someone = {.bytes = {1, 2, 3}};
+    struct gt_buf bytes, entry, message;
+    RUN_UNTIL(worker, worker->joined);
+    assert_int_equal(gt_cluster_log_open(&setup, &hand.log, &err), 0);
+    RUN_UNTIL(worker, hand.found);
+    gt_buf_init(&bytes, 4096);
+    gt_buf_init(&entry, 4096);
+    gt_buf_init(&message, 4096);
+    gt_buf_add_char(&bytes, (char)len);
+    gt_buf_add(&bytes, state, len);
+    gt_cluster_add_snapshot(&entry, hand.max - 1, 0, 1, gt_buf_view(&bytes));
+    gt_cluster_message_write(&message, &someone, 1, gt_buf_view(&entry));
+    gt_cluster_log_read(hand.log, hand.max);
+    gt_cluster_log_send(hand.log, &message);
+    RUN_UNTIL(worker, hand.stored > 0);
+    gt_cluster_log_point(hand.log, hand.stored);
+    put_config(worker, "behind it"); /* what was asked for in this order is done */
+    gt_cluster_log_close(hand.log, on_hand_closed, &hand);
+    RUN_UNTIL(worker, hand.closed);
+    gt_buf_deinit(&bytes);
+    gt_buf_deinit(&entry);
+    gt_buf_deinit(&message);
+    close_worker(worker);
+    *worker = (struct worker){.joined = false};
+    open_worker(env);
+}
+
+static void test_snapshot_of_a_newer_version(void **state)
+{
+    struct env *env = *state;
+    put_snapshot(env, "GTCS\177", 5);
+    RUN_UNTIL(&env->worker, env->worker.failed);
+    assert_int_equal(env->worker.err.code, GANTRY_VERSION);
+    assert_false(env->worker.joined);
+}
+
+static void test_snapshot_that_is_cut_off(void **state)
+{
+    struct env *env = *state;
+    put_snapshot(env, "GTCS\1", 5);
+    RUN_UNTIL(&env->worker, env->worker.failed);
+    assert_int_equal(env->worker.err.code, GANTRY_CORRUPT);
+    assert_false(env->worker.joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +361,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lost, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_lost_the_last_one, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_lost_and_overtaken, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_snapshot_of_a_newer_version, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_snapshot_that_is_cut_off, setup_env, teardown_env),
     };
     gt_log_set_level(getenv("GANTRY_TEST_LOG") != NULL ? GANTRY_LOG_DEBUG : GANTRY_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
