@@ -504,7 +504,9 @@ static int ask_broker(struct rmq_puller *puller, struct pull *pull, struct rmq_e
 {
     const struct rmq_puller_options *options = &puller->options;
     struct rmq_command request;
-    int64_t suspend_ms = pull->exact ? options->suspend_ms : 0;
+    /* Behind an error an answer is wanted soon: whether it has passed. */
+    bool hold = pull->exact && puller->told_count == 0;
+    int64_t suspend_ms = hold ? options->suspend_ms : 0;
     rmq_command_init(&request, RMQ_PULL_MESSAGE);
     rmq_command_add_str(&request, "consumerGroup", options->group);
     rmq_command_add_str(&request, "topic", options->topic);
@@ -512,7 +514,7 @@ static int ask_broker(struct rmq_puller *puller, struct pull *pull, struct rmq_e
     rmq_command_add_int(&request, "queueOffset", pull->offset);
     rmq_command_add_int(&request, "maxMsgNums", pull->count);
     rmq_command_add_int(&request, "sysFlag",
-                        (pull->exact ? SYS_SUSPEND : 0) | (options->member ? 0 : SYS_SUBSCRIPTION));
+                        (hold ? SYS_SUSPEND : 0) | (options->member ? 0 : SYS_SUBSCRIPTION));
     rmq_command_add_int(&request, "commitOffset", 0);
     rmq_command_add_int(&request, "suspendTimeoutMillis", suspend_ms);
     if (!options->member)
@@ -700,6 +702,11 @@ int rmq_puller_next(struct rmq_puller *puller, const struct rmq_block **ret, int
 int64_t rmq_puller_offset(const struct rmq_puller *puller)
 {
     return puller->taken;
+}
+
+bool rmq_puller_failing(const struct rmq_puller *puller)
+{
+    return puller->told_count > 0;
 }
 
 void rmq_puller_pause(struct rmq_puller *puller, bool paused)

@@ -14,6 +14,7 @@
 #include "cluster/snapshot_io.h"
 #include <stdlib.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 enum {
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
@@ -47,6 +48,11 @@ struct gt_cluster {
     int64_t end_at_start; /* behind it: the present */
     int64_t min;
     struct gt_snapshot_reader *snapshot; /* while it is read */
+    uint64_t last_hash;                  /* of the message before `next` */
+    bool last_known;
+    bool interrupted; /* the log could not be reached: is that message still there? */
+    bool comparing;   /* it is read once more */
+    bool unreadable;  /* the worker has failed: nothing more of the log is applied */
 
     uint64_t sent; /* number of our last message */
     struct chunk *head, *last;
@@ -477,6 +483,12 @@ static void on_found(void *arg, int64_t min, int64_t max, int64_t snapshot)
     cluster->min = min;
     cluster->end_at_start = max;
     if (snapshot < min || snapshot >= max || snapshot < 0) {
+        if (min > 0) /* nobody was there for longer than the topic keeps messages */
+            gt_error("cluster",
+                     "the topic has not kept the last snapshot, nor what was before offset %lld: "
+                     "configurations and positions from before are lost; read again from the "
+                     "beginning what has to be, or see to it that a worker always runs",
+                     (long long)min);
         read_on(cluster, min);
     } else {
         cluster->phase = PHASE_SNAPSHOT;
@@ -499,12 +511,15 @@ static void read_snapshot(struct gt_cluster *cluster, int64_t offset, struct gan
     int rc = gt_snapshot_reader_add(cluster->snapshot, bytes, &state, &err);
     if (rc == 0 && offset + 1 < cluster->end_at_start)
         return;
-    if (rc == 1 && gt_cluster_state_read(cluster->state, state, now_ms(), &next, &err) != 0)
-        rc = err.code;
-    if (rc == 1)
-        rc = gt_snapshot_reader_apply(cluster->snapshot, cluster->setup.store, &err) == 0
-                 ? 1
-                 : err.code;
+    if (rc == 1 && (gt_cluster_state_read(cluster->state, state, now_ms(), &next, &err) != 0 ||
+                    gt_snapshot_reader_apply(cluster->snapshot, cluster->setup.store, &err) != 0)) {
+        /* What is half taken over cannot read the log from its beginning, which may be gone. */
+        fail(cluster, err.code, err.text);
+        gt_snapshot_reader_free(cluster->snapshot);
+        cluster->snapshot = NULL;
+        cluster->unreadable = true;
+        return;
+    }
     if (rc == 1) {
         gt_info("cluster", "took over the snapshot next=%lld", (long long)next);
     } else {
@@ -528,15 +543,51 @@ static bool is_own(const struct gt_cluster *cluster, struct gantry_view bytes)
 
 static void on_gap(void *arg, int64_t next);
 
+static void fail_lost(struct gt_cluster *cluster)
+{
+    char text[200];
+    snprintf(text, sizeof text,
+             "the broker of the cluster log has lost messages before offset %lld that this worker "
+             "has read already; start it again",
+             (long long)cluster->next);
+    fail(cluster, GANTRY_CHANGED, text);
+    cluster->unreadable = true;
+}
+
+/* A broker that comes back may have lost what it had not flushed, and have got others in its place:
+ * then this worker's state would never again be that of the others. So behind each interruption the
+ * last message is read once more. True: this one is not to be applied. */
+static bool compare(struct gt_cluster *cluster, int64_t offset, struct gantry_view bytes)
+{
+    if (cluster->interrupted) {
+        cluster->interrupted = false;
+        cluster->comparing = cluster->last_known;
+        if (cluster->comparing)
+            gt_cluster_log_read(cluster->log, cluster->next - 1);
+        return cluster->comparing;
+    }
+    if (!cluster->comparing || offset < cluster->next - 1)
+        return false;
+    cluster->comparing = false;
+    bool same = offset != cluster->next - 1 ||
+                XXH3_64bits(bytes.data, bytes.len) == cluster->last_hash; /* or retention has it */
+    if (!same)
+        fail_lost(cluster);
+    return !same;
+}
+
 static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 {
     struct gt_cluster *cluster = arg;
     struct gantry_err err = {0};
+    if (cluster->unreadable)
+        return;
     if (cluster->phase == PHASE_SNAPSHOT) {
         read_snapshot(cluster, offset, bytes);
         return;
     }
-    if (offset < cluster->next || cluster->phase == PHASE_FINDING)
+    if (cluster->phase == PHASE_FINDING || compare(cluster, offset, bytes) ||
+        offset < cluster->next)
         return;
     if (offset > cluster->next) { /* whoever has missed one is not in step with the others */
         on_gap(arg, offset);
@@ -546,14 +597,18 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
     cluster->reset_seen = false;
     int code = gt_cluster_message(cluster->state, offset, bytes, now_ms(), &err);
     note_lease(cluster);
-    if (code == GANTRY_VERSION) {
+    if (code == GANTRY_VERSION || code == GANTRY_NO_MEMORY || code == GANTRY_UNSUPPORTED) {
+        /* It cannot be passed over: the others have applied it. */
         fail(cluster, code, err.text);
+        cluster->unreadable = true;
         return;
     }
     if (code != 0)
         gt_warn("cluster", "a message of the cluster log is passed over offset=%lld: %s",
                 (long long)offset, err.text);
     cluster->next = offset + 1;
+    cluster->last_hash = XXH3_64bits(bytes.data, bytes.len);
+    cluster->last_known = true;
     if (cluster->setup.visitor && is_own(cluster, bytes))
         cluster->setup.events->reset(cluster->setup.arg, cluster->reset_seen);
     if (cluster->writer != NULL)
@@ -568,10 +623,18 @@ static void on_message(void *arg, int64_t offset, struct gantry_view bytes)
 static void on_gap(void *arg, int64_t next)
 {
     struct gt_cluster *cluster = arg;
+    if (cluster->unreadable)
+        return;
     if (cluster->phase == PHASE_SNAPSHOT) {
         gt_snapshot_reader_free(cluster->snapshot);
         cluster->snapshot = NULL;
         read_on(cluster, next);
+        return;
+    }
+    if (next == cluster->next)
+        return; /* the message to compare with: retention has it */
+    if (next < cluster->next) {
+        fail_lost(cluster);
         return;
     }
     if (cluster->next == cluster->min && cluster->phase == PHASE_REPLAY) {
@@ -585,6 +648,7 @@ static void on_gap(void *arg, int64_t next)
              "start it again",
              (long long)cluster->next, (long long)next - 1);
     fail(cluster, GANTRY_CHANGED, text);
+    cluster->unreadable = true;
 }
 
 static void on_missing(void *arg, const char *topic)
@@ -619,6 +683,7 @@ static void on_reach(void *arg, enum gt_cluster_reach reach, const char *text, i
             gt_info("cluster", "the cluster log can be reached again");
     }
     snprintf(cluster->trouble, sizeof cluster->trouble, "%s", text);
+    cluster->interrupted = cluster->interrupted || reach != GT_REACH_OK;
     (void)gt_cluster_tick(cluster->state, now_ms()); /* a lease that is over stays over */
     gt_cluster_reach(cluster->state, reach, when_ms);
     note_lease(cluster);

@@ -49,7 +49,8 @@ struct gt_cluster_log {
     char *broker; /* owned: of the queue */
     int32_t queue_id;
     char *address;      /* owned: the broker's, as last known; NULL: not known yet */
-    bool asking_broker; /* who it is, or whether it is there */
+    bool asking_broker; /* who it is */
+    bool probing;       /* whether it is there */
     int64_t attempt_ms; /* when we last began to send or to ask */
     bool look_again;    /* when it can be reached again: it may be another one */
     int64_t min, max;
@@ -290,7 +291,7 @@ static void on_probed(void *arg, int rc, const struct rmq_command *reply, const 
 {
     struct gt_cluster_log *log = arg;
     (void)reply;
-    log->asking_broker = false;
+    log->probing = false;
     if (!arrived(log))
         return;
     if (rc == 0)
@@ -310,17 +311,17 @@ static bool probe(struct gt_cluster_log *log)
     struct rmq_err err;
     if (log->step != STEP_FOUND || log->address == NULL || is_closing(log))
         return false;
-    if (log->asking_broker)
+    if (log->probing)
         return true;
     log->attempt_ms = gt_clock_boot_ms();
     rmq_command_init(&request, RMQ_GET_MIN_OFFSET);
     rmq_command_add_str(&request, "topic", log->topic);
     rmq_command_add_int(&request, "queueId", log->queue_id);
-    log->asking_broker =
+    log->probing =
         rmq_client_call_address(log->client, log->address, &request, 0, on_probed, log, &err) == 0;
     rmq_command_deinit(&request);
-    log->calls += log->asking_broker ? 1 : 0;
-    return log->asking_broker;
+    log->calls += log->probing ? 1 : 0;
+    return log->probing;
 }
 
 static void on_group(void *arg, int rc, const struct rmq_err *err)

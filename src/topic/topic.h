@@ -42,6 +42,7 @@ void gt_topics_close(struct gt_topics *topics);
 struct gt_rocketmq_settings {
     bool create_topics, create_groups; /* make those that nobody has */
     uint32_t queues;                   /* of a topic that is made, at each broker; 0: 4 */
+    const char *cluster;               /* whose connectors these are; NULL: "" */
     const char *consumer_group;        /* prefix of the groups whose offsets are reported; NULL:
                                           connector-consumer-group */
     const char *producer_group;        /* NULL: connector-producer-group */

@@ -250,6 +250,7 @@ static int open_broker(struct gt_worker *worker, struct gantry_err *err)
         .queues = (uint32_t)settings->topic_queues,
         .create_topics = settings->create_topics,
         .create_groups = settings->create_groups,
+        .cluster = settings->cluster,
         .producer_group = settings->producer_group,
         .consumer_group = settings->consumer_group,
     };

@@ -15,6 +15,8 @@
  *   binary 0|1         replies have binary headers
  *   autocreate 0|1     sends to unknown topics make them (1 at the start)
  *   trim TOPIC BROKER QUEUE OFFSET   what is before is gone: pulls there are answered with 21
+ *   forget TOPIC BROKER QUEUE COUNT OTHERS   the last COUNT messages are gone, as if they had not
+ *                      been flushed, and OTHERS others are there
  *   count TOPIC        {"count":N} of all its queues
  *   stats              {"requests":{"310":2,...},"connections":N,"members":N}
  *   dump [TOPIC]       every message, by queue and offset

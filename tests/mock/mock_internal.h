@@ -187,6 +187,9 @@ struct mock_queue *mock_find_queue(struct mock *mock, const char *broker, const 
 int64_t mock_store(struct mock *mock, struct mock_broker_state *broker, struct mock_queue *queue,
                    const struct rmq_batch_item *item, struct rmq_view outer, int32_t sys_flag,
                    int64_t born_ms, int32_t reconsume, const struct mock_peer *peer);
+/* The last count messages are gone, and so many others there. */
+void mock_forget(struct mock *mock, struct mock_broker_state *broker, struct mock_queue *queue,
+                 int64_t count, int64_t others);
 /* The entry; offset -1 when it is new. */
 struct mock_offset *mock_find_offset(struct mock *mock, const char *broker, const char *group,
                                      const char *topic, int32_t queue);

@@ -132,7 +132,7 @@ int64_t mock_store(struct mock *mock, struct mock_broker_state *broker, struct m
     put_be(to, (uint64_t)born_ms, 8);
     put_host(to, 1);
     put_be(to, (uint64_t)now_ms(), 8);
-    put_host(to, peer->server->port);
+    put_host(to, peer != NULL ? peer->server->port : 0);
     put_be(to, (uint32_t)reconsume, 4);
     put_be(to, 0, 8);
     put_be(to, item->body.len, 4);
@@ -148,6 +148,16 @@ int64_t mock_store(struct mock *mock, struct mock_broker_state *broker, struct m
     broker->physical += (int64_t)total;
     (void)mock;
     return at;
+}
+
+void mock_forget(struct mock *mock, struct mock_broker_state *broker, struct mock_queue *queue,
+                 int64_t count, int64_t others)
+{
+    const struct rmq_batch_item other = {.body = rmq_view_str("another one")};
+    for (; count > 0 && queue->count > queue->min; count--)
+        rmq_buf_deinit(&queue->messages[--queue->count]);
+    for (; others > 0; others--)
+        (void)mock_store(mock, broker, queue, &other, rmq_view(NULL, 0), 0, now_ms(), 0, NULL);
 }
 
 struct mock_offset *mock_find_offset(struct mock *mock, const char *broker, const char *group,

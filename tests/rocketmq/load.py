@@ -160,7 +160,7 @@ class Load:
         for queue, offset, body, ident in messages:
             count += 1
             assert ident, f"{topic}: message {queue}/{offset} has no {ID}"
-            epoch, seq, _, task, connector = ident.split(".", 4)
+            epoch, seq, _, task, _, connector = ident.split(".", 5)
             key = (connector, task, queue)
             epoch, seq = int(epoch), int(seq)
             if epoch < epochs.get(key, 0):

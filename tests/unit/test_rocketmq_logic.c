@@ -49,6 +49,42 @@ static void round_trip(const struct gt_message *message, bool has_time, struct g
     gt_buf_deinit(&scratch);
 }
 
+/* Headers of one name all come out again, in their order. */
+static void test_headers_of_one_name(void **state)
+{
+    struct gt_arena arena;
+    struct gt_message back;
+    (void)state;
+    gt_arena_init(&arena, 4096, 4096);
+    const struct gantry_header headers[] = {
+        {text("a"), text("first")},      {text("b"), text("of another name")},
+        {text("a"), text("second")},     {text("KEYS"), text("no key")},
+        {text("a"), text("")},           {text("a"), text("first")},
+        {text("TAGS"), text("tag one")}, {text("TAGS"), text("tag two")},
+    };
+    enum { COUNT = sizeof headers / sizeof headers[0] };
+    struct gt_message message = {.key = text("k"), .body = text("body"), .timestamp_ms = 1};
+    assert_int_equal(gt_properties_encode(headers, COUNT, &arena, &message.properties), 0);
+    round_trip(&message, true, &back, &arena);
+    const struct gantry_header *got;
+    uint32_t count;
+    assert_int_equal(gt_properties_decode(back.properties, &arena, &got, &count), 0);
+    assert_int_equal(count, COUNT);
+    for (const char *const *name = (const char *const[]){"a", "b", "KEYS", "TAGS", NULL};
+         *name != NULL; name++) {
+        size_t at = 0;
+        for (size_t i = 0; i < COUNT; i++) {
+            if (!gantry_view_equal(headers[i].name, text(*name)))
+                continue;
+            while (at < count && !gantry_view_equal(got[at].name, text(*name)))
+                at++;
+            assert_true(at < count);
+            assert_true(gantry_view_equal(got[at++].value, headers[i].value));
+        }
+    }
+    gt_arena_deinit(&arena);
+}
+
 static void test_message(void **state)
 {
     struct gt_arena arena;
@@ -494,11 +530,17 @@ static void test_no_slip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_message), cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_note),    cmocka_unit_test(test_roll_forward),
-        cmocka_unit_test(test_partial), cmocka_unit_test(test_partial_from_the_middle),
-        cmocka_unit_test(test_repeats), cmocka_unit_test(test_rewind),
-        cmocka_unit_test(test_slip),    cmocka_unit_test(test_no_slip),
+        cmocka_unit_test(test_headers_of_one_name),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_note),
+        cmocka_unit_test(test_roll_forward),
+        cmocka_unit_test(test_partial),
+        cmocka_unit_test(test_partial_from_the_middle),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_slip),
+        cmocka_unit_test(test_no_slip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

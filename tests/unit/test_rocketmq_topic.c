@@ -6,64 +6,12 @@
  * committed positions and tails back to what they were before. */
 #include "topic_support.h"
 
-#include "mock.h"
+#include "convert/converter.h"
+#include "mock_thread.h"
 #include "topic/rocketmq/internal.h"
 #include <time.h>
 
 enum { WAIT_S = 30, RECORDS_MAX = 4000 };
-
-/* --- The mock, on a thread of its own --- */
-
-struct mock_thread {
-    uv_loop_t loop;
-    struct gt_mailbox mailbox;
-    struct mock *mock;
-    pthread_t thread;
-    sem_t begun;
-    struct gt_mail end_mail;
-};
-
-struct order {
-    struct gt_mail mail;
-    struct mock_thread *mock;
-    const char *line;
-    struct rmq_buf answer;
-    sem_t done;
-};
-
-static void end_mock(struct gt_mail *mail)
-{
-    struct mock_thread *mock =
-        (struct mock_thread *)((char *)mail - offsetof(struct mock_thread, end_mail));
-    mock_stop(mock->mock);
-    gt_mailbox_close(&mock->mailbox, NULL);
-}
-
-static void *run_mock(void *arg)
-{
-    struct mock_thread *mock = arg;
-    uv_loop_init(&mock->loop);
-    gt_mailbox_init(&mock->mailbox, &mock->loop);
-    mock->mock = mock_start(&mock->loop, 2);
-    mock->end_mail.run = end_mock;
-    sem_post(&mock->begun);
-    uv_run(&mock->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&mock->loop);
-    return NULL;
-}
-
-static void carry_out(struct gt_mail *mail)
-{
-    struct order *order = (struct order *)mail;
-    mock_command(order->mock->mock, order->line, &order->answer);
-    sem_post(&order->done);
-}
-
-static void wait_sem(sem_t *sem)
-{
-    while (sem_wait(sem) != 0)
-        ;
-}
 
 /* --- The engine, with all of it --- */
 
@@ -73,27 +21,14 @@ struct env {
     struct gt_link *link;
 };
 
-/* Carry out an order; the answer is the caller's. */
 static char *ask_mock(struct env *env, const char *line)
 {
-    struct order order = {.mail.run = carry_out, .mock = &env->mock, .line = line};
-    rmq_buf_init(&order.answer, 64 << 20);
-    sem_init(&order.done, 0, 0);
-    gt_mailbox_send(&env->mock.mailbox, &order.mail);
-    wait_sem(&order.done);
-    sem_destroy(&order.done);
-    char *answer = strndup(order.answer.data != NULL ? order.answer.data : "", order.answer.len);
-    rmq_buf_deinit(&order.answer);
-    assert_non_null(answer);
-    return answer;
+    return mock_thread_ask(&env->mock, line);
 }
 
 static void tell_mock(struct env *env, const char *line)
 {
-    char *answer = ask_mock(env, line);
-    if (strstr(answer, "error") != NULL)
-        fail_msg("%s: %s", line, answer);
-    free(answer);
+    mock_thread_tell(&env->mock, line);
 }
 
 static long count_stored(struct env *env, const char *topic)
@@ -108,18 +43,23 @@ static long count_stored(struct env *env, const char *topic)
     return count;
 }
 
-static void open_engine(struct env *env, bool auto_create)
+static void open_engine_of(struct env *env, bool auto_create, const char *cluster)
 {
     struct gantry_err err = {0};
     const struct gt_link_settings link = {.name_servers = mock_namesrv(env->mock.mock),
                                           .client_id = "test"};
-    const struct gt_rocketmq_settings settings = {.create_topics = auto_create,
-                                                  .create_groups = auto_create};
+    const struct gt_rocketmq_settings settings = {
+        .create_topics = auto_create, .create_groups = auto_create, .cluster = cluster};
     if (gt_store_open(env->fx.path, 16 << 20, &env->fx.store, &err) != 0 ||
         gt_store_start(env->fx.store, &err) != 0 || gt_link_open(&link, &env->link, &err) != 0 ||
         gt_topics_open_rocketmq(env->fx.store, env->link, &settings, &env->fx.topics, &err) != 0)
         fail_msg("%s", err.text);
     gt_append_scratch_init(&env->fx.scratch);
+}
+
+static void open_engine(struct env *env, bool auto_create)
+{
+    open_engine_of(env, auto_create, "cluster");
 }
 
 static void close_engine(struct env *env)
@@ -142,9 +82,7 @@ static int setup_env(void **state)
     assert_int_equal(setup(&fx), 0);
     memcpy(&env->fx, fx, sizeof env->fx);
     free(fx);
-    sem_init(&env->mock.begun, 0, 0);
-    assert_int_equal(pthread_create(&env->mock.thread, NULL, run_mock, &env->mock), 0);
-    wait_sem(&env->mock.begun);
+    mock_thread_start(&env->mock);
     open_engine(env, true);
     *state = env;
     return 0;
@@ -154,9 +92,7 @@ static int teardown_env(void **state)
 {
     struct env *env = *state;
     close_engine(env);
-    gt_mailbox_send(&env->mock.mailbox, &env->mock.end_mail);
-    pthread_join(env->mock.thread, NULL);
-    sem_destroy(&env->mock.begun);
+    mock_thread_end(&env->mock);
     remove_tree(env->fx.folder);
     free(env);
     return 0;
@@ -904,6 +840,33 @@ static void test_reader_away(void **state)
     free(seen);
 }
 
+/* A reader that was refused says so; that it is not refused any more shows without a message, too.
+ */
+static void test_reader_refused(void **state)
+{
+    struct env *env = *state;
+    struct test_reader reader;
+    struct gantry_err err = {0};
+    const struct gt_message *messages;
+    size_t count;
+    int64_t first;
+    tell_mock(env, "topic r queues=1 broker=broker-a");
+    tell_mock(env, "fail 11 -1 16 no_permission");
+    open_readers(env, &reader, "r");
+    for (int refused = 1; refused >= 0; refused--) {
+        int64_t begun = gt_clock_mono_ns();
+        while ((gt_reader_next(reader.readers[0], &reader.arena, &messages, &count, &first, &err) ==
+                GANTRY_AGAIN) != refused) {
+            if (gt_reader_arm(reader.readers[0], on_wake, &reader.wake))
+                wait_wake(&reader.wake, begun);
+        }
+        if (refused)
+            assert_non_null(strstr(err.text, "no_permission"));
+        tell_mock(env, "clear");
+    }
+    close_readers(&reader);
+}
+
 /* A topic that nobody has, where none may be made: said, and taken up when it is there. */
 static void test_no_topic(void **state)
 {
@@ -1020,6 +983,128 @@ static void test_too_large(void **state)
     free(body);
 }
 
+/* Marks of many partitions, most of them without a record of their own, before, between and behind
+ * few records. */
+static void test_many_marks(void **state)
+{
+    enum { MARKS = 3000, RECORDS = 3 };
+    struct env *env = *state;
+    struct test_writer writer;
+    struct gantry_mark *marks = calloc(MARKS, sizeof *marks);
+    char(*names)[16] = calloc(MARKS, sizeof *names);
+    struct gt_message messages[RECORDS] = {0};
+    assert_true(marks != NULL && names != NULL);
+    open_own(env, &writer);
+    struct gt_topic *topic = ready_topic(env, "t");
+    for (size_t i = 0; i < RECORDS; i++)
+        messages[i].body = gantry_view_of("record");
+    for (size_t i = 0; i < MARKS; i++) {
+        snprintf(names[i], sizeof names[i], "p%zu", i);
+        marks[i] =
+            (struct gantry_mark){i * 4 / MARKS, gantry_view_of(names[i]), gantry_view_of("1")};
+    }
+    for (int round = 0; round < 2; round++) { /* the second one goes on from the first */
+        struct waited_append waited;
+        struct gantry_err err = {0};
+        sem_init(&waited.done, 0, 0);
+        gt_append_init(&waited.append, on_append);
+        waited.append.writer = writer.writer;
+        waited.append.marks = marks;
+        waited.append.mark_count = MARKS;
+        struct gt_append_part part = {.topic = topic,
+                                      .queue = gt_writer_queue(writer.writer, topic, 0),
+                                      .messages = messages,
+                                      .count = RECORDS};
+        tell_mock(env, "delay 320 1 200");
+        if (gt_append_submit(env->fx.topics, &waited.append, &part, 1, &env->fx.scratch, &err) != 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(gt_writer_ready(writer.writer, &err), 0); /* not all marks are in notes */
+        assert_string_equal(err.text, "");
+        wait_sem(&waited.done);
+        assert_int_equal(waited.append.commit.err.code, 0);
+        assert_int_equal(gt_writer_ready(writer.writer, &err), 1);
+        gt_append_deinit(&waited.append);
+        sem_destroy(&waited.done);
+    }
+    assert_int_equal(count_stored(env, "t"), 2 * RECORDS);
+    close_own(&writer);
+    free(names);
+    free(marks);
+}
+
+/* What a record's own properties leave room for decides how large the note beside them may be. */
+static void test_note_beside_headers(void **state)
+{
+    enum { MARKS = 200 };
+    struct env *env = *state;
+    struct test_writer writer;
+    struct gantry_mark marks[MARKS];
+    struct gt_message messages[MARKS] = {0};
+    char names[MARKS][80];
+    struct gt_arena arena;
+    char *value = malloc(30000);
+    assert_non_null(value);
+    memset(value, 'v', 30000);
+    const struct gantry_header header = {gantry_view_of("h"), {value, 30000}};
+    gt_arena_init(&arena, 1 << 16, 1 << 16);
+    open_own(env, &writer);
+    struct gt_topic *topic = ready_topic(env, "t");
+    for (size_t i = 0; i < MARKS; i++) {
+        snprintf(names[i], sizeof names[i], "a partition of some length, number %zu", i);
+        marks[i] = (struct gantry_mark){i + 1, gantry_view_of(names[i]), gantry_view_of("1")};
+        messages[i].body = gantry_view_of("record");
+        assert_int_equal(gt_properties_encode(&header, 1, &arena, &messages[i].properties), 0);
+    }
+    struct waited_append waited;
+    struct gantry_err err = {0};
+    sem_init(&waited.done, 0, 0);
+    gt_append_init(&waited.append, on_append);
+    waited.append.writer = writer.writer;
+    waited.append.marks = marks;
+    waited.append.mark_count = MARKS;
+    struct gt_append_part part = {.topic = topic,
+                                  .queue = gt_writer_queue(writer.writer, topic, 0),
+                                  .messages = messages,
+                                  .count = MARKS};
+    if (gt_append_submit(env->fx.topics, &waited.append, &part, 1, &env->fx.scratch, &err) != 0)
+        fail_msg("%s", err.text);
+    wait_sem(&waited.done);
+    assert_int_equal(waited.append.commit.err.code, 0);
+    gt_append_deinit(&waited.append);
+    sem_destroy(&waited.done);
+    assert_int_equal(count_stored(env, "t"), MARKS);
+    close_own(&writer);
+    gt_arena_deinit(&arena);
+    free(value);
+}
+
+/* A connector of another cluster that has the same name, and sends to the same queue: they are two.
+ */
+static void test_two_clusters(void **state)
+{
+    struct env *env = *state, other = {.mock = env->mock};
+    struct test_writer writer, namesake;
+    void *fx = NULL;
+    assert_int_equal(setup(&fx), 0);
+    memcpy(&other.fx, fx, sizeof other.fx);
+    free(fx);
+    open_engine_of(&other, true, "other");
+    open_own(env, &writer);
+    write_records(env, &writer, "t", 0, 10);
+    open_own(&other, &namesake);
+    write_records(&other, &namesake, "t", 10, 10);
+    write_records(env, &writer, "t", 20, 10);
+    write_records(&other, &namesake, "t", 30, 10);
+    close_own(&writer);
+    open_own(env, &writer); /* nothing of what it finds there is its own */
+    assert_int_equal(stored_position(env), 30);
+    close_own(&writer);
+    close_own(&namesake);
+    check_topic(env, "t", 0, 40);
+    close_engine(&other);
+    remove_tree(other.fx.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1035,10 +1120,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_numbered_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_too_large, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_two_clusters, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_many_marks, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_note_beside_headers, setup_env, teardown_env),
     };
     gt_log_set_level(getenv("GANTRY_TEST_LOG") != NULL ? GANTRY_LOG_DEBUG : GANTRY_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,8 @@ int rmq_puller_next(struct rmq_puller *puller, const struct rmq_block **ret, int
                     struct rmq_err *err);
 /* The next offset that next() will hand out. */
 int64_t rmq_puller_offset(const struct rmq_puller *puller);
+/* An error was told, and no pull has been answered since. */
+bool rmq_puller_failing(const struct rmq_puller *puller);
 /* Stop or go on asking the broker; what was pulled stays. To go on also ends the wait behind a
  * failure: for one who knows that the broker is back. */
 void rmq_puller_pause(struct rmq_puller *puller, bool paused);

@@ -81,6 +81,7 @@ struct gt_rocketmq {
     bool create_topics, create_groups;
     uint32_t queues;
     char *consumer_group, *producer_group; /* owned */
+    uint32_t cluster;                      /* hash of its name: part of who sends */
 
     pthread_mutex_t lock;
     struct gt_map map; /* guarded by lock: name to struct gt_rq_topic */

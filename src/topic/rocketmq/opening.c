@@ -284,7 +284,7 @@ static void on_block(void *arg, const struct rmq_block *block)
         struct gt_rq_seen seen;
         gt_rq_look(message.properties, &seen);
         if (seen.ours && seen.id.task == writer->claim.task &&
-            gantry_view_equal(seen.id.connector, gantry_view_of(writer->connector)))
+            gantry_view_equal(seen.id.connector, gantry_view_of(writer->identity)))
             opening->failed = gt_rq_found_add(&opening->found, &seen);
     }
 }
@@ -425,7 +425,7 @@ static int make_stamp(struct gt_rq_writer *writer)
         writer->stamp_before = NULL;
         return GANTRY_NO_MEMORY;
     }
-    if (asprintf(&writer->stamp_after, ".%u.%s\002", writer->claim.task, writer->connector) < 0) {
+    if (asprintf(&writer->stamp_after, ".%u.%s\002", writer->claim.task, writer->identity) < 0) {
         writer->stamp_after = NULL;
         return GANTRY_NO_MEMORY;
     }

@@ -158,6 +158,15 @@ static void show_trouble(struct gt_rq_reader *reader)
 
 static void probe(void *arg);
 
+static void show_well(struct gt_rq_reader *reader)
+{
+    pthread_mutex_lock(&reader->lock);
+    reader->trouble_text[0] = '\0';
+    reader->trouble_new = true;
+    wake_reader(reader);
+    pthread_mutex_unlock(&reader->lock);
+}
+
 /* The queue answers again, or still does not. */
 static void on_probed(void *arg, int rc, int64_t offset, const struct rmq_err *err)
 {
@@ -167,11 +176,7 @@ static void on_probed(void *arg, int rc, int64_t offset, const struct rmq_err *e
     } else if (rc == 0) {
         if (offset > atomic_load(&reader->queue->end))
             atomic_store(&reader->queue->end, offset);
-        pthread_mutex_lock(&reader->lock);
-        reader->trouble_text[0] = '\0';
-        reader->trouble_new = true;
-        wake_reader(reader);
-        pthread_mutex_unlock(&reader->lock);
+        show_well(reader);
     } else {
         snprintf(reader->pending_trouble, sizeof reader->pending_trouble, "%s", err->text);
         show_trouble(reader);
@@ -184,8 +189,14 @@ static void probe(void *arg)
 {
     struct gt_rq_reader *reader = arg;
     struct rmq_err err;
-    if (reader->refused) { /* an answer to another question says nothing about that */
-        show_trouble(reader);
+    if (reader->refused && reader->puller != NULL) {
+        /* An answer to another question says nothing about that, the puller's own one does. */
+        if (rmq_puller_failing(reader->puller)) {
+            show_trouble(reader);
+            gt_rq_later(reader->topics, &reader->trouble_timer, GT_RQ_TROUBLE_MS, probe, reader);
+        } else {
+            show_well(reader);
+        }
         return;
     }
     if (rmq_admin_max_offset(reader->topics->client, reader->topic->api.name, reader->queue->broker,

@@ -160,6 +160,9 @@ static void abort_append(struct gt_commit *commit)
 static void done_append(struct gt_commit *commit)
 {
     struct gt_append *append = (struct gt_append *)commit;
+    const struct gt_rq_append *own = append->own;
+    if (own->alone)
+        atomic_store(&((struct gt_rq_writer *)append->writer)->waiting, false);
     append->done(append);
 }
 
@@ -475,7 +478,7 @@ static void on_scan_block(void *arg, const struct rmq_block *block)
         gt_rq_look(message.properties, &seen);
         if (seen.ours && seen.id.epoch == writer->epoch && seen.id.seq == lane->frame->first_seq &&
             seen.id.task == writer->claim.task &&
-            gantry_view_equal(seen.id.connector, gantry_view_of(writer->connector)))
+            gantry_view_equal(seen.id.connector, gantry_view_of(writer->identity)))
             lane->found_at = message.queue_offset;
     }
 }

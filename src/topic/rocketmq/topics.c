@@ -606,6 +606,8 @@ int gt_topics_open_rocketmq(struct gt_store *store, struct gt_link *link,
     topics->create_topics = settings->create_topics;
     topics->create_groups = settings->create_groups;
     topics->queues = settings->queues != 0 ? settings->queues : 4;
+    const char *cluster = settings->cluster != NULL ? settings->cluster : "";
+    topics->cluster = (uint32_t)XXH3_64bits(cluster, strlen(cluster));
     topics->open_mail.run = on_open;
     topics->close_mail.run = on_close;
     pthread_mutex_init(&topics->lock, NULL);

@@ -13,6 +13,7 @@ enum {
     NOTE_VERSION = 1,
     MARKS_MAX = 1 << 16,
     PROPERTIES_MAX = RMQ_PROPERTIES_MAX - 512, /* the broker adds its own */
+    STAMP_ROOM = 512, /* of ours beside key, headers and note: the longest id, time, names */
     INFLATED_MAX = 256 << 20,
     HEADERS_MAX = 1 << 20,
 };
@@ -257,11 +258,25 @@ static int take_header(struct gt_cursor *cursor, struct gantry_view *name,
     return cursor->bad ? GANTRY_CORRUPT : 0;
 }
 
-/* The headers; those that are no text together in one property. */
+/* Whether one of the first @p count headers has that name. */
+static bool has_name(struct gt_cursor cursor, uint64_t count, struct gantry_view wanted)
+{
+    struct gantry_view name, value;
+    for (; count > 0 && take_header(&cursor, &name, &value) == 0; count--) {
+        if (gantry_view_equal(name, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* The headers; those that cannot be properties together in one. */
 static int add_headers(struct gt_buf *buf, const struct gt_message *message, bool as_is)
 {
+    if (message->properties.len > PROPERTIES_MAX)
+        return GANTRY_TOO_LARGE; /* properties take more, not less */
     struct gt_cursor cursor = gt_cursor_of(message->properties.data, message->properties.len);
     uint64_t count = gt_cursor_varint(&cursor), other = 0;
+    const struct gt_cursor first = cursor;
     struct gt_buf more;
     int code = 0;
     gt_buf_init(&more, HEADERS_MAX);
@@ -269,8 +284,9 @@ static int add_headers(struct gt_buf *buf, const struct gt_message *message, boo
         struct gantry_view name, value;
         code = take_header(&cursor, &name, &value);
         bool text = is_text(name) && is_text(value);
-        /* Two of one name are not the same to all readers, and KEYS is the key's. */
-        if (gantry_view_equal(name, gantry_view_of("KEYS")) && message->key.len > 0)
+        /* Of two properties of one name most readers see one only, and KEYS is the key's. */
+        if (has_name(first, i, name) ||
+            (gantry_view_equal(name, gantry_view_of("KEYS")) && message->key.len > 0))
             text = false;
         if (text) {
             add_property(buf, prefix_of(name, as_is), name, value);
@@ -292,6 +308,19 @@ static int add_headers(struct gt_buf *buf, const struct gt_message *message, boo
     }
     gt_buf_deinit(&more);
     return code;
+}
+
+size_t gt_rq_note_room(const struct gt_message *message)
+{
+    struct gt_cursor cursor = gt_cursor_of(message->properties.data, message->properties.len);
+    uint64_t headers = message->properties.len > 0 ? gt_cursor_varint(&cursor) : 0;
+    if (headers > message->properties.len)
+        return 0;
+    /* As if all were base64, with the longest prefix of a name. */
+    size_t own = (message->key.len + message->properties.len) / 3 * 4 +
+                 (size_t)headers * (sizeof(EXTENSION) + 1) + STAMP_ROOM;
+    size_t room = own < PROPERTIES_MAX ? (PROPERTIES_MAX - own) / 4 * 3 : 0;
+    return room < GT_RQ_NOTE_MAX ? room : GT_RQ_NOTE_MAX;
 }
 
 static void add_number(struct gt_buf *buf, uint64_t value)
@@ -488,10 +517,6 @@ struct decoding {
 
 static int add_header(struct decoding *decoding, struct gantry_view name, struct gantry_view value)
 {
-    for (size_t i = 0; i < decoding->count; i++) {
-        if (gantry_view_equal(decoding->headers[i].name, name))
-            return 0; /* the first one of a name counts */
-    }
     if (decoding->count == decoding->cap) {
         size_t cap = decoding->cap != 0 ? decoding->cap * 2 : 8;
         struct gantry_header *grown =
@@ -505,6 +530,17 @@ static int add_header(struct decoding *decoding, struct gantry_view name, struct
     }
     decoding->headers[decoding->count++] = (struct gantry_header){name, value};
     return 0;
+}
+
+/* Of a property: the first one of a name counts. */
+static int add_property_header(struct decoding *decoding, struct gantry_view name,
+                               struct gantry_view value)
+{
+    for (size_t i = 0; i < decoding->count; i++) {
+        if (gantry_view_equal(decoding->headers[i].name, name))
+            return 0;
+    }
+    return add_header(decoding, name, value);
 }
 
 static int take_property(struct decoding *decoding, const struct rmq_field *field)
@@ -529,12 +565,12 @@ static int take_property(struct decoding *decoding, const struct rmq_field *fiel
         return 0;
     size_t prefix = sizeof(EXTENSION) - 1;
     if (name.len > prefix && memcmp(name.data, EXTENSION, prefix) == 0)
-        return add_header(decoding, (struct gantry_view){name.data + prefix, name.len - prefix},
-                          value);
-    return add_header(decoding, view_of(name), value);
+        return add_property_header(
+            decoding, (struct gantry_view){name.data + prefix, name.len - prefix}, value);
+    return add_property_header(decoding, view_of(name), value);
 }
 
-/* Those that were no text. */
+/* Those that could not be properties. */
 static int take_more(struct decoding *decoding)
 {
     struct gt_cursor cursor = gt_cursor_of(decoding->more.data, decoding->more.len);

@@ -16,7 +16,8 @@
 #define GT_RQ_TIME  "connect.timestamp"
 
 enum {
-    GT_RQ_NOTE_MAX = 16 << 10,   /* bytes of a note before base64; more: another batch */
+    GT_RQ_NOTE_MAX = 16 << 10,   /* bytes of a note before base64, where there is so much room;
+                                    more: another batch */
     GT_RQ_RECORDS_MAX = 1 << 20, /* of a batch, as a reader believes it */
 };
 
@@ -37,10 +38,10 @@ struct gt_rq_id {
     uint64_t epoch, seq;
     uint32_t check; /* of what the record says: gt_rq_check_of */
     uint32_t task;
-    struct gantry_view connector;
+    struct gantry_view connector; /* "CLUSTER.CONNECTOR": others may have one of the same name */
 };
 
-/** "EPOCH.SEQ.CHECK.TASK.CONNECTOR", CHECK in hexadecimal digits; false: it is none. */
+/** "EPOCH.SEQ.CHECK.TASK.CLUSTER.CONNECTOR", CHECK in hexadecimal digits; false: it is none. */
 bool gt_rq_id_read(struct gantry_view text, struct gt_rq_id *ret);
 
 /** A mark: the records between the one before it and `covers` are those between two positions of
@@ -64,13 +65,16 @@ struct gt_rq_note {
 void gt_rq_note_write(struct gt_buf *buf, const struct gt_rq_note *note);
 /** Bytes of a mark in a note, about; a mark alone that takes more than the maximum is not whole. */
 size_t gt_rq_mark_size(const struct gt_rq_mark *mark);
+/** Bytes of a note before base64 that fit beside the message's own properties, at most
+ * GT_RQ_NOTE_MAX. 0: at most that of one mark that is not whole. */
+size_t gt_rq_note_room(const struct gt_message *message);
 /** Marks and their texts are in @p arena. 0, GANTRY_CORRUPT, GANTRY_NO_MEMORY. */
 int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_rq_note *ret);
 
 /** What stays the same for all messages of a writer. */
 struct gt_rq_stamp {
     struct gantry_view before; /* "gantry-id" U+0001 "EPOCH." */
-    struct gantry_view after;  /* ".TASK.CONNECTOR" U+0002 */
+    struct gantry_view after;  /* ".TASK.CLUSTER.CONNECTOR" U+0002 */
     bool headers_as_is;        /* headers keep their names */
 };
 

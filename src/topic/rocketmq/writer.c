@@ -19,6 +19,8 @@ int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spe
     writer->api.engine = topics->engine;
     writer->topics = (struct gt_rocketmq *)topics;
     writer->connector = strdup(spec->claim->connector);
+    if (asprintf(&writer->identity, "%08x.%s", writer->topics->cluster, spec->claim->connector) < 0)
+        writer->identity = NULL;
     writer->claim = *spec->claim;
     writer->claim.connector = writer->connector;
     writer->replayable = spec->replayable;
@@ -38,7 +40,7 @@ int gt_rq_writer_open(struct gt_topics *topics, const struct gt_writer_spec *spe
     gt_arena_init(&writer->memory, 1024, 0);
     gt_buf_init(&writer->note, SCRATCH_MAX);
     gt_buf_init(&writer->properties, SCRATCH_MAX);
-    if (writer->connector == NULL) {
+    if (writer->connector == NULL || writer->identity == NULL) {
         gt_rq_writer_free(writer);
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a writer");
     }
@@ -63,6 +65,7 @@ void gt_rq_writer_free(struct gt_rq_writer *writer)
     free(writer->stamp_before);
     free(writer->stamp_after);
     free(writer->connector);
+    free(writer->identity);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
 }
@@ -71,7 +74,8 @@ int gt_rq_writer_ready(struct gt_writer *api, struct gantry_err *err)
 {
     struct gt_rq_writer *writer = (struct gt_rq_writer *)api;
     pthread_mutex_lock(&writer->lock);
-    int code = writer->state == WRITER_READY && writer->trouble_text[0] == '\0';
+    int code = writer->state == WRITER_READY && writer->trouble_text[0] == '\0' &&
+               !atomic_load(&writer->waiting);
     if (writer->state == WRITER_FAILED) {
         *err = writer->failure;
         code = err->code;
@@ -211,6 +215,7 @@ struct batching {
     struct gt_rq_mark *marks; /* owned: of all */
     struct gt_rq_place *places;
     struct gt_buf texts;
+    bool left_out; /* marks that no note has room for */
 };
 
 static void free_batching(struct batching *batching)
@@ -244,7 +249,7 @@ static int find_position(struct gt_rq_writer *writer, struct gt_rq_hash partitio
     return 0;
 }
 
-static int take_mark(struct gt_rq_writer *writer, const struct gantry_mark *from,
+static int take_mark(struct gt_rq_writer *writer, const struct gantry_mark *from, size_t room,
                      struct gt_rq_mark *mark, struct gantry_err *err)
 {
     struct gt_rq_hash *position = NULL;
@@ -255,7 +260,7 @@ static int take_mark(struct gt_rq_writer *writer, const struct gantry_mark *from
         .partition = from->partition,
         .position = from->position,
     };
-    mark->whole = gt_rq_mark_size(mark) <= GT_RQ_NOTE_MAX;
+    mark->whole = gt_rq_mark_size(mark) <= room;
     int code = find_position(writer, mark->partition_hash, &position, err);
     if (code == 0) {
         mark->before = *position;
@@ -278,31 +283,56 @@ static int add_batch(struct batching *batching, const struct batch *batch)
     return 0;
 }
 
-/* Cut the poll at marks into batches whose notes are not too large. */
+/* Bytes of a note that fit beside the properties of any of the messages. */
+static size_t note_room(const struct gt_append_part *parts, size_t part_count)
+{
+    size_t room = GT_RQ_NOTE_MAX;
+    for (size_t i = 0; i < part_count; i++) {
+        for (size_t k = 0; k < parts[i].count; k++) {
+            size_t one = gt_rq_note_room(&parts[i].messages[k]);
+            room = one < room ? one : room;
+        }
+    }
+    return room;
+}
+
+/* Cut the poll at marks into batches whose notes are not larger than @p room. A batch has records:
+ * marks without any of their own for which its note has no room are left out of it, and nothing is
+ * sent behind them before they are committed, so that no later note begins where none has led. */
 static int make_batches(struct gt_rq_writer *writer, const struct gt_append *append, uint32_t count,
-                        struct batching *batching, struct gantry_err *err)
+                        size_t room, struct batching *batching, struct gantry_err *err)
 {
     size_t marks = append->mark_count, size = 0;
     batching->marks = calloc(marks + 1, sizeof *batching->marks);
     batching->places = calloc(marks + 1, sizeof *batching->places);
     int code = batching->marks != NULL && batching->places != NULL ? 0 : GANTRY_NO_MEMORY;
     struct batch batch = {.note = {.marks = batching->marks}, .places = batching->places};
+    uint32_t covered = 0;
     for (size_t i = 0; i < marks && code == 0; i++) {
         struct gt_rq_mark *mark = &batching->marks[i];
-        code = take_mark(writer, &append->marks[i], mark, err);
+        code = take_mark(writer, &append->marks[i], room, mark, err);
         if (code != 0)
             break;
-        size_t more = mark->whole ? gt_rq_mark_size(mark) : 64;
-        if (batch.note.mark_count > 0 && size + more > GT_RQ_NOTE_MAX &&
-            mark[-1].covers > batch.from && mark->covers > mark[-1].covers) {
-            batch.to = mark[-1].covers;
-            code = add_batch(batching, &batch);
-            batch = (struct batch){
-                .from = batch.to, .note = {.marks = mark}, .places = batching->places + i};
-            size = 0;
+        uint32_t own = mark->covers - covered;
+        batching->places[i] = gt_rq_skips_pass(&writer->skips, mark, own);
+        size += mark->whole ? gt_rq_mark_size(mark) : 64;
+        bool full = batch.note.mark_count > 0 && size > room;
+        if (full && own == 0) {
+            batching->left_out = true;
+            continue;
         }
-        size += more;
+        if (full) { /* another batch, or this one again without what has led up to here */
+            batch.to = covered;
+            if (batch.to > batch.from)
+                code = add_batch(batching, &batch);
+            else
+                batching->left_out = true;
+            batch = (struct batch){
+                .from = covered, .note = {.marks = mark}, .places = batching->places + i};
+            size = mark->whole ? gt_rq_mark_size(mark) : 64;
+        }
         batch.note.mark_count++;
+        covered = mark->covers;
     }
     batch.to = count;
     if (code == 0 && batch.to > batch.from)
@@ -312,7 +342,7 @@ static int make_batches(struct gt_rq_writer *writer, const struct gt_append *app
     return code;
 }
 
-/* Numbers, places among what is there already, and the texts of the notes. */
+/* Numbers, and the texts of the notes. */
 static int finish_batches(struct gt_rq_writer *writer, struct batching *batching,
                           struct gantry_err *err)
 {
@@ -320,13 +350,8 @@ static int finish_batches(struct gt_rq_writer *writer, struct batching *batching
         struct batch *batch = &batching->items[i];
         batch->note.first_seq = writer->next_seq + batch->from;
         batch->note.count = batch->to - batch->from;
-        uint32_t covered = 0;
-        for (uint32_t k = 0; k < batch->note.mark_count; k++) {
-            struct gt_rq_mark *mark = &batch->note.marks[k];
-            mark->covers -= batch->from;
-            batch->places[k] = gt_rq_skips_pass(&writer->skips, mark, mark->covers - covered);
-            covered = mark->covers;
-        }
+        for (uint32_t k = 0; k < batch->note.mark_count; k++)
+            batch->note.marks[k].covers -= batch->from;
         gt_buf_clear(&writer->note);
         gt_rq_note_write(&writer->note, &batch->note);
         batch->text.data = (const char *)(uintptr_t)batching->texts.len; /* made a pointer below */
@@ -451,7 +476,7 @@ static int encode(struct gt_rq_writer *writer, struct gt_append *append,
     struct batching batching = {0};
     uint32_t count = count_records(parts, part_count);
     gt_buf_init(&batching.texts, (size_t)64 << 20);
-    int code = make_batches(writer, append, count, &batching, err);
+    int code = make_batches(writer, append, count, note_room(parts, part_count), &batching, err);
     if (code == 0)
         code = finish_batches(writer, &batching, err);
     for (size_t i = 0; i < part_count && code == 0; i++)
@@ -460,6 +485,10 @@ static int encode(struct gt_rq_writer *writer, struct gt_append *append,
     if (writer->skipping && !gt_rq_skips_trim(&writer->skips)) {
         writer->skipping = false;
         own->skips_ended = true;
+    }
+    if (batching.left_out) {
+        own->alone = true;
+        atomic_store(&writer->waiting, true);
     }
     free_batching(&batching);
     return code;

@@ -36,6 +36,7 @@ struct gt_rq_append {
     size_t parcel_count, parcel_cap;
     size_t left;      /* not stored yet; the link's */
     bool skips_ended; /* with it nothing is left to leave out: tails move on from here */
+    bool alone;       /* nothing may be sent behind it before it is committed */
 };
 
 /** A request under way, or to be sent again. */
@@ -97,6 +98,7 @@ struct gt_rq_writer {
     struct gt_rocketmq *topics;
     struct gt_claim claim; /* its name: borrowed, outlives the executor's half */
     char *connector;       /* owned: for the link */
+    char *identity;        /* owned: CLUSTER.CONNECTOR, as messages have it */
     bool replayable, headers_as_is;
     void (*wake)(void *arg);
     void *arg;
@@ -111,6 +113,8 @@ struct gt_rq_writer {
 
     atomic_bool broken; /* an append has failed, or was given up */
     atomic_bool abandoned;
+    atomic_bool
+        waiting; /* for an append that is `alone`; set by the executor, then the committer's */
     struct gt_mail open_mail, submit_mail, close_mail;
 
     /* Set by the link before READY, then the executor's. */
