@@ -1033,6 +1033,33 @@ static void a_callback_may_close_the_client(void **state)
     finish(&fixture);
 }
 
+static void close_from_watch(void *arg, const struct rmq_route *route)
+{
+    struct fixture *fixture = arg;
+    struct rmq_client *client = fixture->client;
+    (void)route;
+    fixture->client = NULL;
+    rmq_client_close(client, NULL, NULL);
+}
+
+/* What had still to be told then is not told any more. */
+static void after_the_close_nobody_is_called(void **state)
+{
+    struct fixture fixture;
+    struct rmq_route_watch *closing;
+    struct watcher other = {.fixture = &fixture};
+    (void)state;
+    start(&fixture);
+    assert_int_equal(
+        rmq_client_watch_route(fixture.client, "t", close_from_watch, &fixture, &closing, NULL), 0);
+    assert_int_equal(
+        rmq_client_watch_route(fixture.client, "t", on_watch, &other, &other.watch, NULL), 0);
+    RUN_UNTIL(&fixture, fixture.client == NULL);
+    run_ms(&fixture, 20);
+    assert_int_equal(other.calls, 0);
+    finish(&fixture);
+}
+
 /* --- administration --- */
 
 static void a_topic_is_created_on_all_masters_and_awaited(void **state)
@@ -1145,6 +1172,7 @@ int main(void)
         cmocka_unit_test(members_are_listed_in_order),
         cmocka_unit_test(closing_works_at_every_stage),
         cmocka_unit_test(a_callback_may_close_the_client),
+        cmocka_unit_test(after_the_close_nobody_is_called),
         cmocka_unit_test(a_topic_is_created_on_all_masters_and_awaited),
         cmocka_unit_test(statistics_are_gathered_from_all_brokers),
     };
