@@ -42,7 +42,8 @@ void rmq_client_log(struct rmq_client *client, enum rmq_log_level level, const c
 static void on_soon(uv_timer_t *timer)
 {
     struct rmq_client *client = timer->data;
-    for (int i = 0; i < EVENTS_PER_TURN && !rmq_list_empty(&client->events); i++) {
+    for (int i = 0; i < EVENTS_PER_TURN && !client->closed && !rmq_list_empty(&client->events);
+         i++) {
         struct rmq_event *event = RMQ_CONTAINER(client->events.next, struct rmq_event, item);
         rmq_list_remove(&event->item);
         event->run(event);

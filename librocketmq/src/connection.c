@@ -100,9 +100,10 @@ static void report(struct rmq_connection *connection, struct rmq_list *ended, in
 void rmq_connection_end_all(struct rmq_connection *connection, int rc_waiting, int rc_sent,
                             const char *text)
 {
-    struct rmq_list ended;
+    struct rmq_list dropped, ended;
+    rmq_list_init(&dropped);
     rmq_list_init(&ended);
-    rmq_list_move_all(&connection->dropped, &ended);
+    rmq_list_move_all(&connection->dropped, &dropped);
     while (!rmq_list_empty(&connection->sent)) {
         struct call *call = RMQ_CONTAINER(connection->sent.next, struct call, queue);
         detach(connection, call);
@@ -113,6 +114,8 @@ void rmq_connection_end_all(struct rmq_connection *connection, int rc_waiting, i
         detach(connection, call);
         rmq_list_append(&ended, &call->queue);
     }
+    /* were sent on a link before this one, whatever has become of this one */
+    report(connection, &dropped, RMQ_LOST, rc_sent == RMQ_CLOSED ? RMQ_CLOSED : RMQ_LOST, text);
     report(connection, &ended, rc_waiting, rc_sent, text);
 }
 

@@ -9,6 +9,7 @@
 #include <rocketmq/admin.h>
 #include "fake.h"
 #include "requests.h"
+#include <sys/resource.h>
 
 enum { OUTCOMES = 64, TICK_MS = 5, LIMIT_MS = 60000 };
 
@@ -561,6 +562,32 @@ static void a_reset_loses_what_is_in_flight_and_connects_anew(void **state)
     assert_int_equal(other->rc, RMQ_CLOSED);
 }
 
+/* The next connect fails at once, before the loss has been told: what was sent is still of unknown
+ * outcome, and only what was not is surely not. */
+static void what_a_reset_has_lost_stays_lost_when_there_is_no_way_back(void **state)
+{
+    struct fixture fixture;
+    struct rlimit limit, none;
+    (void)state;
+    start(&fixture);
+    ask_route(&fixture, false);
+    run_until_ended(&fixture);
+    fixture.hold = true;
+    struct outcome *first = call_broker(&fixture, "a", 0);
+    RUN_UNTIL(&fixture, fixture.broker[0].received == 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3; /* no socket can be made */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    rmq_client_reset_broker(fixture.client, "a");
+    struct outcome *second = call_broker(&fixture, "a", 0);
+    RUN_UNTIL(&fixture, first->calls == 1 && second->calls == 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(first->rc, RMQ_LOST);
+    assert_int_equal(second->rc, RMQ_UNREACHABLE);
+    finish(&fixture);
+}
+
 static void a_lost_broker_is_failing_and_its_routes_are_asked_for(void **state)
 {
     struct fixture fixture;
@@ -1006,6 +1033,33 @@ static void a_callback_may_close_the_client(void **state)
     finish(&fixture);
 }
 
+static void close_from_watch(void *arg, const struct rmq_route *route)
+{
+    struct fixture *fixture = arg;
+    struct rmq_client *client = fixture->client;
+    (void)route;
+    fixture->client = NULL;
+    rmq_client_close(client, NULL, NULL);
+}
+
+/* What had still to be told then is not told any more. */
+static void after_the_close_nobody_is_called(void **state)
+{
+    struct fixture fixture;
+    struct rmq_route_watch *closing;
+    struct watcher other = {.fixture = &fixture};
+    (void)state;
+    start(&fixture);
+    assert_int_equal(
+        rmq_client_watch_route(fixture.client, "t", close_from_watch, &fixture, &closing, NULL), 0);
+    assert_int_equal(
+        rmq_client_watch_route(fixture.client, "t", on_watch, &other, &other.watch, NULL), 0);
+    RUN_UNTIL(&fixture, fixture.client == NULL);
+    run_ms(&fixture, 20);
+    assert_int_equal(other.calls, 0);
+    finish(&fixture);
+}
+
 /* --- administration --- */
 
 static void a_topic_is_created_on_all_masters_and_awaited(void **state)
@@ -1106,6 +1160,7 @@ int main(void)
         cmocka_unit_test(wrong_settings_are_refused_and_leave_nothing),
         cmocka_unit_test(brokers_are_found_by_name),
         cmocka_unit_test(a_reset_loses_what_is_in_flight_and_connects_anew),
+        cmocka_unit_test(what_a_reset_has_lost_stays_lost_when_there_is_no_way_back),
         cmocka_unit_test(a_lost_broker_is_failing_and_its_routes_are_asked_for),
         cmocka_unit_test(a_refusal_carries_code_and_remark),
         cmocka_unit_test(requests_are_signed_and_can_be_sent_again),
@@ -1117,6 +1172,7 @@ int main(void)
         cmocka_unit_test(members_are_listed_in_order),
         cmocka_unit_test(closing_works_at_every_stage),
         cmocka_unit_test(a_callback_may_close_the_client),
+        cmocka_unit_test(after_the_close_nobody_is_called),
         cmocka_unit_test(a_topic_is_created_on_all_masters_and_awaited),
         cmocka_unit_test(statistics_are_gathered_from_all_brokers),
     };
