@@ -5,12 +5,13 @@
 PREFIX ?= /usr/local
 KILLS ?= 200
 FAULT_KILLS ?= 100
+HOST_KILLS ?= 500
 FUZZ_SECONDS ?= 60
 # Optimized across files, for the data path goes through five rooms; clang's way needs a linker that is not always there.
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
-.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-java test-faults test-crash test-asan test-tsan java-host broker \
-	broker-stop bench bench-rocketmq fuzz lint tidy format install clean
+.PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-java test-faults test-crash test-hosts \
+	test-asan test-tsan java-host broker broker-stop bench bench-hosts bench-rocketmq fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -62,6 +63,10 @@ test-crash: ## crash tests in full; KILLS=200
 	@scripts/install-deps build test
 	@KILLS='$(KILLS)' scripts/test crash
 
+test-hosts: ## hosts that misbehave, and kill -9 of hosts under load in full; HOST_KILLS=500
+	@scripts/install-deps build test
+	@HOST_KILLS='$(HOST_KILLS)' scripts/test e2e -- -k 'test_hosts or test_host_kill'
+
 test-asan: ## unit and end-to-end tests under ASan and UBSan
 	@scripts/install-deps build test
 	@scripts/test asan
@@ -86,6 +91,9 @@ broker-stop: ## end what make broker has started
 
 bench: build ## speed against two durable copies, memory, idle cost; N=5000000 PAIRS=5 SOURCES=10000
 	@exec bench/run
+
+bench-hosts: build ## connectors in the worker and in a host: speed, CPU a record; N=2000000 ROUNDS=3
+	@exec bench/hosts/bench.py
 
 bench-rocketmq: ## the client library beside the Java client, and Gantry on a real broker; SECONDS_A_CELL=3 ROUNDS=3
 	@scripts/install-deps build test broker

@@ -2,20 +2,70 @@
 /* Frames. See frame.h. */
 #include "host/frame.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum {
     LENGTH_BYTES = 4,
     DIRECT_BYTES = 32 << 10, /* so much that is missing is read to its place at once */
-    PART_HEAD_MAX = 32,      /* length, array, type, channel, head of the bytes, more */
+    POOL_BYTES_MIN = 64 << 10,
+    POOL_BYTES_MAX = 1280 << 10, /* the largest frame of records but for single large ones */
+    POOL_ITEMS = 8,
+    PART_HEAD_MAX = 32, /* length, array, type, channel, head of the bytes, more */
 };
+
+/* Memory of large frames that are done with, for the next ones. Guarded by its lock: frames are
+ * made by one thread and freed by another. */
+static struct pool {
+    pthread_mutex_t lock;
+    struct pooled {
+        uint8_t *data; /* owned */
+        size_t cap;
+    } items[POOL_ITEMS];
+    size_t count;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint8_t *pool_take(size_t len, size_t *ret_cap)
+{
+    uint8_t *data = NULL;
+    *ret_cap = len > 0 ? len : 1;
+    if (len < POOL_BYTES_MIN || len > POOL_BYTES_MAX)
+        return malloc(*ret_cap);
+    pthread_mutex_lock(&pool.lock);
+    for (size_t i = pool.count; i-- > 0 && data == NULL;) {
+        if (pool.items[i].cap < len)
+            continue;
+        data = pool.items[i].data;
+        *ret_cap = pool.items[i].cap;
+        pool.items[i] = pool.items[--pool.count];
+    }
+    pthread_mutex_unlock(&pool.lock);
+    if (data != NULL)
+        return data;
+    *ret_cap = POOL_BYTES_MAX; /* pages that are not touched cost nothing */
+    return malloc(*ret_cap);
+}
+
+static void pool_give(uint8_t *data, size_t cap)
+{
+    if (cap == POOL_BYTES_MAX) {
+        pthread_mutex_lock(&pool.lock);
+        if (pool.count < POOL_ITEMS) {
+            pool.items[pool.count++] = (struct pooled){data, cap};
+            data = NULL;
+        }
+        pthread_mutex_unlock(&pool.lock);
+    }
+    free(data);
+}
 
 struct gt_frame *gt_frame_new(size_t len)
 {
     struct gt_frame *frame = malloc(sizeof *frame);
     if (frame == NULL)
         return NULL;
-    *frame = (struct gt_frame){.len = len, .data = malloc(len > 0 ? len : 1)};
+    *frame = (struct gt_frame){.len = len};
+    frame->data = pool_take(len, &frame->cap);
     if (frame->data != NULL)
         return frame;
     free(frame);
@@ -25,8 +75,25 @@ struct gt_frame *gt_frame_new(size_t len)
 void gt_frame_free(struct gt_frame *frame)
 {
     if (frame != NULL)
-        free(frame->data);
+        pool_give(frame->data, frame->cap);
     free(frame);
+}
+
+int gt_frame_reserve(struct gt_buf *buf, size_t len)
+{
+    size_t cap = 0;
+    if (buf->error == 0 && buf->len + len + 1 > buf->cap && len < buf->max - buf->len &&
+        buf->len + len < POOL_BYTES_MAX && len >= POOL_BYTES_MIN) {
+        uint8_t *data = pool_take(buf->len + len + 1, &cap);
+        if (data == NULL)
+            return buf->error = GANTRY_NO_MEMORY;
+        if (buf->len > 0)
+            memcpy(data, buf->data, buf->len);
+        free(buf->data);
+        buf->data = (char *)data;
+        buf->cap = cap;
+    }
+    return gt_buf_reserve(buf, len) != NULL ? 0 : buf->error;
 }
 
 void gt_frame_free_list(struct gt_frame *frame)
@@ -148,7 +215,7 @@ int gt_frame_end(struct gt_buf *buf, uint32_t channel, struct gt_frame **ret)
         if (frame == NULL) {
             code = GANTRY_NO_MEMORY;
         } else {
-            *frame = (struct gt_frame){.len = buf->len};
+            *frame = (struct gt_frame){.len = buf->len, .cap = buf->cap};
             store_length((uint8_t *)buf->data, buf->len - LENGTH_BYTES);
             frame->data = (uint8_t *)gt_buf_take(buf);
             *ret = frame;
@@ -255,7 +322,7 @@ int gt_frame_parts_add(struct gt_frame_parts *parts, struct gt_frame_head *head,
     struct gt_frame *frame = malloc(sizeof *frame);
     if (frame == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a frame in parts");
-    *frame = (struct gt_frame){.len = parts->buf.len};
+    *frame = (struct gt_frame){.len = parts->buf.len, .cap = parts->buf.cap};
     frame->data = (uint8_t *)gt_buf_take(&parts->buf);
     gt_frame_parts_deinit(parts);
     *ret = frame;

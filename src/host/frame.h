@@ -60,7 +60,7 @@ enum gt_frame_type {
 struct gt_frame {
     struct gt_frame *next;
     uint8_t *data; /* owned */
-    size_t len;
+    size_t len, cap;
 };
 
 /** A frame with room for @p len bytes, or NULL. */
@@ -68,6 +68,10 @@ struct gt_frame *gt_frame_new(size_t len);
 /** NULL is fine. */
 void gt_frame_free(struct gt_frame *frame);
 void gt_frame_free_list(struct gt_frame *frame);
+
+/** Make room for @p len more bytes, in memory that was a frame's before: the kernel need not give
+ * and clear pages for each frame anew. 0 or the buffer's error. */
+int gt_frame_reserve(struct gt_buf *buf, size_t len);
 
 /** A queue of frames. */
 struct gt_frames {

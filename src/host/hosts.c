@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    ROOM = 256 << 10,
+    ROOM = 64 << 10, /* what is larger is read to its place */
     TICK_MIN_MS = 20,
     TICK_MAX_MS = 1000,
     MEMORY_LOOK_MS = 2000,

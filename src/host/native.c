@@ -15,7 +15,7 @@ enum {
     EXIT_PROTOCOL = 70, /* the worker has broken the protocol */
     EXIT_MEMORY = 71,
     EXIT_LINE = 74,
-    ROOM = 256 << 10,
+    ROOM = 64 << 10,     /* what is larger is read to its place */
     FIRST_PRIVATE = 100, /* our end of the line gets a number that nobody closes by mistake */
     STACK = 512 << 10,
 };

@@ -188,9 +188,9 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
     size_t most = frame_load(records, count, &credit, &bound);
     if (bound > UINT32_MAX)
         return GANTRY_TOO_LARGE;
-    uint8_t *start = (uint8_t *)gt_buf_reserve(buf, bound + GT_MP_HEAD_MAX);
-    if (start == NULL)
+    if (gt_frame_reserve(buf, bound + GT_MP_HEAD_MAX) != 0)
         return buf->error;
+    uint8_t *start = (uint8_t *)buf->data + buf->len;
     /* The array's length comes last: schemas may end it early. */
     uint8_t *out = start + GT_MP_HEAD_MAX;
     const struct gantry_schema *last = NULL;

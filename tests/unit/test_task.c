@@ -45,6 +45,14 @@ static struct script {
     atomic_long durable;         /* sink: numbers covered by the last committed() */
     atomic_long checkpoint_next;
     atomic_long slow_flush_ms;
+    /* a sink whose work is done elsewhere */
+    atomic_long slow_start, slow_flush, slow_stop; /* so often it is not done yet */
+    atomic_long limit_at;                          /* what it keeps back; -1: nothing */
+    atomic_long restart_at;                        /* number after a start, if not 0 */
+    atomic_long seek_to;                           /* once; -1: nowhere */
+    atomic_long hold;                              /* 1: hold, 0: go on; -1: as it is */
+    atomic_long put_records;
+    struct gantry_task_context *sink_ctx;
 } script;
 
 struct number_task {
@@ -139,7 +147,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     atomic_store(&script.next, task->next);
     atomic_store(&script.started_at, task->next);
     atomic_fetch_add(&script.starts, 1);
-    script.ctx = ctx;
+    script.sink_ctx = ctx;
     *ret = task;
     return 0;
 }
@@ -165,6 +173,7 @@ static int sink_put(void *arg, const struct gantry_record *records, size_t count
             atomic_fetch_add(&script.wrong, 1);
         task->next++;
         result->taken++;
+        atomic_fetch_add(&script.put_records, 1);
     }
     result->want_commit = result->taken < count;
     atomic_store(&script.next, task->next);
@@ -239,6 +248,96 @@ static const struct gantry_connector sink_connector = {
     .task_stop = number_stop,
 };
 
+/* --- The same sink, whose work is done elsewhere --- */
+
+static int not_yet(struct number_task *task, atomic_long *times)
+{
+    if (atomic_load(times) <= 0)
+        return 0;
+    atomic_fetch_sub(times, 1);
+    task->ctx->wake(task->ctx);
+    return GANTRY_AGAIN;
+}
+
+static int far_start_done(void *arg, struct gantry_err *err)
+{
+    (void)err;
+    struct number_task *task = arg;
+    if (atomic_load(&script.restart_at) != 0)
+        task->next = atomic_load(&script.restart_at);
+    return not_yet(task, &script.slow_start);
+}
+
+static int far_checkpoint(void *arg, struct gantry_output *state, struct gantry_err *err)
+{
+    (void)state;
+    (void)err;
+    atomic_fetch_add(&script.checkpoints, 1);
+    atomic_store(&script.checkpoint_next, ((struct number_task *)arg)->next);
+    return 0;
+}
+
+static int far_flush_done(void *arg, struct gantry_output *state, struct gantry_err *err)
+{
+    char bytes[8];
+    if (not_yet(arg, &script.slow_flush) != 0)
+        return GANTRY_AGAIN;
+    if (atomic_load(&script.fail_flush) > 0) {
+        atomic_fetch_sub(&script.fail_flush, 1);
+        return gantry_err_set(err, GANTRY_IO, "scripted flush failure");
+    }
+    gt_store_le64(bytes, (uint64_t)atomic_load(&script.checkpoint_next));
+    return state->write(state, bytes, 8);
+}
+
+static int far_limit(void *arg, struct gantry_limits *limits, struct gantry_err *err)
+{
+    (void)arg;
+    (void)err;
+    assert_int_equal(limits->below(limits, "other", 0, 0), GANTRY_NOT_FOUND);
+    long at = atomic_load(&script.limit_at);
+    return at < 0 ? 0 : limits->below(limits, "numbers", 0, at);
+}
+
+static int far_look(void *arg, struct gantry_err *err)
+{
+    struct number_task *task = arg;
+    long to = atomic_exchange(&script.seek_to, -1), hold = atomic_exchange(&script.hold, -1);
+    if (hold >= 0)
+        task->ctx->hold(task->ctx, "numbers", 0, hold == 1);
+    if (to < 0)
+        return 0;
+    struct gantry_err other;
+    assert_int_equal(task->ctx->seek(task->ctx, "other", 0, 0, &other), GANTRY_NOT_FOUND);
+    assert_int_equal(task->ctx->seek(task->ctx, "numbers", 0, 1000000, &other), GANTRY_INVALID);
+    task->next = to;
+    return task->ctx->seek(task->ctx, "numbers", 0, to, err);
+}
+
+static int far_stop_done(void *arg)
+{
+    return not_yet(arg, &script.slow_stop);
+}
+
+static const struct gantry_connector far_connector = {
+    .struct_size = sizeof far_connector,
+    .kind = GANTRY_SINK,
+    .class_names = sink_names,
+    .task_class = "test.SinkTask",
+    .task_start = sink_start,
+    .start_done = far_start_done,
+    .look = far_look,
+    .put = sink_put,
+    .caught_up = sink_caught_up,
+    .checkpoint = far_checkpoint,
+    .flush_done = far_flush_done,
+    .limit = far_limit,
+    .committed = sink_committed,
+    .stop_done = far_stop_done,
+    .task_stop = number_stop,
+};
+
+static const struct gt_connector_class far_class = {.connector = &far_connector};
 static const struct gt_connector_class source_class = {.connector = &source_connector};
 static const struct gt_connector_class sink_class = {.connector = &sink_connector};
 
@@ -299,7 +398,7 @@ static int setup(void **state)
     struct bench *bench = calloc(1, sizeof *bench);
     assert_non_null(bench);
     memset(&script, 0, sizeof script);
-    script.fail_poll_at = -1;
+    script.fail_poll_at = script.limit_at = script.seek_to = script.hold = -1;
     snprintf(bench->folder, sizeof bench->folder, "test-task-XXXXXX");
     assert_non_null(mkdtemp(bench->folder));
     assert_int_equal(uv_loop_init(&bench->loop), 0);
@@ -685,6 +784,98 @@ static void test_sink_full(void **state)
     stop_task(bench, sink);
 }
 
+/* Start, flush and stop that take their time: nobody waits for them. */
+static void test_work_elsewhere(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.slow_start = script.slow_flush = script.slow_stop = 5;
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    assert_int_equal(state_of(sink), GT_TASK_UNASSIGNED);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(state_of(sink), GT_TASK_RUNNING);
+    assert_int_equal(script.slow_start + script.slow_flush, 0);
+    assert_int_equal(script.first_put_after, 1);
+    assert_int_equal(script.wrong, 0);
+    script.fail_flush = 1;
+    fill(bench, 1500);
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    assert_int_equal(script.slow_stop, 0);
+    assert_int_equal(script.durable, 1000);
+    script.slow_stop = 3;
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    assert_int_equal(script.started_at, 1000);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+    assert_int_equal(script.slow_stop, 0);
+    assert_int_equal(script.starts, script.stops);
+}
+
+/* What a sink keeps back is not committed, and the commit comes again without more records. */
+static void test_kept_back(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.limit_at = 400;
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000); /* as far as it was put, but: */
+    stop_task(bench, sink);
+    script.restart_at = 400;
+    script.put_records = 0;
+    sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.put_records == 600);
+    assert_int_equal(script.wrong, 0); /* offsets begin with 400 */
+    script.limit_at = -1;
+    long commits = script.commits;
+    WAIT(bench, script.commits > commits);
+    stop_task(bench, sink);
+    script.restart_at = 0;
+    script.put_records = 0;
+    fill(bench, 1001);
+    sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1001);
+    assert_int_equal(script.put_records, 1);
+    stop_task(bench, sink);
+}
+
+static void test_seek_and_hold(void **state)
+{
+    struct bench *bench = *state;
+    struct gt_task_status status;
+    int reports = 0;
+    fill(bench, 1000);
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    script.seek_to = 250;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.put_records == 1750);
+    WAIT(bench, script.next == 1000);
+    script.hold = 1;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.hold == -1);
+    fill(bench, 1100);
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, (gt_task_status(sink, &status), status.lag) == 100);
+    assert_int_equal(script.put_records, 1750);
+    script.hold = 0;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.durable == 1100);
+    assert_int_equal(script.wrong, 0);
+    gt_task_break(sink, "cannot go on");
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    gt_task_status(sink, &status);
+    assert_string_equal(status.reason, "cannot go on");
+    stop_task(bench, sink);
+}
+
 static void test_failed_flush(void **state)
 {
     struct bench *bench = *state;
@@ -789,6 +980,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_before_start, setup, teardown),
