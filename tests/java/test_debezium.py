@@ -21,8 +21,8 @@ def postgres():
 
 @pytest.fixture(scope="module")
 def mariadb():
-    # The version that it tells is one of MySQL's: Debezium has a connector of its own for MariaDB, which is not to be had from
-    # Maven Central, and the one for MySQL looks at the number. What it then asks for and reads is MariaDB's.
+    # The version that it tells is one of MySQL's, for Debezium's connector for MySQL looks at the number. What it then asks
+    # for and reads is MariaDB's.
     with databases.MariaDb("--version=5.7.19-log") as server:
         yield server
 

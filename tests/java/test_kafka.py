@@ -259,7 +259,7 @@ def test_bad_records_are_left_out_only_where_that_is_tolerated(host, plugin):
 def test_stop_ends_a_poll_that_waits(host, plugin):
     waits = host.source(plugin, SOURCE, "c", config(poll="blocks", number=0))
     host.wait(lambda: "EVENT poll" in waits.log, "poll")
-    host.wait(lambda: host.beats[-1][1].get(waits.number, 0) > 100, "BEAT with the time in poll")
+    host.wait(lambda: host.beats and host.beats[-1][1].get(waits.number, 0) > 100, "BEAT with the time in poll")
     began = time.monotonic()
     waits.stop()
     assert time.monotonic() - began < 4 and any("-stop" in line for line in waits.log if "EVENT stop" in line)
@@ -280,7 +280,7 @@ def test_an_interrupt_ends_what_stop_does_not(host, plugin):
                                              ("noclass", "NoClassDefFoundError: org/example/Missing", -16), ("stack", "StackOverflowError", -6)])
 def test_an_error_fails_its_task_alone(host, plugin, poll, words, code):
     good = host.run(plugin, SOURCE, "good", config(count=10, batch=1), "source", commit=False)
-    bad = host.source(plugin, SOURCE, "bad", config(poll=poll, number=1))
+    bad = host.source(plugin, SOURCE, "bad", config(poll=poll, number=1), started=False)
     failed = bad.wait_failed()
     assert (failed.text, failed.code) == (words, code)
     bad.stop()

@@ -125,7 +125,7 @@ def test_transforms_of_the_runtime(host, plugin):
     host.wait(lambda: "d" in host.positions, "the position of what was dropped")
     assert source.records == []
     given = config(count=1, transforms="f", transforms_f_class=TRANSFORMS + "ChangeCase$Value", transforms_f_from="LOWER_CAMEL", transforms_f_to="UPPER_CAMEL")
-    source = host.run(plugin, SOURCE, "e", given, "source")
+    source = host.run(plugin, SOURCE, "e", given, "source", started=False)
     assert "unsupported type for ChangeCase: java.lang.String" in source.wait_failed().text
 
 
