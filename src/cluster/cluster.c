@@ -18,6 +18,7 @@
 
 enum {
     MESSAGE_BYTES = 256 << 10, /* entries that wait are put together up to this */
+    WAITING_MAX = 16 << 20,    /* of entries that wait, before no more is taken from outside */
     LEAVE_MS = 1000,           /* how long a leave waits for a log that cannot be reached */
     ENTRY_MAX = GT_CLUSTER_MESSAGE_MAX - 64,
 };
@@ -56,6 +57,7 @@ struct gt_cluster {
 
     uint64_t sent; /* number of our last message */
     struct chunk *head, *last;
+    size_t waiting; /* bytes in them */
     bool sending;
     struct gt_buf message;
 
@@ -128,6 +130,7 @@ static void add_entries(struct gt_cluster *cluster, struct gantry_view entries, 
             cluster->head = chunk;
         last = cluster->last = chunk;
     }
+    cluster->waiting += entries.len;
     if (gt_buf_add_view(&last->entries, entries) != 0)
         fail(cluster, last->entries.error, "no memory for a message of the cluster");
     /* Not from here: the machine may be what asks. */
@@ -147,6 +150,7 @@ static void send_next(struct gt_cluster *cluster)
     cluster->head = chunk->next;
     if (cluster->head == NULL)
         cluster->last = NULL;
+    cluster->waiting -= chunk->entries.len;
     gt_buf_clear(&cluster->message);
     gt_cluster_message_write(&cluster->message, &cluster->incarnation, ++cluster->sent,
                              gt_buf_view(&chunk->entries));
@@ -181,6 +185,7 @@ static void drop_chunks(struct gt_cluster *cluster)
         free(chunk);
     }
     cluster->last = NULL;
+    cluster->waiting = 0;
 }
 
 /* --- Commits --- */
@@ -963,6 +968,10 @@ static int take_entry(struct gt_cluster *cluster, struct gt_buf *entry, struct g
     else if (!gt_cluster_is_member(cluster->state))
         code = gantry_err_set(err, GANTRY_AGAIN,
                               "this worker is not a member of the cluster now%s%s; try again",
+                              cluster->trouble[0] != '\0' ? ": " : "", cluster->trouble);
+    else if (cluster->waiting > WAITING_MAX)
+        code = gantry_err_set(err, GANTRY_AGAIN,
+                              "too much waits for the cluster's log already%s%s; try again later",
                               cluster->trouble[0] != '\0' ? ": " : "", cluster->trouble);
     else
         append(cluster, gt_buf_view(entry));

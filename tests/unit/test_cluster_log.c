@@ -202,6 +202,34 @@ static void test_away(void **state)
     assert_int_equal(worker->configs, 3);
 }
 
+/* What is asked for while the broker is away waits, but not without bound. */
+static void test_much_is_asked_for(void **state)
+{
+    enum { BYTES = 1 << 20, TIMES = 100 };
+    struct env *env = *state;
+    struct worker *worker = &env->worker;
+    struct gantry_err err = {0};
+    char *props = malloc(BYTES);
+    assert_non_null(props);
+    memset(props, ' ', BYTES);
+    RUN_UNTIL(worker, worker->joined);
+    mock_thread_tell(&env->mock, "down broker-a");
+    RUN_UNTIL(worker, gt_cluster_trouble(worker->cluster)[0] != '\0');
+    int taken = 0, code = 0;
+    while (taken < TIMES && code == 0) {
+        code = gt_cluster_put_config(worker->cluster, "large", taken,
+                                     (struct gantry_view){props, BYTES}, NULL, 0, &err);
+        taken += code == 0;
+    }
+    assert_int_equal(code, GANTRY_AGAIN);
+    assert_non_null(strstr(err.text, gt_cluster_trouble(worker->cluster)));
+    assert_true(taken > 4);
+    mock_thread_tell(&env->mock, "up broker-a");
+    RUN_UNTIL(worker, worker->configs == taken);
+    put_config(worker, "small");
+    free(props);
+}
+
 /* One that has lost what the worker has read: the worker is not in step with the others any more,
  * whether the offsets were taken by other messages meanwhile or not. */
 static void lost(struct env *env, int count, int others)
@@ -358,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_away, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_much_is_asked_for, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_lost, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_lost_the_last_one, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_lost_and_overtaken, setup_env, teardown_env),

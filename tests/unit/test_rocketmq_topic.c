@@ -867,6 +867,70 @@ static void test_reader_refused(void **state)
     close_readers(&reader);
 }
 
+struct ask_offset {
+    struct gt_mail mail;
+    struct env *env;
+    const char *group, *topic;
+    int64_t offset;
+    sem_t done;
+};
+
+static void on_group_offset(void *arg, int rc, int64_t offset, const struct rmq_err *err)
+{
+    struct ask_offset *ask = arg;
+    (void)err;
+    ask->offset = rc == 0 ? offset : -1;
+    sem_post(&ask->done);
+}
+
+static void run_ask_offset(struct gt_mail *mail)
+{
+    struct ask_offset *ask = (struct ask_offset *)mail;
+    struct rmq_err err;
+    assert_int_equal(rmq_admin_group_offset(gt_link_client(ask->env->link), ask->group, ask->topic,
+                                            "broker-a", 0, on_group_offset, ask, &err),
+                     0);
+}
+
+static int64_t group_offset(struct env *env, const char *group, const char *topic)
+{
+    struct ask_offset ask = {
+        .mail.run = run_ask_offset, .env = env, .group = group, .topic = topic};
+    sem_init(&ask.done, 0, 0);
+    gt_link_send(env->link, &ask.mail);
+    wait_sem(&ask.done);
+    sem_destroy(&ask.done);
+    return ask.offset;
+}
+
+/* The last progress is told to the broker, also by a reader that closes while it tells another. */
+static void test_last_report(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer;
+    struct test_reader reader;
+    uint8_t *seen = calloc(1, RECORDS_MAX);
+    assert_non_null(seen);
+    tell_mock(env, "topic r queues=1 broker=broker-a");
+    open_own(env, &writer);
+    write_records(env, &writer, "r", 0, 30);
+    open_readers(env, &reader, "r");
+    read_records(&reader, seen, 30, 10);
+    tell_mock(env, "delay 15 1 300");
+    gt_reader_committed(reader.readers[0], 10);
+    int64_t begun = gt_clock_mono_ns();
+    while (group_offset(env, "connector-consumer-group-sink", "r") != 10)
+        assert_true(gt_clock_mono_ns() - begun < (int64_t)WAIT_S * 1000000000);
+    gt_reader_committed(reader.readers[0], 30);
+    close_readers(&reader);
+    while (group_offset(env, "connector-consumer-group-sink", "r") != 30) {
+        nap(10);
+        assert_true(gt_clock_mono_ns() - begun < (int64_t)WAIT_S * 1000000000);
+    }
+    close_own(&writer);
+    free(seen);
+}
+
 /* A topic that nobody has, where none may be made: said, and taken up when it is there. */
 static void test_no_topic(void **state)
 {
@@ -1121,6 +1185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_last_report, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_no_topic, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_numbered_queues, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_more_queues, setup_env, teardown_env),

@@ -369,6 +369,8 @@ static void on_reported(void *arg, int rc, const struct rmq_err *err)
         reader->reported = -1; /* with the next one */
     if (!reader->gone)
         gt_rq_later(reader->topics, &reader->report_timer, REPORT_MS, report, reader);
+    else if (rc == 0)
+        report(reader); /* what could not be told while this was under way */
     came(reader);
 }
 
@@ -400,7 +402,7 @@ static void on_close(struct gt_mail *mail)
     struct gt_rq_reader *reader = READER_OF(mail, close_mail);
     expect(reader);
     if (reader->reports && atomic_load(&reader->committed) >= 0)
-        report(reader); /* the last one, whenever the one before was */
+        report(reader); /* the last one, whenever the one before was, or when that is answered */
     reader->gone = true;
     gt_rq_not_later(reader->topics, &reader->trouble_timer);
     gt_rq_not_later(reader->topics, &reader->report_timer);
