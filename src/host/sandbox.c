@@ -82,7 +82,9 @@ static int allow_all(int rules, int argc, char **argv, const char *program, stru
 int gt_sandbox_files(int argc, char **argv, const char *program, struct gantry_err *err)
 {
     if (!gt_sandbox_files_known())
-        return gantry_err_set(err, GANTRY_UNSUPPORTED, "this kernel has no Landlock");
+        return gantry_err_set(
+            err, GANTRY_UNSUPPORTED,
+            "this kernel has no Landlock; host.landlock=false runs hosts without it");
     struct landlock_ruleset_attr attributes = {.handled_access_fs = READS | WRITES};
     int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0u);
     if (rules < 0)

@@ -30,8 +30,8 @@ def source(worker, **keys):
                                 "source-record-converter": "string", **{f"bad.{key}": str(value) for key, value in keys.items()}})
 
 
-def sink(worker, path, topic="b", **keys):
-    worker.create("badsink", {"connector-class": "test.BadSink", "topicNames": Broker.topics(topic), "bad.file": str(path),
+def sink(worker, path, topic="b", name="badsink", **keys):
+    worker.create(name, {"connector-class": "test.BadSink", "topicNames": Broker.topics(topic), "bad.file": str(path),
                               "source-record-converter": "string", **{f"bad.{key}": str(value) for key, value in keys.items()}})
 
 
@@ -329,3 +329,23 @@ def test_a_manifest_that_is_wrong_is_refused(worker, tmp_path):
     worker.wait_log(r"version\.plugin.*protocol=7: this worker speaks version 1")
     worker.wait_log(r"missing\.plugin.*there-is-no-such-program: No such file or directory")
     worker.wait_log(r"early\.plugin.*exited with code")
+
+
+def test_the_sandbox(worker, tmp_path):
+    """With host.landlock a host writes where it may and nowhere else; with host.seccomp it runs as before."""
+    for name in ("may", "may-not"):
+        (tmp_path / name).mkdir()
+    worker.restart(host_seccomp="true")
+    worker.source("good", "b", write(tmp_path / "numbers", NUMBERS))
+    sink(worker, tmp_path / "may" / "seccomp")
+    wait_file(tmp_path / "may" / "seccomp", NUMBERS)
+    assert re.search(r"Seccomp:\s+2", read(f"/proc/{hosts(worker)[0]}/status").decode())
+    worker.stop_connector("badsink")
+    worker.set(host_landlock="true", host_paths_write=tmp_path / "may")
+    worker.restart()
+    if "this kernel has no Landlock" in worker.log():
+        pytest.skip("this kernel has no Landlock")
+    sink(worker, tmp_path / "may-not" / "written", name="outside")
+    worker.wait_failed("outside", "cannot open")
+    sink(worker, tmp_path / "may" / "written", name="inside")
+    wait_file(tmp_path / "may" / "written", NUMBERS)
