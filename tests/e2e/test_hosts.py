@@ -75,7 +75,7 @@ REASONS = {
     "say-and-exit": r"host bad\.so exited with code 4; its last words: .*these are my last words",
     "loop": r"host bad\.so .*host\.call\.timeout\.ms",
     "sleep": r"host bad\.so .*host\.call\.timeout\.ms",
-    "close": r"host bad\.so (closed its line|exited with code 74)",
+    "close": r"host bad\.so (closed its line|exited with code (74|0))",
     "garbage": r"host bad\.so broke the protocol: a frame of 1213486160 bytes",
     "stop-self": r"host bad\.so gave no sign of life",
 }
