@@ -43,6 +43,7 @@ int gt_command_connector_reset(const struct gt_command *command, int argc, char 
 int gt_command_connector_classes(const struct gt_command *command, int argc, char **argv);
 int gt_command_connector_describe(const struct gt_command *command, int argc, char **argv);
 int gt_command_plugin_list(const struct gt_command *command, int argc, char **argv);
+int gt_command_plugin_check(const struct gt_command *command, int argc, char **argv);
 int gt_command_plugin_describe(const struct gt_command *command, int argc, char **argv);
 
 #endif

@@ -86,6 +86,9 @@ static const struct gt_command commands[] = {
      "  --store DIR  the store (default: storePathRootDir of -c FILE, else "
      "${HOME}/connectorStore)\n",
      gt_command_plugin_list, NULL},
+    {"plugin check", "PATH", "whether a .so can be opened, without opening its plugin",
+     "What the worker has done by a process of its own before it opens a library.\n",
+     gt_command_plugin_check, NULL},
     {"plugin describe", "NAME | PATH [-c FILE] [--plugin-paths PATHS]",
      "a plugin's connectors and their keys",
      "NAME is a plugin's name, PATH a plugin file.\n" PLUGIN_HELP, gt_command_plugin_describe,

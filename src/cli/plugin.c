@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gantry plugin list | describe */
+/* gantry plugin list | check | describe */
 #include "cli/plugin_option.h"
 #include "cli/text_table.h"
+#include "plugin/plugin_check.h"
 #include "plugin/scan.h"
+#include "plugin/so_loader.h"
+#include "plugin/trial.h"
 #include "worker/plugin_list.h"
 #include <jansson.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { LIST_MAX = 16 << 20 };
 
@@ -123,6 +127,31 @@ int gt_command_plugin_list(const struct gt_command *command, int argc, char **ar
     gt_buf_deinit(&list);
     gt_settings_deinit(&settings);
     return status;
+}
+
+/* --- check --- */
+
+int gt_command_plugin_check(const struct gt_command *command, int argc, char **argv)
+{
+    enum { LIMIT_S = 30 }; /* after the worker's own */
+    const char *path = NULL;
+    struct gt_options options = {
+        .operands = &path, .operands_min = 1, .operands_max = 1, .operands_name = "the PATH"};
+    struct gt_loaded loaded = {0};
+    struct gantry_err err = {0, ""};
+    if (gt_options_parse(&options, argc, argv, &err) != 0)
+        return gt_usage_error(command, err.text);
+    alarm(LIMIT_S); /* nobody may wait for a library that does not come back */
+    int code = gt_so_load(NULL, path, GT_PLUGIN_SO, &loaded, &err);
+    if (code == 0)
+        code = gt_plugin_check(loaded.plugin, &err);
+    if (code == 0)
+        printf(GT_TRIAL_FINE "%s %s\n", loaded.plugin->name, loaded.plugin->version);
+    else
+        fprintf(stderr, "gantry %s: %s: %s\n", command->name, path, err.text);
+    if (loaded.unload != NULL)
+        loaded.unload(&loaded); /* may crash as well as the opening */
+    return code == 0 ? GT_EXIT_OK : GT_EXIT_FAILED;
 }
 
 /* --- describe --- */

@@ -77,6 +77,16 @@ static int remove_inner(const char *path, const struct stat *st, int flag, struc
     return ftw->level == 0 ? 0 : remove_entry(path, st, flag, ftw);
 }
 
+/* If not, errno says why. */
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    errno = ENOTDIR;
+    return S_ISDIR(st.st_mode);
+}
+
 /* A new folder among the temporary files. */
 static char *temporary_folder(struct gantry_err *err)
 {
@@ -108,7 +118,11 @@ int gt_copies_open(const char *folder, struct gt_copies **ret, struct gantry_err
         copies->folder = temporary_folder(err);
         code = copies->folder == NULL ? GANTRY_IO : 0;
     } else {
-        code = gt_folder_make(folder, "plugin.folder", err);
+        /* Nothing of it needs to outlive a crash: the next start begins with an empty one. */
+        if (mkdir(folder, 0755) != 0 && errno != EEXIST)
+            code = gt_file_error(err, "make", folder);
+        else if (!is_folder(folder))
+            code = gt_file_error(err, "use", folder);
         copies->folder = code == 0 ? realpath(folder, NULL) : NULL;
         if (code == 0 && copies->folder == NULL)
             code = gt_file_error(err, "find", folder);

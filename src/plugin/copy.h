@@ -24,8 +24,8 @@ struct gt_copy {
     size_t refs;
 };
 
-/** Use this folder, which is made and emptied: what lies there is left over from before. NULL: a
- * new one among the temporary files, removed at close. */
+/** Use this folder, which is made (not those above it) and emptied: what lies there is left over
+ * from before. NULL: a new one among the temporary files, removed at close. */
 int gt_copies_open(const char *folder, struct gt_copies **ret, struct gantry_err *err);
 /** Nobody may hold a copy. NULL is fine. */
 void gt_copies_close(struct gt_copies *copies);

@@ -280,7 +280,7 @@ int gt_registry_set_files(struct gt_registry *registry, const struct gt_plugin_f
 
 /* A file that cannot be loaded. What an earlier version of it offers stays: a broken file must not
  * take away what works. */
-static struct plugin_file *refused(const struct plugin_file *before,
+static struct plugin_file *refused(struct gt_registry *registry, const struct plugin_file *before,
                                    const struct gt_scan_item *item, enum gt_plugin_state state,
                                    const char *reason)
 {
@@ -294,10 +294,12 @@ static struct plugin_file *refused(const struct plugin_file *before,
         return NULL;
     }
     bool stays = before != NULL && before->described != NULL && state == GT_PLUGIN_REFUSED;
+    pthread_mutex_lock(&registry->lock); /* `before` may get another form right now */
     for (size_t i = 0; i < FORMS && stays; i++) {
         if (before->forms[i] != NULL)
             file->forms[i] = gt_form_hold(before->forms[i]);
     }
+    pthread_mutex_unlock(&registry->lock);
     if (stays) {
         file->described = before->described;
         file->copy = gt_copy_hold(before->copy);
@@ -364,27 +366,28 @@ static struct plugin_file *take_up(struct gt_registry *registry, const struct gt
     struct gantry_err err = {0};
     char text[200];
     if (item->kind == GT_PLUGIN_KINDS)
-        return refused(before, item, GT_PLUGIN_REFUSED,
+        return refused(registry, before, item, GT_PLUGIN_REFUSED,
                        "a plugin file is a .so, .jar, .zip, .class or .plugin, or a folder of "
                        "archives");
     size_t place = loaders->hosted[item->kind].load != NULL ? HOSTED : IN_WORKER;
     if (place == IN_WORKER && loaders->in_worker[item->kind].load == NULL) {
         (void)snprintf(text, sizeof text, "it needs %s", needs(loaders, item->kind));
-        return refused(NULL, item, GT_PLUGIN_LEFT, text);
+        return refused(registry, NULL, item, GT_PLUGIN_LEFT, text);
     }
     if (registry->copies == NULL)
-        return refused(before, item, GT_PLUGIN_REFUSED, registry->copies_err.text);
+        return refused(registry, before, item, GT_PLUGIN_REFUSED, registry->copies_err.text);
     int code = gt_copy_take(registry->copies, item->path, item->kind, &copy, &err);
     if (code == GANTRY_NOT_FOUND && item->kind == GT_PLUGIN_JARS)
-        return refused(NULL, item, GT_PLUGIN_LEFT, err.text);
+        return refused(registry, NULL, item, GT_PLUGIN_LEFT, err.text);
     if (code == 0 && before != NULL && before->state == GT_PLUGIN_LOADED && before->copy == copy) {
         gt_copy_release(copy);
         return before;
     }
     if (code == 0)
         code = open_form(registry, item->path, item->kind, copy, place, &form, &err);
-    struct plugin_file *file = code == 0 ? loaded(item, copy, form, place)
-                                         : refused(before, item, GT_PLUGIN_REFUSED, err.text);
+    struct plugin_file *file = code == 0
+                                   ? loaded(item, copy, form, place)
+                                   : refused(registry, before, item, GT_PLUGIN_REFUSED, err.text);
     gt_form_release(form);
     gt_copy_release(copy);
     return file;

@@ -3,6 +3,7 @@
 #include "plugin/so_loader.h"
 
 #include "base/file.h"
+#include "plugin/trial.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -111,9 +112,10 @@ int gt_so_load(void *arg, const char *path, enum gt_plugin_kind kind, struct gt_
                struct gantry_err *err)
 {
     gantry_plugin_fn get;
-    (void)arg;
     (void)kind;
     int code = check_file(path, err);
+    if (code == 0 && arg != NULL)
+        code = gt_trial(arg, path, err);
     if (code != 0)
         return code;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

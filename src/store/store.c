@@ -14,6 +14,7 @@
 #include "store/env.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -85,16 +86,20 @@ out:
     return code;
 }
 
+/* A look must not lock, be it for a moment: a worker that starts just then would be refused. So the
+ * number in the file has to do. */
 bool gt_store_in_use(const char *folder)
 {
-    char *path = NULL;
-    if (asprintf(&path, "%s/gantry.lock", folder) < 0)
-        return false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool used = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (fd >= 0)
-        close(fd);
-    free(path);
+    struct gt_buf path, text;
+    int64_t holder = 0;
+    gt_buf_init(&path, 8192);
+    gt_buf_init(&text, 64);
+    gt_buf_addf(&path, "%s/gantry.lock", folder);
+    bool used = gt_file_read(gt_buf_cstr(&path), &text, NULL) == 0 &&
+                gt_parse_int(gt_view_trim(gt_buf_view(&text)), 1, INT32_MAX, &holder) == 0 &&
+                (kill((pid_t)holder, 0) == 0 || errno == EPERM);
+    gt_buf_deinit(&path);
+    gt_buf_deinit(&text);
     return used;
 }
 

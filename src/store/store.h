@@ -89,8 +89,8 @@ void gt_store_stop(struct gt_store *store);
 void gt_store_close(struct gt_store *store);
 /** 0, or the error after which the store takes no commit any more. Thread: any. */
 int gt_store_check(struct gt_store *store, struct gantry_err *err);
-/** Whether a worker has the store in @p folder open now. A look, nothing more: false when there is
- * none. Thread: any. */
+/** Whether the process that had the store in @p folder open last still runs. A look, nothing more:
+ * false when there is no store. Thread: any. */
 bool gt_store_in_use(const char *folder);
 /** The folder given to open. */
 const char *gt_store_folder(const struct gt_store *store);

@@ -577,3 +577,8 @@ uint32_t gt_task_index(const struct gt_task *task)
 {
     return task->ctx.task;
 }
+
+const struct gt_connector_class *gt_task_class(const struct gt_task *task)
+{
+    return task->klass;
+}

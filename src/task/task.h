@@ -82,5 +82,7 @@ void gt_task_free(struct gt_task *task);
 /** Thread: any. */
 void gt_task_status(struct gt_task *task, struct gt_task_status *ret);
 uint32_t gt_task_index(const struct gt_task *task);
+/** The class that it runs with; it holds it. Thread: any. */
+const struct gt_connector_class *gt_task_class(const struct gt_task *task);
 
 #endif

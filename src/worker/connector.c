@@ -101,14 +101,14 @@ static void settle(struct connector *connector)
 
 /* --- Restarts --- */
 
-/* Whether a start would be with another class now: of a plugin that has been replaced, removed, or
- * brought meanwhile. */
-static bool is_outdated(const struct connector *connector)
+/* Whether a start would be with another class than @p present now: that of a plugin that has been
+ * replaced, removed, or brought meanwhile. */
+static bool is_outdated(const struct connector *connector, const struct gt_connector_class *present)
 {
     const struct gt_connector_class *klass = NULL;
     struct gantry_err err;
     (void)gt_plan_class(connector->worker->registry, &connector->props, true, &klass, &err);
-    bool other = klass != connector->klass;
+    bool other = klass != present;
     gt_class_release(klass);
     return other;
 }
@@ -134,9 +134,10 @@ static void on_restart(uv_timer_t *timer)
     struct connector *connector = member->connector;
     if (connector->closing)
         return;
-    bool outdated = member->task != NULL && is_outdated(connector);
+    bool outdated = member->task != NULL && is_outdated(connector, gt_task_class(member->task));
     if (outdated && connector->shared) {
-        renew_plan(connector);
+        if (is_outdated(connector, connector->klass)) /* else another task was here before */
+            renew_plan(connector);
         member->renewing = true;
         gt_task_stop(member->task);
         return;
@@ -498,12 +499,12 @@ void gt_connector_look_again(struct connector *connector)
         if (status.state != GT_TASK_FAILED)
             continue;
         failed = true;
-        if (connector->shared && is_outdated(connector))
+        if (connector->shared && is_outdated(connector, gt_task_class(member->task)))
             restart_after(member, 0);
     }
     if (connector->shared) {
         look_again_shared(connector);
-    } else if (connector->klass == NULL || (failed && is_outdated(connector))) {
+    } else if (connector->klass == NULL || (failed && is_outdated(connector, connector->klass))) {
         connector->slot->pause_ms = connector->slot->tries = 0; /* what it waited for has come */
         /* An operation that is under way may have looked before the plugin came. */
         connector->slot->look_again = !start_anew(connector);

@@ -5,8 +5,10 @@
 #include "base/json.h"
 #include "plugin/scan.h"
 #include "store/store.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LIST_MAX = 16 << 20 };
@@ -72,7 +74,9 @@ static int make_folder(const char *store, struct gantry_err *err)
     char *folder = NULL;
     if (asprintf(&folder, "%s/plugins", store) < 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
-    int code = gt_folder_make(folder, "plugin.folder", err);
+    int code = 0;
+    if (mkdir(folder, 0755) != 0 && errno != EEXIST)
+        code = gt_file_error(err, "make", folder);
     free(folder);
     return code;
 }
@@ -105,7 +109,7 @@ int gt_plugin_list_write(struct gt_registry *registry, const char *store, struct
 int gt_plugin_list_read(const char *store, struct gt_buf *buf, struct gantry_err *err)
 {
     char *path = NULL;
-    if (!gt_store_in_use(store))
+    if (!gt_store_in_use(store)) /* then it says what was once */
         return 0;
     if (asprintf(&path, "%s/plugins/list.json", store) < 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");

@@ -41,6 +41,8 @@ static int scan(struct gt_worker *worker, struct gantry_err *err)
     return 0;
 }
 
+static char own_program[] = "/proc/self/exe";
+
 int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err)
 {
     const struct gt_settings *settings = worker->settings;
@@ -49,7 +51,7 @@ int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err)
         .paths = settings->plugin_paths,
         .prefer_files = strcmp(settings->plugin_prefer, "file") == 0,
         .in_worker = strcmp(settings->plugin_isolation, "none") == 0,
-        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, NULL},
+        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, own_program},
                     .hosted[GT_PLUGIN_SO] = {gt_host_load, worker->hosts},
                     .hosted[GT_PLUGIN_EXECUTABLE] = {gt_host_load, worker->hosts}},
     };

@@ -67,10 +67,8 @@ def plugin_worker(new_worker, plugins, example):
 
 
 def overwrite(source, target):
-    """As cp does: other bytes in the same file."""
-    with open(source, "rb") as data, open(target, "r+b") as file:
-        shutil.copyfileobj(data, file)
-        file.truncate()
+    """As cp does: other bytes in the same file, which is cut off before."""
+    write(target, read(source))
 
 
 def replace(source, target):
@@ -162,6 +160,9 @@ def test_loaded_and_run(plugin_worker, plugins, tmp_path):
     worker.create("count", counter(count_to=600))
     wait_numbers(out, 600)
     check_numbers(out, 600)
+    worker.end()
+    listed = run_gantry("plugin", "list", "--store", worker.store).stdout.decode()
+    assert "example" not in listed, "what a worker that has ended had"
 
 
 @pytest.mark.parametrize("change", [overwrite, replace], ids=["overwritten", "renamed"])
@@ -174,6 +175,9 @@ def test_replaced_under_load(plugin_worker, plugins, example, tmp_path, change):
     worker.pair(in_file, files)
     wait_more(out)
     for round_, version in enumerate(("2.0", "3.0", "2.0", "3.0")):
+        if change is overwrite:  # whoever had this file mapped would be dead by now
+            write(plugins / "example.so", b"\0" * 4096)
+            wait_more(out)
         change(example(version), plugins / "example.so")
         looks = worker.log().count("plugin files found=")
         if round_ % 2 == 0:
@@ -320,6 +324,48 @@ def test_broken_files_harm_nothing(plugin_worker, plugins, example, tmp_path):
     wait_more(out)
 
 
+@pytest.fixture(scope="module")
+def hostile(headers, tmp_path_factory):
+    """hostile(code) is a library that has the code of that text run when it is opened."""
+    folder = tmp_path_factory.mktemp("hostile")
+
+    def build(name, code):
+        path = str(folder / name)
+        write(f"{path}.c", b"#include <stdlib.h>\n#include <unistd.h>\n#include <signal.h>\n"
+                           b"__attribute__((constructor)) static void begin(void) { %s }\n" % code.encode())
+        run("cc", "-shared", "-fPIC", f"{path}.c", "-o", path, env=WITHOUT_SANITIZER)
+        return path
+
+    return build
+
+
+def test_what_crashes_when_it_is_opened(plugin_worker, plugins, example, hostile, tmp_path):
+    """Another process finds it out; the worker goes on."""
+    worker, out = plugin_worker, tmp_path / "out"
+    worker.create("lines", append_to(out))
+    worker.create("count", counter(count_interval_ms=1))
+    for name, code in {"segv.so": "raise(SIGSEGV);", "abort.so": "abort();", "exit.so": "_exit(0);"}.items():
+        shutil.copy(hostile(name, code), plugins / name)
+    # All is in its place, but nothing in it is right.
+    whole = read(example("2.0"))
+    for seed in range(1, 4):
+        damaged = bytearray(whole)
+        for at in range(0x300 + 97 * seed, len(damaged) - 0x900, 611 * seed):
+            damaged[at:at + 8] = bytes((at * seed + i * 37) % 256 for i in range(8))
+        write(plugins / f"damaged-{seed}.so", bytes(damaged))
+    reload_plugins(worker)
+    # A sanitized program has ways of its own to end by a signal.
+    for name, why in {"segv.so": r"(crashes when it is opened \(signal|ends the process)",
+                      "abort.so": r"(crashes when it is opened \(signal|ends the process)",
+                      "exit.so": r"ends the process that opens it \(exit status 0", "damaged-1.so": "",
+                      "damaged-2.so": "", "damaged-3.so": ""}.items():
+        assert re.search(rf"refused a plugin path={plugins}/{name}: it {why}", worker.log()), name
+    checked = run_gantry("plugin", "check", plugins / "segv.so")
+    assert checked.returncode != 0
+    assert run_gantry("plugin", "check", plugins / "example.so").stdout == b"ok: example 1.0\n"
+    wait_more(out)
+
+
 def test_where_a_connector_runs(plugin_worker, tmp_path):
     worker, out = plugin_worker, tmp_path / "out"
     worker.create("lines", {**append_to(out), "isolation": "none"})
@@ -328,6 +374,12 @@ def test_where_a_connector_runs(plugin_worker, tmp_path):
     why = worker.refuse("wrong", {**counter(), "isolation": "somewhere"})
     assert "isolation: 'somewhere'" in why and "none" in why and "process" in why
     assert "plugin.prefer: 'jar'" in worker.refuse("wrong", {**counter(), "plugin.prefer": "jar"})
+    worker.restart()  # the first one to ask for that form is what is stored
+    worker.wait_running("count")
+    worker.stop_connector("count")
+    worker.create("count", {**counter(count_to=150), "isolation": "none"})
+    wait_numbers(out, 150)
+    check_numbers(out, 150)
 
 
 @pytest.fixture(scope="module")

@@ -481,10 +481,10 @@ static void test_next_worker(void **state)
     struct bench *bench = *state;
     char note[64];
     script.limit = 50;
-    create(bench, "src", "test.Source", "note=kept", GT_CHECK_FULL);
     create(bench, "dst", "test.Sink", NULL, GT_CHECK_FULL);
     create(bench, "gone", "test.Sink", NULL, GT_CHECK_FULL);
     stop_connector(bench, "gone");
+    create(bench, "src", "test.Source", "note=kept", GT_CHECK_FULL); /* `durable` is dst's alone */
     WAIT(bench, script.durable == 50);
     close_worker(bench);
     assert_int_equal(script.starts, script.stops);
