@@ -61,8 +61,10 @@ void gt_native_send(struct gt_frame *frames)
             ssize_t len = send(native.line, frames->data + done, frames->len - done, MSG_NOSIGNAL);
             if (len < 0 && errno == EINTR)
                 continue;
-            if (len < 0)
+            if (len < 0 && (errno == EPIPE || errno == ECONNRESET))
                 _exit(0); /* the worker is gone */
+            if (len < 0)
+                gt_native_die(EXIT_LINE, "cannot write to the line: %s", strerrordesc_np(errno));
             done += (size_t)len;
         }
         gt_frame_free(frames);
