@@ -61,8 +61,10 @@ void gt_native_send(struct gt_frame *frames)
             ssize_t len = send(native.line, frames->data + done, frames->len - done, MSG_NOSIGNAL);
             if (len < 0 && errno == EINTR)
                 continue;
-            if (len < 0)
+            if (len < 0 && (errno == EPIPE || errno == ECONNRESET))
                 _exit(0); /* the worker is gone */
+            if (len < 0)
+                gt_native_die(EXIT_LINE, "cannot write to the line: %s", strerrordesc_np(errno));
             done += (size_t)len;
         }
         gt_frame_free(frames);
@@ -286,8 +288,8 @@ static void on_unload(struct gt_frame_head *head)
     int64_t id = gt_mp_item_int(&head->items, 0);
     for (struct gt_native_plugin **at = &native.plugins; *at != NULL; at = &(*at)->next) {
         struct gt_native_plugin *plugin = *at;
-        if (plugin->id != id || gt_native_tasks_use(plugin))
-            continue;
+        if (plugin->id != id || atomic_load(&plugin->users) > 0)
+            continue; /* in use, which the worker should know: then it stays */
         *at = plugin->next;
         if (plugin->loaded.plugin->close != NULL)
             plugin->loaded.plugin->close(plugin->state);
@@ -303,7 +305,7 @@ struct question {
     struct gt_frame *frame;
     struct gt_frame_head head;
     int64_t id;
-    const struct gt_native_plugin *plugin;
+    struct gt_native_plugin *plugin; /* held */
 };
 
 struct answer_findings {
@@ -439,6 +441,8 @@ static void *run_question(void *arg)
         refuse(question->id, GANTRY_NOT_FOUND, "there is no such plugin or class");
     gt_arena_deinit(&memory);
     gt_frame_free(question->frame);
+    if (question->plugin != NULL)
+        atomic_fetch_sub(&question->plugin->users, 1);
     free(question);
     return NULL;
 }
@@ -467,6 +471,8 @@ static void on_question(struct gt_frame_head *head, struct gt_frame *frame)
     (void)gt_frame_read(&question->head, frame->data, frame->len); /* was read before: it is one */
     question->id = gt_mp_item_int(&question->head.items, 0);
     question->plugin = find_plugin(gt_mp_item_int(&question->head.items, -1));
+    if (question->plugin != NULL)
+        atomic_fetch_add(&question->plugin->users, 1);
     (void)head;
     if (gt_native_thread(run_question, question) != 0)
         gt_native_die(EXIT_MEMORY, "no thread for a question");

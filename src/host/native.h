@@ -25,6 +25,7 @@ int gt_native_main(int argc, char **argv);
 struct gt_native_plugin {
     struct gt_loaded loaded;
     void *state;
+    atomic_int users; /* tasks and questions that are not through */
     int64_t id;
     struct gt_native_plugin *next;
 };
@@ -87,8 +88,6 @@ bool gt_native_task_start(struct gt_frame_head *head, struct gt_native_plugin *p
 bool gt_native_task_frame(struct gt_frame_head *head, struct gt_frame *frame);
 /** The items of BEAT: who is inside a call. */
 void gt_native_tasks_beat(struct gt_buf *buf);
-/** Whether a task of the plugin is left. */
-bool gt_native_tasks_use(const struct gt_native_plugin *plugin);
 
 /** The pairs of a configuration, the next item, into @p memory. False: it is none, or memory is
  * out. */

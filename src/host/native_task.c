@@ -282,6 +282,7 @@ static void *run_task(void *arg)
         pthread_cond_wait(&task->cond, &task->lock);
     pthread_mutex_unlock(&task->lock);
     forget(task); /* the channel ends with the next line, and nobody else knows the task */
+    atomic_fetch_sub(&task->plugin->users, 1);
     struct gt_buf buf;
     gt_native_begin(&buf, GT_FRAME_STOPPED, task->channel, 2);
     gt_native_end(&buf, task->channel);
@@ -389,6 +390,7 @@ bool gt_native_task_start(struct gt_frame_head *head, struct gt_native_plugin *p
         gt_native_fail(task, GANTRY_NOT_FOUND, &err);
         return true; /* until STOP, see gt_native_task_frame */
     }
+    atomic_fetch_add(&plugin->users, 1);
     return gt_native_thread(run_task, task) == 0;
 }
 
@@ -468,14 +470,4 @@ void gt_native_tasks_beat(struct gt_buf *buf)
     gt_mp_put_array(buf, count);
     (void)gt_buf_add_view(buf, gt_buf_view(&list)); /* errors stick */
     gt_buf_deinit(&list);
-}
-
-bool gt_native_tasks_use(const struct gt_native_plugin *plugin)
-{
-    bool used = false;
-    pthread_mutex_lock(&tasks.lock);
-    for (size_t i = 0; i < tasks.count; i++)
-        used = used || (tasks.slots[i] != NULL && tasks.slots[i]->plugin == plugin);
-    pthread_mutex_unlock(&tasks.lock);
-    return used;
 }
