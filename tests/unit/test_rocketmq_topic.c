@@ -778,6 +778,27 @@ static void test_zombie(void **state)
     free(seen);
 }
 
+/* A broker that answers slowly says what its queue was a while ago. What an earlier writer had sent
+ * is found all the same. */
+static void test_slow_answer(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer;
+    open_own(env, &writer);
+    write_records(env, &writer, "t", 0, 10);
+    tell_mock(env, "late 320 1 200");
+    struct test_append *append = send_records(env, &writer, "t", NULL, 10, 10);
+    nap(50); /* it is on its way */
+    gt_writer_abandon(writer.writer);
+    (void)finish(append);
+    close_own(&writer);
+    tell_mock(env, "delay 30 1 600");
+    open_own(env, &writer);
+    assert_int_equal(stored_position(env), 20);
+    close_own(&writer);
+    check_topic(env, "t", 0, 20);
+}
+
 /* What retention has deleted is passed over. */
 static void test_gap(void **state)
 {
@@ -1182,6 +1203,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_slow_answer, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),

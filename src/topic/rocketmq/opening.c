@@ -12,9 +12,9 @@ enum { VALUE_MAX = 2 << 20 };
 struct gt_rq_opening {
     struct gt_rq_writer *writer;
     struct gt_rq_found found;
-    struct gt_rq_lane *lane; /* whose queue is read */
-    int64_t at;              /* read up to here */
-    int64_t begun_ns;
+    struct gt_rq_lane *lane;    /* whose queue is read */
+    int64_t at;                 /* read up to here */
+    int64_t begun_ns, asked_ns; /* asked: for an end, the last time */
     struct gt_rq_timer timer;
     struct gt_rq_trouble trouble;
     struct gt_rq_scan scan;
@@ -328,8 +328,8 @@ static void take_end(struct gt_rq_opening *opening, int64_t end)
                  lane->topic, lane->id, lane->broker, (long long)end, (long long)lane->tail);
         lane->tail = opening->at = end;
     }
-    int64_t waited_ms = (gt_clock_mono_ns() - opening->begun_ns) / 1000000;
-    opening->late = waited_ms >= GT_RQ_STABLE_MS;
+    /* The answer may have been on its way for long. */
+    opening->late = opening->asked_ns - opening->begun_ns >= (int64_t)GT_RQ_STABLE_MS * 1000000;
     if (end > opening->at) {
         opening->scanning = true;
         opening->scan.block = on_block;
@@ -340,10 +340,12 @@ static void take_end(struct gt_rq_opening *opening, int64_t end)
                          lane->broker, lane->id, opening->at, end);
         return;
     }
+    int64_t waited_ms = (gt_clock_mono_ns() - opening->begun_ns) / 1000000;
     if (opening->late)
         lane_is_read(opening);
     else
-        gt_rq_later(writer->topics, &opening->timer, GT_RQ_STABLE_MS - waited_ms, on_again,
+        gt_rq_later(writer->topics, &opening->timer,
+                    waited_ms < GT_RQ_STABLE_MS ? GT_RQ_STABLE_MS - waited_ms : 0, on_again,
                     opening);
 }
 
@@ -365,6 +367,7 @@ static void ask_end(struct gt_rq_opening *opening)
 {
     const struct gt_rq_lane *lane = opening->lane;
     struct rmq_err err = {0};
+    opening->asked_ns = gt_clock_mono_ns();
     if (rmq_admin_max_offset(opening->writer->topics->client, lane->topic, lane->broker,
                              (int32_t)lane->id, on_end, opening, &err) == 0) {
         opening->asking = true;

@@ -510,7 +510,6 @@ static void on_resolve_end(void *arg, int rc, int64_t offset, const struct rmq_e
 {
     struct gt_rq_lane *lane = arg;
     struct gt_rq_writer *writer = lane->writer;
-    int64_t now = gt_clock_mono_ns();
     if (lane->state != LANE_SETTLING || lane->frame == NULL) {
         ; /* given up */
     } else if (rc != 0) {
@@ -520,9 +519,10 @@ static void on_resolve_end(void *arg, int rc, int64_t offset, const struct rmq_e
         gt_rq_later(writer->topics, &lane->timer, pause_ms, on_resolve, lane);
     } else {
         if (lane->to < 0)
-            lane->looked_ns = now;
+            lane->looked_ns = gt_clock_mono_ns();
         lane->to = offset > lane->from ? offset : lane->from;
-        lane->looked_late = now - lane->looked_ns >= (int64_t)GT_RQ_STABLE_MS * 1000000;
+        /* The answer may have been on its way for long. */
+        lane->looked_late = lane->asked_ns - lane->looked_ns >= (int64_t)GT_RQ_STABLE_MS * 1000000;
         if (offset > lane->from) {
             lane->scanning = true;
             lane->scan.block = on_scan_block;
@@ -548,6 +548,7 @@ static void resolve(struct gt_rq_lane *lane)
         lane->reset = false;
         rmq_client_reset_broker(writer->topics->client, lane->broker);
     }
+    lane->asked_ns = gt_clock_mono_ns();
     if (rmq_admin_max_offset(writer->topics->client, lane->topic, lane->broker, (int32_t)lane->id,
                              on_resolve_end, lane, &err) == 0) {
         expect(writer);

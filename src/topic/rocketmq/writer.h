@@ -82,6 +82,7 @@ struct gt_rq_lane {
     bool scanning;
     int64_t from, to;        /* looked through; the end as it was last */
     int64_t looked_ns;       /* since when */
+    int64_t asked_ns;        /* for the end, the last time */
     bool looked_late;        /* long enough after that */
     int64_t found_at;        /* offset of the frame's first message; -1 */
     struct gt_commit commit; /* of its tail, while it opens */
