@@ -228,6 +228,7 @@ def test_seeks_and_drops_what_is_under_way(host, plugin):
     sink.put("t", 0, 7, [b"under way"])
     sink.wait_taken()
     assert sink.flush() == {("t", 0): 3}
+    sink.answer_seek()
     sink.put("t", 0, 3, [b"y", b"z", b"a", b"seek:3", b"end"])
     sink.wait_taken()
     assert not any("under way" in line for line in sink.log) and any(" end " in line for line in sink.log) and sink.flush() == {}

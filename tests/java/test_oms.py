@@ -143,6 +143,7 @@ def test_sink(host, plugin):
     sink.put("t", 0, 1, [b"later"])
     sink.put("t", 1, 5, [b"x", b"seek:5", b"resume"])
     host.wait(lambda: sink.seeks == [("t", 1, 5)] and sink.holds[-1] == ("t", 0, False), "SEEK and the end of HOLD")
+    sink.answer_seek()
     sink.put("t", 1, 5, [b"x", b"seek:5"])
     sink.wait_taken()
     assert sink.flush() == {("nothing", 0): 4} and any(" later " in line for line in sink.log)

@@ -122,6 +122,7 @@ def test_sink_commits_pauses_and_seeks(host, plugin):
     sink.put("b", 0, 2, [b"seek:1"])
     host.wait(lambda: sink.seeks == [("b", 0, 1)], "SEEK")
     assert sink.flush() == {("a", 0): 4, ("b", 0): 1}
+    sink.answer_seek()
     sink.put("b", 0, 1, [b"z", b"seek:1", b"resume"])
     sink.wait_taken()
     assert sink.holds[-1] == ("a", 0, False) and sink.flush() == {}

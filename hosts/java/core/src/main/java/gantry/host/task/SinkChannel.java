@@ -68,7 +68,7 @@ final class SinkChannel extends Channel implements SinkControl {
         /** What may be committed at least: where this start began, then what FLUSHED has allowed. */
         long safe;
         boolean held;
-        /** Not -1: frames are dropped until the one with this offset. */
+        /** Not -1: frames are dropped until the empty one with this offset. */
         long seeking = -1;
         /** While the queue is held. */
         final ArrayDeque<Put> aside = new ArrayDeque<>();
@@ -277,11 +277,12 @@ final class SinkChannel extends Channel implements SinkControl {
             queues.put(put.queue, queue);
         }
         if (queue.seeking >= 0) {
-            if (put.offset != queue.seeking) {
+            if (put.records.isEmpty() && put.offset == queue.seeking) {
+                queue.seeking = -1; // the answer to SEEK
+            } else {
                 owed += put.cost; // under way before the worker knew
-                return false;
             }
-            queue.seeking = -1;
+            return false;
         }
         if (queue.held) {
             queue.aside.add(put);
