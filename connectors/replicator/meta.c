@@ -220,6 +220,56 @@ static struct wanted *find_wanted(struct rep_meta *meta, const char *name)
     return NULL;
 }
 
+/* --- What is wanted is made, one after the other --- */
+
+/* Topics or groups. */
+struct making {
+    const char *what;
+    int (*ask)(struct rep_meta *meta, struct wanted *wanted, rmq_admin_fn done,
+               struct rmq_err *err);
+    void (*after)(struct rep_meta *meta); /* all are there */
+};
+
+static void make(struct rep_meta *meta, const struct making *making);
+
+static void on_made(void *arg, int rc, const struct rmq_err *err)
+{
+    struct rep_meta *meta = arg;
+    if (!rep_meta_is_over(meta)) {
+        const char *name = meta->wanted[meta->wanted_at].name;
+        if (rc == 0)
+            rep_meta_log(meta, GANTRY_LOG_INFO, "made %s %s in the target cluster",
+                         meta->making->what, name);
+        else if (rc == RMQ_REFUSED)
+            refused(meta, meta->making->what, name, err);
+        if (rc == 0 || rc == RMQ_REFUSED) {
+            meta->wanted_at++;
+            make(meta, meta->making);
+        } else {
+            rep_meta_round_ended(meta, rc, "target-rocketmq", err->text);
+        }
+    }
+    rep_meta_came(meta);
+}
+
+static void make(struct rep_meta *meta, const struct making *making)
+{
+    struct rmq_err err = {0};
+    meta->making = making;
+    while (meta->wanted_at < meta->wanted_count && meta->wanted[meta->wanted_at].there)
+        meta->wanted_at++;
+    if (meta->wanted_at == meta->wanted_count) {
+        making->after(meta);
+        return;
+    }
+    meta->outstanding++;
+    int rc = making->ask(meta, &meta->wanted[meta->wanted_at], on_made, &err);
+    if (rc == 0)
+        return;
+    meta->outstanding--; /* never the last: a caller has counted, too */
+    rep_meta_round_ended(meta, rc, "target-rocketmq", err.text);
+}
+
 /* --- Groups --- */
 
 static void after_groups(struct rep_meta *meta)
@@ -231,46 +281,14 @@ static void after_groups(struct rep_meta *meta)
         rep_meta_round_ended(meta, 0, "", "");
 }
 
-static void make_groups(struct rep_meta *meta);
-
-static void on_group_made(void *arg, int rc, const struct rmq_err *err)
+static int ask_for_group(struct rep_meta *meta, struct wanted *wanted, rmq_admin_fn done,
+                         struct rmq_err *err)
 {
-    struct rep_meta *meta = arg;
-    if (!rep_meta_is_over(meta)) {
-        const char *name = meta->wanted[meta->wanted_at].name;
-        if (rc == 0)
-            rep_meta_log(meta, GANTRY_LOG_INFO, "made group %s in the target cluster", name);
-        else if (rc == RMQ_REFUSED)
-            refused(meta, "group", name, err);
-        if (rc == 0 || rc == RMQ_REFUSED) {
-            meta->wanted_at++;
-            make_groups(meta);
-        } else {
-            rep_meta_round_ended(meta, rc, "target-rocketmq", err->text);
-        }
-    }
-    rep_meta_came(meta);
-}
-
-static void make_groups(struct rep_meta *meta)
-{
-    struct rmq_err err = {0};
-    while (meta->wanted_at < meta->wanted_count && meta->wanted[meta->wanted_at].there)
-        meta->wanted_at++;
-    if (meta->wanted_at == meta->wanted_count) {
-        after_groups(meta);
-        return;
-    }
-    struct wanted *wanted = &meta->wanted[meta->wanted_at];
     wanted->options.group.group = wanted->name;
-    meta->outstanding++;
-    int rc = rmq_admin_create_group(meta->target->client, &wanted->options.group, on_group_made,
-                                    meta, &err);
-    if (rc == 0)
-        return;
-    meta->outstanding--; /* never the last: a caller has counted, too */
-    rep_meta_round_ended(meta, rc, "target-rocketmq", err.text);
+    return rmq_admin_create_group(meta->target->client, &wanted->options.group, done, meta, err);
 }
+
+static const struct making groups_wanted = {"group", ask_for_group, after_groups};
 
 static bool is_same(const struct rmq_group_options *options, const struct rmq_group_row *row)
 {
@@ -299,7 +317,7 @@ static void on_target_groups(void *arg, int rc, const struct rmq_group_row *rows
         wanted->there = same >= meta->target_brokers.count;
     }
     if (rc == 0)
-        make_groups(meta);
+        make(meta, &groups_wanted);
     else
         rep_meta_round_ended(meta, rc, "target-rocketmq", err->text);
     rep_meta_came(meta);
@@ -363,46 +381,14 @@ static void look_at_groups(struct rep_meta *meta)
 
 /* --- Topics --- */
 
-static void make_topics(struct rep_meta *meta);
-
-static void on_topic_made(void *arg, int rc, const struct rmq_err *err)
+static int ask_for_topic(struct rep_meta *meta, struct wanted *wanted, rmq_admin_fn done,
+                         struct rmq_err *err)
 {
-    struct rep_meta *meta = arg;
-    if (!rep_meta_is_over(meta)) {
-        const char *name = meta->wanted[meta->wanted_at].name;
-        if (rc == 0)
-            rep_meta_log(meta, GANTRY_LOG_INFO, "made topic %s in the target cluster", name);
-        else if (rc == RMQ_REFUSED)
-            refused(meta, "topic", name, err);
-        if (rc == 0 || rc == RMQ_REFUSED) {
-            meta->wanted_at++;
-            make_topics(meta);
-        } else {
-            rep_meta_round_ended(meta, rc, "target-rocketmq", err->text);
-        }
-    }
-    rep_meta_came(meta);
-}
-
-static void make_topics(struct rep_meta *meta)
-{
-    struct rmq_err err = {0};
-    while (meta->wanted_at < meta->wanted_count && meta->wanted[meta->wanted_at].there)
-        meta->wanted_at++;
-    if (meta->wanted_at == meta->wanted_count) {
-        look_at_groups(meta);
-        return;
-    }
-    struct wanted *wanted = &meta->wanted[meta->wanted_at];
     wanted->options.topic.topic = wanted->name;
-    meta->outstanding++;
-    int rc = rmq_admin_create_topic(meta->target->client, &wanted->options.topic, on_topic_made,
-                                    meta, &err);
-    if (rc == 0)
-        return;
-    meta->outstanding--;
-    rep_meta_round_ended(meta, rc, "target-rocketmq", err.text);
+    return rmq_admin_create_topic(meta->target->client, &wanted->options.topic, done, meta, err);
 }
+
+static const struct making topics_wanted = {"topic", ask_for_topic, look_at_groups};
 
 static void on_target_topics(void *arg, int rc, const char *const *topics, size_t count,
                              const struct rmq_err *err)
@@ -415,7 +401,7 @@ static void on_target_topics(void *arg, int rc, const char *const *topics, size_
                 wanted->there = true;
         }
         if (rc == 0)
-            make_topics(meta);
+            make(meta, &topics_wanted);
         else
             rep_meta_round_ended(meta, rc, "target-rocketmq", err->text);
     }

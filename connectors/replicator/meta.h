@@ -48,7 +48,8 @@ struct rep_meta {
     size_t outstanding;
     struct wanted *wanted; /* owned: what is to be made now */
     size_t wanted_count, wanted_at;
-    char *last_refusal; /* owned: told already */
+    const struct making *making; /* what these are */
+    char *last_refusal;          /* owned: told already */
     struct rep_offsets *offsets;
 };
 
