@@ -705,6 +705,9 @@ bool mock_command(struct mock *mock, const char *line, struct rmq_buf *ret)
             mock_find_queue(mock, word(&words, 2), word(&words, 1), (int32_t)number(&words, 3));
         int64_t min = number(&words, 4);
         queue->min = min < queue->count ? min : queue->count;
+    } else if (strcmp(what, "behind") == 0 && words.count == 5) {
+        mock_find_queue(mock, word(&words, 2), word(&words, 1), (int32_t)number(&words, 3))
+            ->behind = number(&words, 4);
     } else if (strcmp(what, "forget") == 0 && words.count == 6) {
         mock_forget(
             mock, mock_find_broker(mock, word(&words, 2)),

@@ -15,6 +15,7 @@
  *   binary 0|1         replies have binary headers
  *   autocreate 0|1     sends to unknown topics make them (1 at the start)
  *   trim TOPIC BROKER QUEUE OFFSET   what is before is gone: pulls there are answered with 21
+ *   behind TOPIC BROKER QUEUE COUNT  the last COUNT messages are stored and cannot be seen yet
  *   forget TOPIC BROKER QUEUE COUNT OTHERS   the last COUNT messages are gone, as if they had not
  *                      been flushed, and OTHERS others are there
  *   count TOPIC        {"count":N} of all its queues

@@ -21,6 +21,7 @@ struct mock_queue {
     char broker[NAME_SIZE];
     int32_t id;
     int64_t min, count;       /* offsets min .. count - 1 are there */
+    int64_t behind;           /* so many of them cannot be read yet */
     struct rmq_buf *messages; /* [count], as a pull returns them */
     size_t room;
 };

@@ -243,6 +243,13 @@ static bool wanted(const struct rmq_buf *stored, const char *expression)
     return false;
 }
 
+/* Messages that are stored can be read a while later only. */
+static int64_t end_of(const struct mock_queue *queue)
+{
+    int64_t end = queue->count - queue->behind;
+    return end > queue->min ? end : queue->min;
+}
+
 /* Where a wrong offset goes on; true when it is wrong. */
 static bool is_moved(const struct mock_queue *queue, int64_t offset, struct rmq_command *reply,
                      int64_t *ret_next)
@@ -250,10 +257,10 @@ static bool is_moved(const struct mock_queue *queue, int64_t offset, struct rmq_
     if (offset < queue->min) {
         refuse(reply, RMQ_REPLY_PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL");
         *ret_next = queue->min;
-    } else if (offset > queue->count) {
+    } else if (offset > end_of(queue)) {
         refuse(reply, RMQ_REPLY_PULL_OFFSET_MOVED,
-               queue->count == 0 ? "NO_MESSAGE_IN_QUEUE" : "OFFSET_OVERFLOW_BADLY");
-        *ret_next = queue->count == 0 ? 0 : queue->count;
+               end_of(queue) == 0 ? "NO_MESSAGE_IN_QUEUE" : "OFFSET_OVERFLOW_BADLY");
+        *ret_next = end_of(queue) == 0 ? 0 : end_of(queue);
     } else {
         return false;
     }
@@ -264,7 +271,7 @@ static int64_t gather(const struct mock_queue *queue, int64_t offset, int64_t ma
                       const char *expression, struct rmq_buf *body)
 {
     int64_t taken = 0;
-    for (; offset < queue->count && taken < max; offset++) {
+    for (; offset < end_of(queue) && taken < max; offset++) {
         const struct rmq_buf *message = &queue->messages[offset];
         if (!wanted(message, expression))
             continue;
@@ -281,7 +288,7 @@ static void put_pull_fields(const struct mock_queue *queue, int64_t next, struct
     rmq_command_add_int(reply, "suggestWhichBrokerId", 0);
     rmq_command_add_int(reply, "groupSysFlag", 0);
     rmq_command_add_int(reply, "nextBeginOffset", next);
-    rmq_command_add_int(reply, "maxOffset", queue->count);
+    rmq_command_add_int(reply, "maxOffset", end_of(queue));
     rmq_command_add_int(reply, "minOffset", queue->min);
     rmq_command_add_int(reply, "topicSysFlag", 0);
 }
@@ -340,7 +347,7 @@ static bool serve_pull(struct mock_peer *peer, struct rmq_command *reply, struct
         return false;
     } else {
         refuse(reply, RMQ_REPLY_PULL_NOT_FOUND,
-               queue->count == 0 ? "NO_MESSAGE_IN_QUEUE" : "OFFSET_OVERFLOW_ONE");
+               end_of(queue) == 0 ? "NO_MESSAGE_IN_QUEUE" : "OFFSET_OVERFLOW_ONE");
     }
     put_pull_fields(queue, next, reply);
     return true;
@@ -360,7 +367,7 @@ static void serve_offset(struct mock_peer *peer, struct rmq_command *reply)
     struct mock_offset *offset;
     switch (peer->command.code) {
     case RMQ_GET_MAX_OFFSET:
-        value = queue->count;
+        value = end_of(queue);
         break;
     case RMQ_GET_MIN_OFFSET:
         value = queue->min;

@@ -799,6 +799,32 @@ static void test_slow_answer(void **state)
     check_topic(env, "t", 0, 20);
 }
 
+/* A broker that is slow to show what it has stored: the new writer sees a part of a batch alone,
+ * and sends the rest of it once more. It is delivered once. */
+static void test_seen_in_part(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer;
+    struct saved saved;
+    tell_mock(env, "topic s queues=1 broker=broker-a");
+    open_own(env, &writer);
+    write_records(env, &writer, "s", 0, 10);
+    save(env, &saved);
+    write_records(env, &writer, "s", 10, 30);
+    write_records(env, &writer, "s", 40, 30);
+    close_own(&writer);
+    put_back(env, &saved);
+    tell_mock(env, "behind s broker-a 0 45");
+    open_own(env, &writer);
+    assert_int_equal(stored_position(env), 10);
+    tell_mock(env, "behind s broker-a 0 0");
+    write_records(env, &writer, "s", 10, 30);
+    write_records(env, &writer, "s", 40, 40);
+    close_own(&writer);
+    check_topic(env, "s", 0, 80);
+    assert_int_equal(count_stored(env, "s"), 70 + 15 + 40);
+}
+
 /* What retention has deleted is passed over. */
 static void test_gap(void **state)
 {
@@ -1204,6 +1230,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_slow_answer, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_seen_in_part, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),

@@ -14,6 +14,7 @@ struct gt_rq_opening {
     struct gt_rq_found found;
     struct gt_rq_lane *lane;    /* whose queue is read */
     int64_t at;                 /* read up to here */
+    int64_t last_batch;         /* where the last batch begins that was found there; -1 */
     int64_t begun_ns, asked_ns; /* asked: for an end, the last time */
     struct gt_rq_timer timer;
     struct gt_rq_trouble trouble;
@@ -262,6 +263,7 @@ static void next_queue(struct gt_rq_opening *opening)
         return;
     }
     opening->at = opening->lane->tail;
+    opening->last_batch = -1;
     ask_end(opening);
 }
 
@@ -270,6 +272,10 @@ static void lane_is_read(struct gt_rq_opening *opening)
     struct gt_rq_lane *lane = opening->lane;
     lane->held = lane->tail;
     lane->seen = lane->stored = lane->tail = opening->at;
+    /* A broker shows what it has stored one by one: the rest of this batch may come yet, and nobody
+     * knows what it is who does not begin at the note. */
+    if (opening->last_batch >= 0 && opening->last_batch < lane->seen)
+        lane->seen = opening->last_batch;
     next_queue(opening);
 }
 
@@ -283,9 +289,12 @@ static void on_block(void *arg, const struct rmq_block *block)
     while (opening->failed == 0 && rmq_message_next(&rest, &message, &err) == 1) {
         struct gt_rq_seen seen;
         gt_rq_look(message.properties, &seen);
-        if (seen.ours && seen.id.task == writer->claim.task &&
-            gantry_view_equal(seen.id.connector, gantry_view_of(writer->identity)))
-            opening->failed = gt_rq_found_add(&opening->found, &seen);
+        if (!seen.ours || seen.id.task != writer->claim.task ||
+            !gantry_view_equal(seen.id.connector, gantry_view_of(writer->identity)))
+            continue;
+        if (seen.note.len > 0)
+            opening->last_batch = message.queue_offset;
+        opening->failed = gt_rq_found_add(&opening->found, &seen);
     }
 }
 
