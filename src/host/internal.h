@@ -106,6 +106,7 @@ struct gt_seat {
     struct gt_map channels;  /* number to struct gt_channel */
     struct gt_call *calls;   /* that are not answered */
     struct gt_mail *waiting; /* what came while the last process was ending, newest first */
+    bool serving;            /* it is looked at now */
 };
 
 /** Now, for all the *_ms above. */

@@ -336,13 +336,16 @@ static void run_waiting(struct gt_seat *seat)
 void gt_seat_closed(struct gt_seat *seat)
 {
     seat->state = GT_SEAT_EMPTY;
+    seat->serving = true; /* whom it cannot serve must not have it forgotten */
     run_waiting(seat);
+    seat->serving = false;
     gt_seat_look_for_need(seat);
 }
 
 void gt_seat_look_for_need(struct gt_seat *seat)
 {
-    if (seat->state != GT_SEAT_EMPTY || (seat->names != NULL && !seat->hosts->closing))
+    if (seat->state != GT_SEAT_EMPTY || seat->serving ||
+        (seat->names != NULL && !seat->hosts->closing))
         return;
     while (seat->names != NULL)
         gt_seat_release(seat, seat->names->name);
