@@ -150,6 +150,14 @@ static void on_reconfigure(struct gt_seat *seat, struct gt_frame_head *head)
         return;
     }
     char *connector = strndup(name.data, name.len);
+    if (connector != NULL && !gt_seat_knows(seat, connector)) {
+        /* Not broken: it may have been released a moment ago. */
+        if (gt_errlog_allow(&seat->log, gt_host_now_ms()))
+            gt_warn("host", "a host asks for a connector that is not its own connector=%s host=%s",
+                    connector, seat->name);
+        free(connector);
+        return;
+    }
     char *reason = text.data != NULL ? strndup(text.data, text.len) : NULL;
     if (connector != NULL && (text.data == NULL || reason != NULL) &&
         seat->hosts->reconfigure != NULL)

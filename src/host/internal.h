@@ -155,6 +155,8 @@ bool gt_seat_was_split(struct gt_seat *seat, const char *name, struct gantry_vie
 /** A task of that connector is about to be started: the connector must be there. */
 void gt_seat_revive(struct gt_seat *seat, const char *name);
 void gt_seat_release(struct gt_seat *seat, const char *name);
+/** Whether a connector of that name lives there, or a task of it. */
+bool gt_seat_knows(struct gt_seat *seat, const char *name);
 /** Names of that plugin's are released. */
 void gt_seat_release_plugin(struct gt_seat *seat, const struct gt_host_plugin *plugin);
 /** The plugin is not there, or not any more. */

@@ -247,6 +247,19 @@ void gt_seat_revive(struct gt_seat *seat, const char *name)
         found->lost = false;
 }
 
+bool gt_seat_knows(struct gt_seat *seat, const char *name)
+{
+    size_t cursor = 0;
+    void *value;
+    if (find_name(seat, name) != NULL)
+        return true;
+    while (gt_map_next(&seat->channels, &cursor, NULL, &value)) {
+        if (strcmp(((const struct gt_channel *)value)->connector, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool gt_seat_is_idle(const struct gt_seat *seat)
 {
     return seat->channels.count == 0 && seat->calls == NULL && seat->names == NULL &&
