@@ -246,9 +246,8 @@ static void dispatch_task(struct gt_seat *seat, struct gt_channel *channel,
         gt_frame_free(frame);
         return;
     case GT_FRAME_TAKEN:
-        gt_channel_taken(channel, gt_mp_item_int(&head->items, 0));
-        if (!gt_mp_ok(&head->mp))
-            broken(seat, "TAKEN is malformed");
+        if (!gt_channel_taken(channel, gt_mp_item_int(&head->items, 0)) || !gt_mp_ok(&head->mp))
+            broken(seat, "TAKEN is malformed, or of more than was sent");
         gt_frame_free(frame);
         return;
     case GT_FRAME_STARTED:

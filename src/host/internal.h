@@ -24,7 +24,11 @@
 #include "host/process.h"
 #include "host/record.h"
 
-enum { GT_HOST_CREDIT = 2 << 20 }; /* bytes that a source may send ahead */
+enum {
+    GT_HOST_CREDIT = 2 << 20,      /* bytes that a source may send ahead */
+    GT_HOST_CREDIT_MAX = 16 << 20, /* that a sink is sent ahead, whatever it says: they wait in
+                                      our memory when it does not read */
+};
 
 struct gt_seat;
 struct gt_channel;
@@ -271,10 +275,11 @@ void gt_channel_begin(struct gt_channel *channel, struct gt_buf *buf, enum gt_fr
 int gt_channel_end(struct gt_channel *channel, struct gt_buf *buf);
 void gt_channel_asked(struct gt_channel *channel, enum gt_asked what);
 void gt_channel_stop(struct gt_channel *channel);
-/** STARTED has given so much. */
+/** STARTED has given so much; no more than GT_HOST_CREDIT_MAX counts. */
 void gt_channel_credit(struct gt_channel *channel, int64_t bytes);
 /** Whether a frame of records may be sent; if not, the task is woken when one may. */
 bool gt_channel_has_credit(struct gt_channel *channel);
+/** Before they are sent: the host may take them at once. */
 void gt_channel_spend(struct gt_channel *channel, int64_t bytes);
 bool gt_channel_over(struct gt_channel *channel);
 /** The next frame for the task; NULL: none. 0, or the failure of the host. */
@@ -299,7 +304,8 @@ bool gt_channel_waits(struct gt_channel *channel);
 /** "connector NAME, task N". */
 void gt_channel_name(struct gt_channel *channel, char *out, size_t size);
 void gt_channel_log(struct gt_channel *channel, enum gantry_log_level level, const char *text);
-void gt_channel_taken(struct gt_channel *channel, int64_t bytes);
+/** False: so much was not sent. */
+bool gt_channel_taken(struct gt_channel *channel, int64_t bytes);
 
 /* --- plugin.c, command.c --- */
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connectors that ask to be split again, or cannot go on, by way of their host: tests/hosts/odd.py."""
+"""Connectors that ask to be split again, or cannot go on, by way of their host, and hosts that ask for too much: tests/hosts/odd.py."""
 
 import os
 import re
@@ -129,3 +129,26 @@ def test_tasks_without_end_are_refused(worker, odd):
 def test_a_connector_that_was_refused_is_released(worker, odd):
     assert "count" in worker.refuse("odd", config(odd, how="refused"))
     wait_for(lambda: events(odd) == ["split", "release"], lambda: f"it is released: {events(odd)}")
+
+
+def odd_sink(worker, odd, how):
+    worker.create("oddsink", {"connector-class": "test.OddSink", "topicNames": Broker.topics("t"), "source-record-converter": "string",
+                              "odd.folder": str(odd), "odd.how": how})
+
+
+def test_nothing_is_taken_that_was_not_sent(worker, odd):
+    odd_sink(worker, odd, "taken")
+    worker.wait_failed("oddsink", "broke the protocol: TAKEN is malformed, or of more than was sent")
+
+
+def test_credit_has_a_limit(worker, odd, tmp_path):
+    worker.source("lines", "t", write(tmp_path / "in", (b"x" * 9999 + b"\n") * 2500))
+    odd_sink(worker, odd, "credit")
+    wait_for(lambda: int(read(odd / "peak") or b"0") > 15 << 20, "much has come")
+    wait_for(lambda: os.path.exists(odd / "all"), "and the rest, once that was taken")
+    assert int(read(odd / "peak")) <= (16 << 20) + (2 << 20)
+
+
+def test_a_frame_has_so_many_records(worker, odd):
+    worker.create("odd", config(odd, how="many"))
+    worker.wait_failed("odd", "broke the protocol: RECORDS has more than 4096 records")

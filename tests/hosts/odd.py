@@ -5,6 +5,7 @@
 name of a connector, then, behind a blank, a reason); `events` is what the worker has said."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "host-python"))
 import host  # noqa: E402  the folder of the example must be known first
@@ -32,10 +33,54 @@ class Parts(host.Counter):
         if self.next is None or self.next >= end or self.task.credit <= 0:
             return False
         records = [[f"{self.part}:{number}".encode()] for number in range(self.next, end)]
+        if self.task.config.get("odd.how") == "many":
+            records = [[b"x"]] * 4097
         self.next, self.seq = end, self.seq + 1
         self.task.credit -= sum(len(record[0]) + 64 for record in records)
         self.task.send(RECORDS, self.seq, records, [[len(records), self.part.encode(), b"%d" % end]])
         return True
+
+
+class Sink:
+    """A sink that keeps nothing, and `odd.how`: "taken" has taken what never came, "credit" gives more than it has and takes nothing for as
+    long as something comes: `peak` in `odd.folder` is how many bytes have come at most by then."""
+    NAME = "test.OddSink"
+    TABLE = {"kind": 1, "classes": [NAME], "task_class": NAME + "Task", "version": "1.0", "doc": "Takes all.", "api": "python",
+             "validates": False, "splits": False, "defs": [{"name": name, "type": 0, "doc": "See odd.py."} for name in TEXTS]}
+
+    def __init__(self, task):
+        self.task, self.untaken, self.peak, self.came_s, self.count = task, 0, 0, 0, 0
+        self.how = task.config.get("odd.how")
+        task.send(host.STARTED, 1 << 62)
+        if self.how == "taken":
+            task.send(host.TAKEN, 1 << 62)
+            task.send(host.TAKEN, 1 << 62)
+
+    def put(self, records):
+        self.untaken += sum(len(record[0] or b"") + len((record[1:2] or [None])[0] or b"") + 64 for record in records)
+        self.came_s = time.monotonic()
+        self.count += len(records)
+        if self.count == 2500:
+            open(os.path.join(self.task.config["odd.folder"], "all"), "w", encoding="utf-8").close()
+        if self.untaken > self.peak:
+            self.peak = self.untaken
+            with open(os.path.join(self.task.config["odd.folder"], "peak"), "w", encoding="utf-8") as file:
+                file.write(str(self.peak))
+
+    def checkpoint(self, seq):
+        self.task.send(host.STATE, seq, None)
+
+    def flush(self, seq):
+        self.task.send(host.FLUSHED, seq, [])
+
+    def turn(self):
+        if self.untaken and time.monotonic() - self.came_s > 0.5:
+            self.task.send(host.TAKEN, self.untaken)
+            self.untaken = 0
+        return False
+
+    def close(self):
+        pass
 
 
 class Host(host.Host):
@@ -90,7 +135,7 @@ class Host(host.Host):
         self.send(RECONFIGURE, 0, name, *([reason] if reason else []))
 
 
-host.CLASSES = {one.NAME: one for one in (Parts,)}
+host.CLASSES = {one.NAME: one for one in (Parts, Sink)}
 if __name__ == "__main__":
     import socket
     wire = socket.socket(fileno=os.dup(0))
