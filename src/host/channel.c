@@ -228,16 +228,20 @@ bool gt_channel_waits(struct gt_channel *channel)
     return waits;
 }
 
-void gt_channel_taken(struct gt_channel *channel, int64_t bytes)
+bool gt_channel_taken(struct gt_channel *channel, int64_t bytes)
 {
     pthread_mutex_lock(&channel->lock);
-    channel->credit += bytes;
-    channel->untaken -= bytes;
+    bool can = bytes >= 0 && bytes <= channel->untaken;
+    if (can) {
+        channel->credit += bytes;
+        channel->untaken -= bytes;
+    }
     if (channel->wants_credit && channel->credit > 0) {
         channel->wants_credit = false;
         wake(channel);
     }
     pthread_mutex_unlock(&channel->lock);
+    return can;
 }
 
 void gt_channel_name(struct gt_channel *channel, char *out, size_t size)
@@ -337,7 +341,7 @@ void gt_channel_stop(struct gt_channel *channel)
 void gt_channel_credit(struct gt_channel *channel, int64_t bytes)
 {
     pthread_mutex_lock(&channel->lock);
-    channel->credit += bytes;
+    channel->credit = bytes < GT_HOST_CREDIT_MAX ? bytes : GT_HOST_CREDIT_MAX;
     pthread_mutex_unlock(&channel->lock);
 }
 

@@ -150,6 +150,14 @@ static void on_reconfigure(struct gt_seat *seat, struct gt_frame_head *head)
         return;
     }
     char *connector = strndup(name.data, name.len);
+    if (connector != NULL && !gt_seat_knows(seat, connector)) {
+        /* Not broken: it may have been released a moment ago. */
+        if (gt_errlog_allow(&seat->log, gt_host_now_ms()))
+            gt_warn("host", "a host asks for a connector that is not its own connector=%s host=%s",
+                    connector, seat->name);
+        free(connector);
+        return;
+    }
     char *reason = text.data != NULL ? strndup(text.data, text.len) : NULL;
     if (connector != NULL && (text.data == NULL || reason != NULL) &&
         seat->hosts->reconfigure != NULL)
@@ -238,9 +246,8 @@ static void dispatch_task(struct gt_seat *seat, struct gt_channel *channel,
         gt_frame_free(frame);
         return;
     case GT_FRAME_TAKEN:
-        gt_channel_taken(channel, gt_mp_item_int(&head->items, 0));
-        if (!gt_mp_ok(&head->mp))
-            broken(seat, "TAKEN is malformed");
+        if (!gt_channel_taken(channel, gt_mp_item_int(&head->items, 0)) || !gt_mp_ok(&head->mp))
+            broken(seat, "TAKEN is malformed, or of more than was sent");
         gt_frame_free(frame);
         return;
     case GT_FRAME_STARTED:

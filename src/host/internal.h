@@ -24,7 +24,11 @@
 #include "host/process.h"
 #include "host/record.h"
 
-enum { GT_HOST_CREDIT = 2 << 20 }; /* bytes that a source may send ahead */
+enum {
+    GT_HOST_CREDIT = 2 << 20,      /* bytes that a source may send ahead */
+    GT_HOST_CREDIT_MAX = 16 << 20, /* that a sink is sent ahead, whatever it says: they wait in
+                                      our memory when it does not read */
+};
 
 struct gt_seat;
 struct gt_channel;
@@ -106,6 +110,7 @@ struct gt_seat {
     struct gt_map channels;  /* number to struct gt_channel */
     struct gt_call *calls;   /* that are not answered */
     struct gt_mail *waiting; /* what came while the last process was ending, newest first */
+    bool serving;            /* it is looked at now */
 };
 
 /** Now, for all the *_ms above. */
@@ -154,6 +159,8 @@ bool gt_seat_was_split(struct gt_seat *seat, const char *name, struct gantry_vie
 /** A task of that connector is about to be started: the connector must be there. */
 void gt_seat_revive(struct gt_seat *seat, const char *name);
 void gt_seat_release(struct gt_seat *seat, const char *name);
+/** Whether a connector of that name lives there, or a task of it. */
+bool gt_seat_knows(struct gt_seat *seat, const char *name);
 /** Names of that plugin's are released. */
 void gt_seat_release_plugin(struct gt_seat *seat, const struct gt_host_plugin *plugin);
 /** The plugin is not there, or not any more. */
@@ -268,10 +275,11 @@ void gt_channel_begin(struct gt_channel *channel, struct gt_buf *buf, enum gt_fr
 int gt_channel_end(struct gt_channel *channel, struct gt_buf *buf);
 void gt_channel_asked(struct gt_channel *channel, enum gt_asked what);
 void gt_channel_stop(struct gt_channel *channel);
-/** STARTED has given so much. */
+/** STARTED has given so much; no more than GT_HOST_CREDIT_MAX counts. */
 void gt_channel_credit(struct gt_channel *channel, int64_t bytes);
 /** Whether a frame of records may be sent; if not, the task is woken when one may. */
 bool gt_channel_has_credit(struct gt_channel *channel);
+/** Before they are sent: the host may take them at once. */
 void gt_channel_spend(struct gt_channel *channel, int64_t bytes);
 bool gt_channel_over(struct gt_channel *channel);
 /** The next frame for the task; NULL: none. 0, or the failure of the host. */
@@ -296,7 +304,8 @@ bool gt_channel_waits(struct gt_channel *channel);
 /** "connector NAME, task N". */
 void gt_channel_name(struct gt_channel *channel, char *out, size_t size);
 void gt_channel_log(struct gt_channel *channel, enum gantry_log_level level, const char *text);
-void gt_channel_taken(struct gt_channel *channel, int64_t bytes);
+/** False: so much was not sent. */
+bool gt_channel_taken(struct gt_channel *channel, int64_t bytes);
 
 /* --- plugin.c, command.c --- */
 

@@ -309,6 +309,8 @@ int gt_proxy_split(void *state, const char *name, const struct gantry_config *co
             gantry_err_set(err, code, "cannot take the host's tasks: %s", gantry_error_text(code));
         else if (!gt_mp_ok(&head.mp))
             code = gantry_err_set(err, GANTRY_INVALID, "the host's answer to SPLIT is malformed");
+        if (code != 0)
+            gt_proxy_release(state, name);
     }
     gt_call_deinit(&call);
     return code;

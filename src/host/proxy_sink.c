@@ -189,8 +189,9 @@ static int hear(struct sink_proxy *sink, struct gantry_err *err)
 /* --- What the worker says --- */
 
 static int put_frame(struct sink_proxy *sink, const struct gantry_record *records, size_t count,
-                     int64_t *ret_credit, struct gantry_err *err)
+                     struct gantry_err *err)
 {
+    int64_t credit = 0;
     struct gt_channel *channel = sink->base.channel;
     struct gt_frames before;
     struct gt_buf buf;
@@ -200,7 +201,8 @@ static int put_frame(struct sink_proxy *sink, const struct gantry_record *record
     gt_mp_put_int(&buf, records->queue);
     gt_mp_put_int(&buf, records->offset);
     int done =
-        gt_records_put(&buf, &sink->schemas, channel->number, records, count, &before, ret_credit);
+        gt_records_put(&buf, &sink->schemas, channel->number, records, count, &before, &credit);
+    gt_channel_spend(channel, credit);
     if (done > 0 && before.head != NULL)
         gt_channel_send(channel, before.head);
     else
@@ -229,13 +231,11 @@ static int put(void *task, const struct gantry_record *records, size_t count,
 {
     struct sink_proxy *sink = task;
     while (result->taken < count) {
-        int64_t credit = 0;
         if (!gt_channel_has_credit(sink->base.channel))
             return GANTRY_AGAIN; /* TAKEN wakes us */
-        int done = put_frame(sink, records + result->taken, count - result->taken, &credit, err);
+        int done = put_frame(sink, records + result->taken, count - result->taken, err);
         if (done < 0)
             return done;
-        gt_channel_spend(sink->base.channel, credit);
         result->taken += (size_t)done;
     }
     return 0;

@@ -116,6 +116,8 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     size_t before = batch->count;
     int64_t seq = gt_mp_item_int(&head->items, 0), credit = 0;
     uint32_t count = gt_mp_item_array(&head->items);
+    if (count > GT_FRAME_RECORD_COUNT) /* one of few bytes is a hundred in our memory */
+        return gt_proxy_broken(&source->base, "RECORDS has more than 4096 records", err);
     if (gt_mp_ok(&head->mp) && seq != source->seq + 1)
         return gt_proxy_broken(&source->base, "RECORDS is not numbered in order", err);
     source->seq = seq;

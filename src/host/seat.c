@@ -247,6 +247,19 @@ void gt_seat_revive(struct gt_seat *seat, const char *name)
         found->lost = false;
 }
 
+bool gt_seat_knows(struct gt_seat *seat, const char *name)
+{
+    size_t cursor = 0;
+    void *value;
+    if (find_name(seat, name) != NULL)
+        return true;
+    while (gt_map_next(&seat->channels, &cursor, NULL, &value)) {
+        if (strcmp(((const struct gt_channel *)value)->connector, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool gt_seat_is_idle(const struct gt_seat *seat)
 {
     return seat->channels.count == 0 && seat->calls == NULL && seat->names == NULL &&
@@ -336,13 +349,16 @@ static void run_waiting(struct gt_seat *seat)
 void gt_seat_closed(struct gt_seat *seat)
 {
     seat->state = GT_SEAT_EMPTY;
+    seat->serving = true; /* whom it cannot serve must not have it forgotten */
     run_waiting(seat);
+    seat->serving = false;
     gt_seat_look_for_need(seat);
 }
 
 void gt_seat_look_for_need(struct gt_seat *seat)
 {
-    if (seat->state != GT_SEAT_EMPTY || (seat->names != NULL && !seat->hosts->closing))
+    if (seat->state != GT_SEAT_EMPTY || seat->serving ||
+        (seat->names != NULL && !seat->hosts->closing))
         return;
     while (seat->names != NULL)
         gt_seat_release(seat, seat->names->name);

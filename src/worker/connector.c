@@ -41,8 +41,10 @@ struct connector {
     bool shared;      /* a cluster says which of its tasks run here */
     char *problem;    /* owned: why there are no tasks; NULL: there are */
     bool closing;
-    bool replaced; /* its name is known to the same plugin as another's now */
-    size_t open;   /* tasks and timers that are not closed yet */
+    bool replaced;          /* its name is known to the same plugin as another's now */
+    uv_timer_t split_timer; /* to be split again after a pause */
+    bool split_timer_open;
+    size_t open; /* tasks and timers that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
     void (*settled)(void *arg);
@@ -81,6 +83,13 @@ static void on_timer_closed(uv_handle_t *handle)
     struct member *member = handle->data;
     member->connector->open--;
     look_for_stopped(member->connector);
+}
+
+static void on_split_timer_closed(uv_handle_t *handle)
+{
+    struct connector *connector = handle->data;
+    connector->open--;
+    look_for_stopped(connector);
 }
 
 static void close_timer(struct member *member)
@@ -537,6 +546,9 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
     connector->stopped_arg = arg;
     connector->settled = NULL;
     connector->open++; /* until all have been told */
+    if (connector->split_timer_open)
+        uv_close((uv_handle_t *)&connector->split_timer, on_split_timer_closed);
+    connector->split_timer_open = false;
     for (size_t i = 0; i < connector->member_count; i++) {
         struct member *member = &connector->members[i];
         close_timer(member);
@@ -560,11 +572,9 @@ void gt_connector_await(struct connector *connector, void (*settled)(void *arg),
 
 /* --- What it asks for --- */
 
-void gt_connector_split_again(struct connector *connector)
+static void split_now(struct connector *connector)
 {
     struct slot *slot = connector->slot;
-    if (connector->closing)
-        return;
     gt_info("worker", "the work is split again, as its connector asks connector=%s",
             connector->name);
     if (slot->head != NULL)
@@ -573,6 +583,52 @@ void gt_connector_split_again(struct connector *connector)
         gt_operation_again(connector->worker, connector->name, &connector->props);
     else
         slot->split_again = !start_anew(connector);
+}
+
+static void on_split_timer(uv_timer_t *timer)
+{
+    struct connector *connector = timer->data;
+    if (!connector->closing)
+        split_now(connector);
+}
+
+static void split_after(struct connector *connector, int64_t pause_ms)
+{
+    if (!connector->split_timer_open) {
+        uv_timer_init(&connector->worker->loop, &connector->split_timer);
+        connector->split_timer.data = connector;
+        connector->split_timer_open = true;
+        connector->open++;
+    }
+    uv_timer_start(&connector->split_timer, on_split_timer, (uint64_t)pause_ms, 0);
+}
+
+/* The first time at once; one that asks for it with each split gets longer and longer pauses, as a
+ * task that fails does. */
+void gt_connector_split_again(struct connector *connector)
+{
+    struct slot *slot = connector->slot;
+    const struct gt_settings *settings = connector->worker->settings;
+    if (connector->closing)
+        return;
+    if (slot->head != NULL) {
+        slot->split_again = true;
+        return;
+    }
+    if (connector->split_timer_open && uv_is_active((uv_handle_t *)&connector->split_timer))
+        return;
+    int64_t now_ns = gt_clock_mono_ns();
+    if (now_ns - slot->split_ns > CALM_MS * 1000000LL + slot->split_pause_ms * 1000000)
+        slot->split_pause_ms = 0;
+    int64_t pause_ms = slot->split_pause_ms;
+    slot->split_ns = now_ns;
+    slot->split_pause_ms = pause_ms == 0 ? settings->restart_backoff_ms : 2 * pause_ms;
+    if (slot->split_pause_ms > settings->restart_backoff_max_ms)
+        slot->split_pause_ms = settings->restart_backoff_max_ms;
+    if (pause_ms == 0)
+        split_now(connector);
+    else
+        split_after(connector, pause_ms);
 }
 
 void gt_connector_break(struct connector *connector, const char *reason)

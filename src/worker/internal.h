@@ -38,6 +38,7 @@ struct plan {
     const struct gt_converter *converter;
     struct plan_task *tasks; /* owned */
     size_t task_count;
+    bool split; /* the plugin knows the connector's name now */
 
     /* When it cannot run: */
     enum gt_create_outcome outcome; /* GT_CREATE_OK: it can */
@@ -75,6 +76,8 @@ struct slot {
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
     bool split_again;        /* for gt_connector_split_again(), in the same way */
+    int64_t split_ns;        /* when that was asked for last, and ... */
+    int64_t split_pause_ms;  /* ... the pause before the next time */
     bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */
     int64_t pause_ms; /* before the next try of a connector that cannot run */
     int64_t tries;
@@ -170,6 +173,9 @@ void gt_slot_release(struct slot *slot);
 /** The cluster has taken (or removed) the configuration of this name: an operation that waits for
  * it goes on. */
 void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed);
+/** This configuration is about to take the place of the slot's connector: see
+ * gt_connector_replaced(). */
+void gt_operation_replaces(struct slot *slot, int64_t updated_ms);
 /** States of tasks in the cluster have changed. */
 void gt_operations_look(struct gt_worker *worker);
 
@@ -214,7 +220,8 @@ void gt_worker_wish(void *worker, const char *connector, const char *reason);
 
 /* --- connector.c */
 
-/** Split its work again, and start what comes of it: now, or when no operation is under way. */
+/** Split its work again, and start what comes of it: now, when no operation is under way, or after
+ * a pause when it was asked for not long ago. */
 void gt_connector_split_again(struct connector *connector);
 /** It cannot go on: its tasks have FAILED for that reason, and start again after a pause. */
 void gt_connector_break(struct connector *connector, const char *reason);

@@ -117,9 +117,20 @@ static void finish(struct operation *operation)
     gt_worker_look_for_end(worker);
 }
 
+/* What was split and does not come to run leaves nothing in its plugin. */
+static void release_split(struct operation *operation)
+{
+    struct plan *plan = &operation->plan;
+    if (plan->split && operation->slot->connector == NULL &&
+        GANTRY_HAS(plan->klass->connector, release))
+        plan->klass->connector->release(plan->klass->plugin_state, operation->slot->name);
+    plan->split = false;
+}
+
 static void refuse(struct operation *operation, enum gt_create_outcome outcome,
                    const struct gantry_err *err)
 {
+    release_split(operation);
     operation->outcome = outcome;
     operation->err = *err;
     finish(operation);
@@ -329,6 +340,14 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
         return;
     if (operation->kind == STOP ? removed : !removed && operation->updated_ms == updated_ms)
         operation->confirming = false;
+}
+
+void gt_operation_replaces(struct slot *slot, int64_t updated_ms)
+{
+    const struct operation *operation = slot->head;
+    if (operation != NULL && operation->confirming && operation->kind == CREATE &&
+        operation->updated_ms == updated_ms)
+        gt_connector_replaced(slot->connector, &operation->plan);
 }
 
 void gt_operations_look(struct gt_worker *worker)

@@ -102,12 +102,15 @@ struct splitting {
     struct gantry_task_list api; /* first */
     struct plan *plan;
     const struct gt_props *props;
+    uint32_t most;
 };
 
 static int begin_task(struct gantry_task_list *list)
 {
     struct splitting *splitting = (struct splitting *)list;
     struct plan *plan = splitting->plan;
+    if (plan->task_count > splitting->most) /* one too many is there already, and refused */
+        return GANTRY_TOO_LARGE;
     struct plan_task *grown = realloc(plan->tasks, (plan->task_count + 1) * sizeof *grown);
     if (grown == NULL)
         return GANTRY_NO_MEMORY;
@@ -129,20 +132,26 @@ static int set_key(struct gantry_task_list *list, const char *key, const char *v
 static bool split(struct plan *plan, const char *name, const struct gantry_config *config,
                   const struct gt_props *props)
 {
-    struct splitting splitting = {
-        .api = {sizeof splitting.api, begin_task, set_key}, .plan = plan, .props = props};
     const struct gantry_connector *connector = plan->klass->connector;
     uint32_t most = (uint32_t)gantry_config_get_int(config, "tasks.max", 1);
+    struct splitting splitting = {.api = {sizeof splitting.api, begin_task, set_key},
+                                  .plan = plan,
+                                  .props = props,
+                                  .most = most};
     void *state = plan->klass->plugin_state;
     int code = GANTRY_HAS(connector, split_named)
                    ? connector->split_named(state, name, config, most, &splitting.api, &plan->err)
                : connector->split != NULL
                    ? connector->split(state, config, most, &splitting.api, &plan->err)
                    : begin_task(&splitting.api);
-    if (code == 0 && (plan->task_count == 0 || plan->task_count > most))
+    plan->split = code == 0;
+    if (plan->task_count > most)
         code = gantry_err_set(&plan->err, GANTRY_INVALID,
-                              "the connector split its work into %zu tasks, 1 to %u allowed",
-                              plan->task_count, most);
+                              "the connector split its work into more than %u tasks (tasks.max)",
+                              most);
+    else if (code == 0 && plan->task_count == 0)
+        code = gantry_err_set(&plan->err, GANTRY_INVALID,
+                              "the connector split its work into no task at all");
     if (code != 0 && plan->err.code == 0)
         gantry_err_set(&plan->err, code, "the connector could not split its work: %s",
                        gantry_error_text(code));

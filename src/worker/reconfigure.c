@@ -22,8 +22,12 @@ static void free_wish(struct wish *wish)
 static void grant(struct gt_worker *worker, const struct wish *wish)
 {
     struct slot *slot = gt_slot_find(worker, wish->connector);
-    if (slot == NULL || slot->connector == NULL || worker->closing)
+    if (slot == NULL || worker->closing)
         return;
+    if (slot->connector == NULL) { /* split, and about to be opened */
+        slot->split_again = slot->split_again || slot->head != NULL;
+        return;
+    }
     if (wish->reason == NULL)
         gt_connector_split_again(slot->connector);
     else

@@ -69,6 +69,8 @@ static void on_config(void *arg, const char *name, int64_t updated_ms, struct ga
     }
     if (slot->connector != NULL) {
         struct connector *old = slot->connector;
+        if (json.data != NULL)
+            gt_operation_replaces(slot, updated_ms);
         slot->connector = NULL;
         gt_connector_close(old, on_old_gone, worker);
     }

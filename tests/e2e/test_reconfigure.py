@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connectors that ask to be split again, or cannot go on, by way of their host, and hosts that ask for too much: tests/hosts/odd.py."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from harness import Broker, lines, read, wait_file, wait_for, wait_same_lines, write
+from test_hosts import QUICK, hosts_of
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """Where the test and the host meet."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    write(folder / "tasks", b"1")
+    write(folder / "events", b"")
+    return folder
+
+
+@pytest.fixture
+def worker(worker, tmp_path):
+    worker.end()
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    write(plugins / "odd.plugin", f"command=python3 {TOP}/tests/hosts/odd.py\n".encode())
+    worker.set(pluginPaths=plugins, task_restart_backoff_ms=100, **QUICK)
+    return worker.start()
+
+
+def config(odd, count=1000, **keys):
+    return {"connector-class": "test.OddParts", "topic": Broker.topics("t"), "source-record-converter": "string", "tasks.max": "4",
+            "odd.folder": str(odd), "count": str(count), **{f"odd.{key}": value for key, value in keys.items()}}
+
+
+def ask(odd, text):
+    write(odd / "ask.new", text.encode())
+    os.rename(odd / "ask.new", odd / "ask")
+
+
+def events(odd):
+    return [line.split()[0] for line in read(odd / "events").decode().splitlines()]
+
+
+def wait_tasks(worker, name, count):
+    def look():
+        tasks = worker.configs()[1].get(name, [])
+        return len(tasks) == count
+    wait_for(look, f"{count} tasks of {name}")
+
+
+def numbers(parts, count=1000):
+    return b"".join(b"%d:%d\n" % (part, number) for part in range(parts) for number in range(count))
+
+
+def test_work_is_split_again(worker, odd, tmp_path):
+    worker.sink("good", "t", tmp_path / "out")
+    worker.create("odd", config(odd))
+    wait_same_lines(tmp_path / "out", numbers(1))
+    write(odd / "tasks", b"3")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 3)
+    wait_same_lines(tmp_path / "out", numbers(3))  # each goes on where it stood
+    assert events(odd) == ["split", "release", "split"]  # the connector that lives in the host is the one of the last split
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    worker.wait_running("odd")
+    for pid in hosts_of(worker, "odd.py"):
+        os.kill(pid, signal.SIGKILL)
+    worker.wait_failed("odd", "signal 9")
+    worker.wait_running("odd")
+    wait_for(lambda: events(odd) == ["split", "release", "split", "release", "split", "split"], "the connector lives in the new process")
+    worker.stop_connector("odd")
+    wait_for(lambda: events(odd)[-1] == "release", "the connector is released")
+    wait_same_lines(tmp_path / "out", numbers(3))
+
+
+def test_what_is_asked_during_the_first_split_is_not_lost(worker, odd, tmp_path):
+    worker.sink("good", "t", tmp_path / "out")
+    worker.create("odd", config(odd, how="ask-at-once"))
+    wait_for(lambda: events(odd) == ["split", "release", "split"], lambda: f"it is split again: {events(odd)}")
+    wait_same_lines(tmp_path / "out", numbers(1))
+
+
+def test_asking_without_end_is_slowed_down(worker, odd, tmp_path):
+    worker.sink("good", "t", tmp_path / "out")
+    worker.restart(task_restart_backoff_ms=20000, task_restart_backoff_max_ms=40000)
+    worker.create("odd", config(odd, how="ask-always"))
+    wait_same_lines(tmp_path / "out", numbers(1))
+    ask(odd, "odd")
+    wait_for(lambda: not os.path.exists(odd / "ask"), "it has been asked again")
+    worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
+    wait_file(tmp_path / "lines", lines(10))
+    assert len([one for one in events(odd) if one == "split"]) <= 3
+
+
+def test_a_connector_that_cannot_go_on(worker, odd, tmp_path):
+    worker.create("odd", config(odd))
+    worker.wait_running("odd")
+    ask(odd, "odd the tables are gone")
+    worker.wait_failed("odd", "the tables are gone")
+    worker.wait_running("odd")
+
+
+@pytest.mark.parametrize("what", ["lines-source", "lines-source I do not like it"])
+def test_a_host_speaks_for_its_own_connectors_only(worker, odd, tmp_path, what):
+    worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
+    worker.create("odd", config(odd))
+    worker.wait_running("odd")
+    name, _, reason = what.partition(" ")
+    name = next(one for one in worker.configs()[0] if one != "odd")
+    ask(odd, f"{name} {reason}".strip())
+    worker.wait_log(rf"a host asks for a connector that is not its own connector={re.escape(name)} host=odd\.plugin")
+    assert "I do not like it" not in worker.log() and f"as its connector asks connector={name}" not in worker.log()
+
+
+def test_tasks_without_end_are_refused(worker, odd):
+    worker.restart(host_call_timeout_ms=20000, host_beat_timeout_ms=20000)
+    assert "more than 4 tasks" in worker.refuse("odd", config(odd, how="endless"))
+    assert worker.alive()
+
+
+def test_a_connector_that_was_refused_is_released(worker, odd):
+    assert "count" in worker.refuse("odd", config(odd, how="refused"))
+    wait_for(lambda: events(odd) == ["split", "release"], lambda: f"it is released: {events(odd)}")
+
+
+def odd_sink(worker, odd, how):
+    worker.create("oddsink", {"connector-class": "test.OddSink", "topicNames": Broker.topics("t"), "source-record-converter": "string",
+                              "odd.folder": str(odd), "odd.how": how})
+
+
+def test_nothing_is_taken_that_was_not_sent(worker, odd):
+    odd_sink(worker, odd, "taken")
+    worker.wait_failed("oddsink", "broke the protocol: TAKEN is malformed, or of more than was sent")
+
+
+def test_credit_has_a_limit(worker, odd, tmp_path):
+    worker.source("lines", "t", write(tmp_path / "in", (b"x" * 9999 + b"\n") * 2500))
+    odd_sink(worker, odd, "credit")
+    wait_for(lambda: int(read(odd / "peak") or b"0") > 15 << 20, "much has come")
+    wait_for(lambda: os.path.exists(odd / "all"), "and the rest, once that was taken")
+    assert int(read(odd / "peak")) <= (16 << 20) + (2 << 20)
+
+
+def test_a_frame_has_so_many_records(worker, odd):
+    worker.create("odd", config(odd, how="many"))
+    worker.wait_failed("odd", "broke the protocol: RECORDS has more than 4096 records")
