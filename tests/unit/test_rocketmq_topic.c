@@ -825,6 +825,46 @@ static void test_seen_in_part(void **state)
     assert_int_equal(count_stored(env, "s"), 70 + 15 + 40);
 }
 
+/* What was not seen at all is recognized when it is sent again, also by a third writer who goes on
+ * where the second one was stopped. */
+static void test_seen_by_none(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer;
+    struct saved saved;
+    tell_mock(env, "topic s queues=1 broker=broker-a");
+    open_own(env, &writer);
+    write_records(env, &writer, "s", 0, 10);
+    save(env, &saved);
+    write_records(env, &writer, "s", 10, 30);
+    write_records(env, &writer, "s", 40, 30);
+    close_own(&writer);
+    put_back(env, &saved);
+    tell_mock(env, "behind s broker-a 0 60");
+    open_own(env, &writer);
+    tell_mock(env, "behind s broker-a 0 0");
+    write_records(env, &writer, "s", 10, 10);
+    close_own(&writer);
+    open_own(env, &writer);
+    assert_int_equal(stored_position(env), 20);
+    write_records(env, &writer, "s", 20, 10);
+    write_records(env, &writer, "s", 30, 50);
+    close_own(&writer);
+    check_topic(env, "s", 0, 80);
+
+    struct test_reader reader; /* and by a reader that stops in between */
+    uint8_t *seen = calloc(1, RECORDS_MAX);
+    assert_non_null(seen);
+    open_readers(env, &reader, "s");
+    read_records(&reader, seen, 75, 0);
+    reopen_readers(&reader);
+    read_records(&reader, seen, 5, 0);
+    expect_all(seen, 0, 80);
+    read_nothing(&reader);
+    close_readers(&reader);
+    free(seen);
+}
+
 /* What retention has deleted is passed over. */
 static void test_gap(void **state)
 {
@@ -1231,6 +1271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_slow_answer, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_seen_in_part, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_seen_by_none, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_refused, setup_env, teardown_env),

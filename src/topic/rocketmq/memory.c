@@ -36,6 +36,7 @@ struct gt_rq_known {
     struct gt_rq_skips skips;
     struct gt_arena arena; /* of the note */
     bool has_note;
+    uint64_t note_epoch;
     struct gt_rq_note note; /* of the batch that messages belong to now */
     struct gt_rq_place *places;
 };
@@ -238,10 +239,12 @@ static int first_position(void *arg, struct gantry_view partition, struct gt_rq_
 
 static int take_note(struct gt_rq_known *known, const struct gt_rq_seen *seen)
 {
-    if (known->has_note && seen->id.seq >= known->note.first_seq &&
+    if (known->has_note && known->note_epoch == seen->id.epoch &&
+        seen->id.seq >= known->note.first_seq &&
         seen->id.seq - known->note.first_seq < known->note.count)
         return 0; /* judged again, or another portion of the same batch */
     known->has_note = false;
+    known->note_epoch = seen->id.epoch;
     gt_arena_reset(&known->arena);
     int code = gt_rq_note_read(seen->note, &known->arena, &known->note);
     if (code != 0)
@@ -265,10 +268,12 @@ static int take_note(struct gt_rq_known *known, const struct gt_rq_seen *seen)
 static int has_slipped(struct gt_rq_known *known, const struct gt_rq_seen *seen, bool *ret)
 {
     *ret = false;
-    if (known->found == NULL || known->slip_epoch != seen->id.epoch)
+    /* Also of an epoch after the one that was looked for: it goes on where that one has ended. */
+    if (known->found == NULL || seen->id.epoch < known->slip_epoch)
         return 0;
     int code = seen->note.len > 0 ? take_note(known, seen) : 0;
-    if (code != 0 || !known->has_note || seen->id.seq < known->note.first_seq)
+    if (code != 0 || !known->has_note || known->note_epoch != seen->id.epoch ||
+        seen->id.seq < known->note.first_seq)
         return code;
     uint64_t record = seen->id.seq - known->note.first_seq;
     uint32_t covered = 0;
