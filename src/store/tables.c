@@ -7,7 +7,13 @@
 #include "base/cursor.h"
 #include <xxhash.h>
 
-enum { VALUE_VERSION = 1, PROGRESS_VERSION = 2, TAILS_VERSION = 3, QUEUES_MAX = 1 << 16 };
+enum {
+    VALUE_VERSION = 1,
+    PROGRESS_VERSION = 2,
+    TAILS_VERSION = 3,
+    TURNS_VERSION = 4,
+    QUEUES_MAX = 1 << 16
+};
 
 struct gantry_view gt_key_view(const struct gt_key *key)
 {
@@ -301,11 +307,16 @@ int gt_tails_record_read(struct gantry_view value, struct gt_arena *arena,
 
 void gt_progress_record_write(struct gt_buf *buf, const struct gt_progress_record *record)
 {
-    gt_buf_add_char(buf, PROGRESS_VERSION);
+    bool turns = false; /* rare: else the record is one that older versions can read */
+    for (size_t i = 0; i < record->offset_count; i++)
+        turns = turns || record->offsets[i].turns != 0;
+    gt_buf_add_char(buf, turns ? TURNS_VERSION : PROGRESS_VERSION);
     add_varint(buf, record->offset_count);
     for (size_t i = 0; i < record->offset_count; i++) {
         add_offset(buf, &record->offsets[i]);
         add_sized(buf, record->offsets[i].state);
+        if (turns)
+            add_varint(buf, record->offsets[i].turns);
     }
     add_sized(buf, record->state);
 }
@@ -315,7 +326,7 @@ int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,
 {
     struct gt_cursor cursor = gt_cursor_of(value.data, value.len);
     int version = gt_cursor_u8(&cursor);
-    if (version != VALUE_VERSION && version != PROGRESS_VERSION)
+    if (version != VALUE_VERSION && version != PROGRESS_VERSION && version != TURNS_VERSION)
         return GANTRY_CORRUPT;
     struct gt_progress_record record = {.offset_count = (size_t)gt_cursor_varint(&cursor)};
     int code;
@@ -324,8 +335,10 @@ int gt_progress_record_read(struct gantry_view value, struct gt_arena *arena,
         return code;
     for (size_t i = 0; i < record.offset_count; i++) {
         read_offset(&cursor, version, &record.offsets[i]);
-        if (version == PROGRESS_VERSION)
+        if (version != VALUE_VERSION)
             record.offsets[i].state = read_sized(&cursor);
+        if (version == TURNS_VERSION)
+            record.offsets[i].turns = gt_cursor_varint(&cursor);
     }
     record.state = read_sized(&cursor);
     if (cursor.bad)

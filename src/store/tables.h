@@ -46,7 +46,16 @@ struct gt_queue_offset {
     int64_t offset;            /* next to be read */
     struct gantry_view broker; /* name; empty: embedded */
     struct gantry_view state;  /* the reader's */
+    uint64_t turns; /* how often the connector has gone back: of two tasks' offsets the one
+                       with more turns counts, then the larger one */
 };
+
+/** Whether a sink that knows of both goes on with @p one. */
+static inline bool gt_queue_offset_counts(const struct gt_queue_offset *one, uint64_t turns,
+                                          int64_t offset)
+{
+    return one->turns != turns ? one->turns > turns : one->offset > offset;
+}
 
 /** A sink task's progress. */
 struct gt_progress_record {

@@ -34,6 +34,8 @@ struct input {
     struct gt_topic *topic;
     uint32_t queue;
     struct gt_queue_id id;
+    uint64_t turns;             /* how often a commit has gone back ... */
+    int64_t committed;          /* ... behind the last one */
     int64_t put_up;             /* the offset in the commit under way */
     size_t state_at, state_len; /* the reader's state there: a part of `reader_states` */
     int64_t limit;              /* the connector lets only what is before it be committed */
@@ -146,11 +148,12 @@ struct finding_offset {
     const struct input *input;
     struct gt_arena arena;
     int64_t offset;
+    uint64_t turns;
     struct gt_buf state; /* the reader's, at that offset */
 };
 
 /* How far any task of this connector was on the queue: the number of tasks may have changed since.
- */
+ * What is noted from before the connector went back does not count. */
 static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
 {
     struct finding_offset *finding = arg;
@@ -161,10 +164,11 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
     for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
         const struct gt_queue_offset *at = &record.offsets[i];
         const struct gt_queue_id *id = &finding->input->id;
-        if (at->queue == id->id && at->offset > finding->offset &&
+        if (at->queue == id->id && gt_queue_offset_counts(at, finding->turns, finding->offset) &&
             gantry_view_equal(at->broker, gantry_view_of(id->broker)) &&
             gantry_view_equal(at->topic, gantry_view_of(gt_topic_name(finding->input->topic)))) {
             finding->offset = at->offset;
+            finding->turns = at->turns;
             gt_buf_clear(&finding->state);
             gt_buf_add_view(&finding->state, at->state);
             code = finding->state.error;
@@ -209,6 +213,8 @@ static int open_input(struct sink *sink, struct gt_topic *topic, uint32_t queue,
                                                        .connector = task->connector},
                               &input->reader, err);
     if (code == 0) {
+        input->committed = finding.offset;
+        input->turns = finding.turns;
         (void)gt_buf_add_view(&input->kept, gt_buf_view(&finding.state)); /* fits: as large */
         code = input->kept.error;
         if (code == 0)
@@ -498,11 +504,15 @@ static int prepare_commit(struct sink *sink)
     if (record.offsets == NULL)
         return GANTRY_NO_MEMORY;
     for (size_t i = 0; i < sink->noted; i++) {
-        const struct input *input = &sink->inputs[i];
+        struct input *input = &sink->inputs[i];
+        int64_t offset = input->limit < input->put_up ? input->limit : input->put_up;
+        input->turns += offset < input->committed;
+        input->committed = offset;
         record.offsets[i] = (struct gt_queue_offset){
             .topic = gantry_view_of(gt_topic_name(input->topic)),
             .queue = input->id.id,
-            .offset = input->limit < input->put_up ? input->limit : input->put_up,
+            .offset = offset,
+            .turns = input->turns,
             .broker = gantry_view_of(input->id.broker),
             .state = committed_state(sink, input),
         };

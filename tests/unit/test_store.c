@@ -890,9 +890,12 @@ static void test_values(void **state)
 
     struct gt_arena arena;
     gt_arena_init(&arena, 1024, 1024);
-    struct gt_queue_offset offsets[] = {
-        {.topic = text("t1"), .offset = 7},
-        {text("t2"), 9, INT64_MAX, text("broker-a"), text("reader")}};
+    struct gt_queue_offset offsets[] = {{.topic = text("t1"), .offset = 7},
+                                        {.topic = text("t2"),
+                                         .queue = 9,
+                                         .offset = INT64_MAX,
+                                         .broker = text("broker-a"),
+                                         .state = text("reader")}};
     struct gt_progress_record progress = {offsets, 2, text("state")}, progress_back;
     gt_buf_clear(&buf);
     gt_progress_record_write(&buf, &progress);
@@ -909,6 +912,15 @@ static void test_values(void **state)
         assert_int_equal(
             gt_progress_record_read((struct gantry_view){buf.data, len}, &arena, &progress_back),
             GANTRY_CORRUPT);
+    assert_int_equal(buf.data[0], 2); /* as long as nobody has gone back */
+    offsets[0].turns = 3;
+    gt_buf_clear(&buf);
+    gt_progress_record_write(&buf, &progress);
+    assert_int_equal(gt_progress_record_read(gt_buf_view(&buf), &arena, &progress_back), 0);
+    assert_int_equal(progress_back.offsets[0].turns, 3);
+    assert_int_equal(progress_back.offsets[1].turns, 0);
+    assert_true(gantry_view_equal(progress_back.offsets[1].state, text("reader")));
+    offsets[0].turns = 0;
     /* As version 1 of the store has it: no brokers, no readers' states. */
     static const char old[] = {1, 1, 2, 't', '1', 3, 14, 1, 's'};
     assert_int_equal(

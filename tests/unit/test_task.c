@@ -831,7 +831,7 @@ static void test_kept_back(void **state)
     WAIT(bench, script.durable == 1000); /* as far as it was put, but: */
     stop_task(bench, sink);
     script.restart_at = 400;
-    script.put_records = 0;
+    script.put_records = script.durable = 0;
     sink = new_task(bench, &far_class, &reports);
     gt_task_start(sink);
     WAIT(bench, script.put_records == 600);
@@ -878,6 +878,47 @@ static void test_seek_and_hold(void **state)
     WAIT(bench, state_of(sink) == GT_TASK_FAILED);
     gt_task_status(sink, &status);
     assert_string_equal(status.reason, "cannot go on");
+    stop_task(bench, sink);
+}
+
+/* What a task that is no more has noted is further on than where the connector went back to. */
+static void test_seek_back_and_older_progress(void **state)
+{
+    struct bench *bench = *state;
+    static const struct gt_commit_ops no_ops = {0};
+    struct gt_queue_offset at = {.topic = gantry_view_of("numbers"), .offset = 1000};
+    struct gt_progress_record record = {.offsets = &at, .offset_count = 1};
+    struct gantry_err err;
+    struct gt_commit commit;
+    struct gt_buf value;
+    struct gt_key key;
+    int reports = 0;
+    fill(bench, 1000);
+    gt_buf_init(&value, 1 << 10);
+    gt_progress_record_write(&value, &record);
+    gt_key_progress(&key, "dst", 1);
+    gt_commit_init(&commit, &no_ops);
+    gt_commit_put(&commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
+    assert_int_equal(gt_store_commit_now(bench->store, &commit, &err), 0);
+    gt_commit_deinit(&commit);
+    gt_buf_deinit(&value);
+    script.restart_at = 1000;
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.checkpoints > 0); /* that of the start */
+    assert_int_equal(script.put_records, 0);
+    script.limit_at = 400;
+    script.seek_to = 250;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.put_records == 750 && script.durable == 1000);
+    stop_task(bench, sink);
+    script.limit_at = -1;
+    script.restart_at = 400;
+    script.put_records = 0;
+    sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.put_records == 600);
+    assert_int_equal(script.wrong, 0);
     stop_task(bench, sink);
 }
 
@@ -988,6 +1029,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seek_back_and_older_progress, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_before_start, setup, teardown),

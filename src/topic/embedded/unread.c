@@ -38,6 +38,24 @@ static int64_t *get_or_put(struct gt_map *map, struct gt_arena *arena, struct ga
     return offset;
 }
 
+/* How far a connector is on a queue. */
+struct reader {
+    int64_t offset;
+    uint64_t turns;
+};
+
+static struct reader *reader_of(struct gt_unread *unread, struct gantry_view key)
+{
+    struct reader *reader = gt_map_get(&unread->readers, key);
+    if (reader != NULL)
+        return reader;
+    reader = gt_arena_alloc(&unread->values, sizeof *reader);
+    if (reader == NULL || gt_map_put(&unread->readers, key, reader, NULL) != 0)
+        return NULL;
+    *reader = (struct reader){0, 0};
+    return reader;
+}
+
 static int see_progress(void *arg, struct gantry_view key, struct gantry_view value)
 {
     struct gt_unread *unread = arg;
@@ -53,13 +71,11 @@ static int see_progress(void *arg, struct gantry_view key, struct gantry_view va
     for (size_t i = 0; code == 0 && i < record.offset_count; i++) {
         const struct gt_queue_offset *at = &record.offsets[i];
         code = write_key(&name, connector, at->queue, at->topic);
-        int64_t *offset = code == 0 ? get_or_put(&unread->readers, &unread->values,
-                                                 gt_buf_view(&name), at->offset)
-                                    : NULL;
-        if (code == 0 && offset == NULL)
+        struct reader *reader = code == 0 ? reader_of(unread, gt_buf_view(&name)) : NULL;
+        if (code == 0 && reader == NULL)
             code = GANTRY_NO_MEMORY;
-        if (code == 0 && *offset < at->offset)
-            *offset = at->offset;
+        if (code == 0 && gt_queue_offset_counts(at, reader->turns, reader->offset))
+            *reader = (struct reader){at->offset, at->turns};
     }
     gt_buf_deinit(&name);
     return code;
@@ -69,15 +85,16 @@ static int find_lowest(struct gt_unread *unread)
 {
     size_t cursor = 0;
     struct gantry_view key;
-    void *offset;
-    while (gt_map_next(&unread->readers, &cursor, &key, &offset)) {
+    void *value;
+    while (gt_map_next(&unread->readers, &cursor, &key, &value)) {
+        const struct reader *reader = value;
         size_t connector = strnlen(key.data, key.len) + 1;
         struct gantry_view queue = {key.data + connector, key.len - connector};
         int64_t *lowest = get_or_put(&unread->lowest, &unread->values, queue, INT64_MAX);
         if (lowest == NULL)
             return GANTRY_NO_MEMORY;
-        if (*(int64_t *)offset < *lowest)
-            *lowest = *(int64_t *)offset;
+        if (reader->offset < *lowest)
+            *lowest = reader->offset;
     }
     return 0;
 }
