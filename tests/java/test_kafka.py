@@ -111,6 +111,35 @@ def test_a_position_is_told_with_the_last_record_that_has_it(host, plugin):
     source.wait(9000)
     assert [(count, [mark[2] for mark in marks]) for _, count, marks in source.frames] == [
         (4096, []), (1904, [b'{"next":6000}']), (3000, [b'{"next":12000}'])]
+    assert source.batches == [2, 3]  # the first two go together: committed apart, a kill between them would repeat the first
+
+
+def test_a_batch_at_one_position_comes_whole_or_not_at_all(host, plugin):
+    """Wherever the worker ends: what is committed, and what comes behind that position, are all records once."""
+    given = config(count=20_000, batch=10_000, poll="sameposition")
+    source = host.run(plugin, SOURCE, "c", given, "source", commit=False, credit=1, refill=False)
+    source.wait(10_000)  # credit is needed before the first frame alone
+    assert source.batches == [3] and [count for _, count, _ in source.frames] == [4096, 4096, 1808]
+    source.commit()
+    source.stop()
+    again = host.run(plugin, SOURCE, "c", given, "source")
+    again.wait(10_000)
+    assert [record.value for record in source.records + again.records] == [b"v%d" % number for number in range(1, 20_001)]
+
+
+def test_a_batch_at_one_position_that_no_worker_takes_is_parted(tmp_path, plugin_path):
+    with driver.Host(tmp_path, record_max=2 << 20) as host:
+        plugin = host.load(plugin_path("kafka-probe.jar"))
+        given = config(count=60, batch=30, what="big", size=100_000, poll="sameposition")
+        source = host.run(plugin, SOURCE, "c", given, "source", credit=1, refill=False)
+        source.wait(1)
+        sizes = [count for _, count, _ in source.frames]
+        assert len(source.frames) == 1 and source.batches == [1], "what is no batch needs credit for each frame"
+        source.grant(64 << 20)
+        source.wait(60)
+        assert sizes[0] < 10 and source.batches == list(range(1, len(source.frames) + 1))
+        assert [record.value[0] for record in source.records] == [ord("a") + number % 26 for number in range(1, 61)]
+        assert len([line for line in source.log if "host.record.max (2097152 bytes)" in line]) == 1
 
 
 def test_never_sends_without_credit(host, plugin):

@@ -65,6 +65,16 @@ def test_source_from_start_to_restart(host, plugin):
     assert "EVENT start 3 c c-0 true 1" in again.log and again.records[0].value == b"v4"
 
 
+def test_each_record_is_transformed_once(host, plugin):
+    """Also the one that has no place in its frame: transforms of this API change the record that they get."""
+    source = host.run(plugin, SOURCE, "c", config(count=30, batch=30, size=50_000, transforms="twice", transforms_twice_class="probe.oms.ProbeSource$Twice",
+                                                  transforms_twice_mark="+"), "source", credit=64 << 20)
+    source.wait(30)
+    text = "." * 50_000
+    assert [record.value.decode() == f"v{n}{text}+v{n}{text}" for n, record in enumerate(source.records, 1)] == [True] * 30
+    assert len(source.frames) > 3
+
+
 def test_extensions_become_properties(host, plugin):
     record = host.run(plugin, SOURCE, "c", config(count=1, what="extensions"), "source").wait(1)[0]
     assert record.topic == "own-topic"

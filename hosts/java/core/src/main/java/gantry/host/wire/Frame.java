@@ -30,6 +30,7 @@ public final class Frame {
     public static final int POSITION_IS = 33;
     public static final int POSITIONS = 34;
     public static final int POSITIONS_ARE = 35;
+    public static final int TOGETHER = 36;
     public static final int PUT = 40;
     public static final int TAKEN = 41;
     public static final int CHECKPOINT = 42;
