@@ -237,6 +237,29 @@ def test_retries_the_same_records(host, plugin):
                                                                                        "EVENT put t-0 0 null a 0 STRING ConnectHeaders(headers=)"]
 
 
+def test_a_sink_that_is_full_is_flushed_past_what_it_has_not_taken(host, plugin):
+    """It takes nothing before it is flushed, and asks for that: the flush may not wait behind its records."""
+    sink = host.run(plugin, SINK, "k", config(full=1), "sink")
+    sink.put("t", 0, 7, [b"a", b"b"])
+    host.wait(lambda: sink.commits > 0 and sink.log.count("EVENT full 2") > 2, "COMMIT and other tries")
+    assert sink.commits == 1  # once, until it is answered
+    sink.put("t", 1, 5, [b"c"])
+    assert sink.taken == 0 and sink.flush() == {("t", 0): 7, ("t", 1): 5}  # nothing of either may be committed
+    sink.wait_taken()
+    assert [line.split()[2:4] for line in sink.log if line.startswith("EVENT put ")] == [["t-0", "7"], ["t-0", "8"], ["t-1", "5"]]
+    assert sink.flush() == {}
+
+
+def test_a_commit_that_the_sink_asks_for(host, plugin):
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 0, [b"soon"])
+    host.wait(lambda: sink.commits == 1, "COMMIT")
+    sink.wait_taken()
+    assert sink.flush() == {}
+    sink.put("t", 0, 1, [b"soon"])
+    host.wait(lambda: sink.commits == 2, "another COMMIT")
+
+
 def test_pauses_and_resumes_without_losing_what_was_under_way(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 0, 0, [b"pause"])

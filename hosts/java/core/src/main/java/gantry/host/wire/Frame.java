@@ -40,6 +40,7 @@ public final class Frame {
     public static final int CAUGHT_UP = 46;
     public static final int HOLD = 47;
     public static final int SEEK = 48;
+    public static final int COMMIT = 49;
     public static final int SCHEMA = 50;
 
     /** The longest frame; a longer one goes in PARTs. */
