@@ -318,6 +318,15 @@ def test_stop_ends_a_poll_that_waits(host, plugin):
     assert time.monotonic() - began < 4 and any("-stop" in line for line in waits.log if "EVENT stop" in line)
 
 
+def test_stop_is_not_called_beside_start(host, plugin):
+    """What start() makes once stop() is over would never be closed."""
+    source = host.source(plugin, SOURCE, "c", config(slow=1500, number=0), started=False)
+    host.wait(lambda: "by stderr" in source.log, "start")
+    source.stop()
+    events = [line for line in source.log if line.startswith(("EVENT has", "EVENT stop"))]
+    assert len(events) == 2 and events[0] == "EVENT has started" and not source.failed
+
+
 def test_an_interrupt_ends_what_stop_does_not(host, plugin):
     source = host.source(plugin, SOURCE, "c", config(poll="sleeps", number=0))
     sink = host.run(plugin, SINK, "k", config(), "sink")
