@@ -204,6 +204,21 @@ def test_positions_move_though_all_records_are_dropped(host, plugin):
     assert source.records == []
 
 
+def test_records_that_are_dropped_do_not_pile_up_while_nothing_is_committed(host, plugin):
+    """They take no credit, but the task's commitRecord() is to come for each: so they wait somewhere."""
+    source = host.run(plugin, SOURCE, "c", config(count=40_000, batch=1000, transforms="f", transforms_f_type="Filter"), "source", commit=False)
+    host.wait(lambda: source.seq >= 16, "frames without records")
+    beats = len(host.beats)
+    host.wait(lambda: len(host.beats) > beats + 5, "BEAT")
+    assert source.seq == 17 and source.records == []
+    while source.seq < 40:
+        seq = source.seq
+        source.commit()
+        host.wait(lambda last=seq: source.seq > last, "further frames")
+    source.commit()
+    assert host.positions["c"] == {PARTITION: b'{"next":40000}'}
+
+
 def test_sink_gets_what_was_sent(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"]]], [None]])

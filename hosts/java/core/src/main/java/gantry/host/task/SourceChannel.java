@@ -24,6 +24,8 @@ final class SourceChannel extends Channel implements SourceControl {
     private static final long IDLE_MAX_MS = 100;
     /** Empty polls that took longer have waited by themselves. */
     private static final long IDLE_QUICK_NS = 2_000_000;
+    /** Records that were left out cost no credit; of them so many may wait for their commit, here and as marks in the worker. */
+    private static final int LEFT_OUT_MAX = 16 << 10;
     /** What the worker may count of a frame besides its content. */
     private static final int FRAME_HEAD = 8;
 
@@ -51,6 +53,9 @@ final class SourceChannel extends Channel implements SourceControl {
     private long credit;
     private long committed;
     private long committedTold;
+    /** Of frames that are not committed: {seq, records that were left out}; and the sum of these. */
+    private final ArrayDeque<long[]> leftOut = new ArrayDeque<>();
+    private long leftOutCount;
     private final ArrayDeque<Sent> sent = new ArrayDeque<>();
     private Thread committer;
     private long questions;
@@ -85,6 +90,9 @@ final class SourceChannel extends Channel implements SourceControl {
                 long seq = in.number();
                 synchronized (this) {
                     committed = Math.max(committed, seq);
+                    while (!leftOut.isEmpty() && leftOut.peek()[0] <= seq) {
+                        leftOutCount -= leftOut.poll()[1];
+                    }
                     notifyAll();
                 }
                 break;
@@ -157,7 +165,7 @@ final class SourceChannel extends Channel implements SourceControl {
 
     /** @return false: STOP */
     private synchronized boolean awaitCredit() throws Exception {
-        while (credit <= 0 && !stopping) {
+        while ((credit <= 0 || leftOutCount >= LEFT_OUT_MAX) && !stopping) {
             check();
             if (commits == SourceWork.Commits.BETWEEN_POLLS && committed > committedTold) {
                 return true; // no thread of its own for that, so the task may not wait with it
@@ -272,6 +280,13 @@ final class SourceChannel extends Channel implements SourceControl {
         }
         marks.write(frame);
         callEnds();
+        int missing = next - first - frame.count();
+        if (missing > 0) {
+            synchronized (this) {
+                leftOut.add(new long[] {frame.seq(), missing});
+                leftOutCount += missing;
+            }
+        }
         if (commits != SourceWork.Commits.NONE) {
             synchronized (this) {
                 // a list of its own: the task may use the one that it returned again
