@@ -98,6 +98,20 @@ def test_json_knows_all_types_there_and_back(host, plugin):
     assert "schemas.enable=false" in sink.wait_failed().text
 
 
+def test_decimals_that_are_numbers_are_exact(host, plugin):
+    given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter", "value.converter.decimal.format": "NUMERIC"}
+    sink = host.run(plugin, SINK, "k", given, "sink")
+    record = host.run(plugin, SOURCE, "c", config(count=1, what="struct", value_converter=RECORD + "json.JsonConverter"), "source").wait(1)[0]
+    schema = json.dumps(json.loads(record.value)["schema"]["fields"][11])
+    numbers = ["12345678901234567890.12", "-0.01", "1e3", "98765432109876543210"]
+    sink.put("t", 0, 0, [[f'{{"schema":{schema},"payload":{number}}}'.encode()] for number in numbers])
+    sink.wait_taken()
+    shown = [line.split("} null ")[1].split(" ")[0] for line in sink.log if "EVENT put" in line]
+    assert shown == ["12345678901234567890.12", "-0.01", "1000.00", "98765432109876543210.00"]
+    sink.put("t", 0, 4, [[f'{{"schema":{schema},"payload":1e999999999}}'.encode()]])
+    assert "more than 10000 digits" in sink.wait_failed().text
+
+
 @pytest.mark.parametrize("name,data,shown", [("StringConverter", "süß".encode(), "süß"), ("ByteArrayConverter", b"abc", "abc"), ("ShortConverter", struct.pack(">h", -2), "-2"),
                                              ("IntegerConverter", struct.pack(">i", 70000), "70000"), ("LongConverter", struct.pack(">q", 1 << 40), str(1 << 40)),
                                              ("FloatConverter", struct.pack(">f", 1.5), "1.5"), ("DoubleConverter", struct.pack(">d", 2.5), "2.5")])
