@@ -288,6 +288,14 @@ def test_pauses_and_resumes_without_losing_what_was_under_way(host, plugin):
     assert sink.holds[-1] == ("t", 0, False) and any(" later " in line for line in sink.log) and sink.flush() == {}
 
 
+def test_holds_come_in_the_order_in_which_they_were_asked_for(host, plugin):
+    """Turned round, the last two would leave a queue that is never read again."""
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 0, [b"race"])
+    sink.wait_taken()
+    assert [held for _, _, held in sink.holds] == [True, False] * (len(sink.holds) // 2) and sink.holds
+
+
 def test_seeks_and_drops_what_is_under_way(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 0, 5, [b"a", b"seek:3"])

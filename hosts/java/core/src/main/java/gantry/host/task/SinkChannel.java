@@ -90,6 +90,9 @@ final class SinkChannel extends Channel implements SinkControl {
     private boolean begun;
     private boolean commitWanted;
 
+    /** Held while HOLD or SEEK is worked out and sent, so that two threads' come in their order. Before the monitor, never in it. */
+    private final Object telling = new Object();
+
     // the reading thread's
     private final Map<Long, SchemaIn> schemas = new HashMap<>();
     private Queue lastQueue;
@@ -466,6 +469,12 @@ final class SinkChannel extends Channel implements SinkControl {
 
     @Override
     public void hold(Queue queue, boolean held) {
+        synchronized (telling) {
+            tellHold(queue, held);
+        }
+    }
+
+    private void tellHold(Queue queue, boolean held) {
         synchronized (this) {
             Progress progress = queues.get(queue);
             if (progress == null || progress.held == held) {
@@ -484,6 +493,12 @@ final class SinkChannel extends Channel implements SinkControl {
 
     @Override
     public void seek(Queue queue, long offset) {
+        synchronized (telling) {
+            tellSeek(queue, offset);
+        }
+    }
+
+    private void tellSeek(Queue queue, long offset) {
         long dropped = 0;
         synchronized (this) {
             Progress progress = queues.get(queue);

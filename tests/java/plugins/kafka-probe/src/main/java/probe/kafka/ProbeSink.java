@@ -124,8 +124,32 @@ public class ProbeSink extends SinkConnector {
                 } else if (text.equals("soon")) {
                     context.timeout(30);
                     context.requestCommit();
+                } else if (text.equals("race")) {
+                    race(partition);
                 } else if (text.equals("sleep")) {
                     sleep();
+                }
+            }
+        }
+
+        /** Threads of its own, as a sink that writes beside put() has them, pause and resume. */
+        private void race(TopicPartition partition) {
+            List<Thread> threads = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                Thread thread = new Thread(() -> {
+                    for (int turn = 0; turn < 1000; turn++) {
+                        context.pause(partition);
+                        context.resume(partition);
+                    }
+                });
+                threads.add(thread);
+                thread.start();
+            }
+            for (Thread thread : threads) {
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    throw new ConnectException("interrupted", e);
                 }
             }
         }
