@@ -407,3 +407,15 @@ def test_unload_and_load_again(host, plugin, plugin_path):
     with pytest.raises(driver.Failed) as failed:
         host.split(plugin, SOURCE, "c", config())
     assert "is not loaded" in failed.value.text
+
+
+def test_unload_takes_back_the_drivers_of_databases(tmp_path, java, plugin_path):
+    """Each of them would keep all classes of its plugin for ever."""
+    with driver.Host(tmp_path, java=java) as host:
+        plugins = [host.load(plugin_path("kafka-probe.jar")) for _ in range(2)]
+        for number, plugin in enumerate(plugins):
+            source = host.source(plugin, SOURCE, f"c{number}", config(driver=1, number=0))
+            source.stop()
+        host.unload(plugins[0])
+        host.wait(lambda: "EVENT driver-gone" in host.texts(0), "the driver's end", 20)
+        assert host.texts(0).count("EVENT driver-gone") == 1  # the other plugin has its own still
