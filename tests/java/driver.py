@@ -31,8 +31,8 @@ WAIT_S = 60
 
 (PART, HELLO, LOAD, LOADED, FAILED, VALIDATE, FINDINGS, SPLIT, TASKS, RELEASE, RECONFIGURE, UNLOAD, BEAT, LOG) = range(1, 15)
 START, STARTED, STOP, STOPPED, COMMITTED, LAG = range(20, 26)
-RECORDS, CREDIT, POSITION, POSITION_IS, POSITIONS, POSITIONS_ARE = range(30, 36)
-PUT, TAKEN, CHECKPOINT, STATE, FLUSH, FLUSHED, CAUGHT_UP, HOLD, SEEK = range(40, 49)
+RECORDS, CREDIT, POSITION, POSITION_IS, POSITIONS, POSITIONS_ARE, TOGETHER = range(30, 37)
+PUT, TAKEN, CHECKPOINT, STATE, FLUSH, FLUSHED, CAUGHT_UP, HOLD, SEEK, COMMIT = range(40, 50)
 SCHEMA = 50
 TYPES = "INT32 INT64 BIG_INTEGER FLOAT32 FLOAT64 BOOLEAN STRING BYTES ARRAY MAP DATETIME".split()
 
@@ -386,10 +386,18 @@ class Source(Channel):
         self.records, self.frames, self.schemas = [], [], {}
         self.seq = self.committed = 0
         self.pending = {}
+        self.together = self.together_bytes = 0  # frames of a batch that are still to come; the bytes of those that came
+        self.batches = []                        # seq of each batch's last frame
 
     def on_frame(self, kind, rest, size):
         if kind == RECORDS:
             self.on_records(rest, size)
+        elif kind == TOGETHER:
+            if self.together or rest[0] < 1:
+                raise Violation(f"TOGETHER {rest!r} with {self.together} frames to come")
+            self.together, self.together_bytes = rest[0], 0
+            if self.left <= 0:
+                raise Violation(f"TOGETHER without credit ({self.left})")
         elif kind == POSITION:
             number, partition = rest
             position = self.host.positions.get(self.connector, {}).get(partition)
@@ -408,7 +416,7 @@ class Source(Channel):
         seq, records, marks = rest[0], rest[1], rest[2] if len(rest) > 2 else []
         if seq != self.seq + 1:
             raise Violation(f"RECORDS {seq} behind {self.seq}")
-        if self.left <= 0:
+        if self.left <= 0 and not self.together:
             raise Violation(f"RECORDS {seq} without credit ({self.left})")
         if len(records) > 4096 or len(records) > 1 and size > 1 << 20:
             raise Violation(f"RECORDS of {len(records)} records, {size} bytes")
@@ -423,7 +431,14 @@ class Source(Channel):
         self.records += [Record(record, self.schemas) for record in records]
         self.frames.append((seq, len(records), marks))
         self.pending[seq] = marks
-        if self.auto:
+        if self.together:
+            self.together -= 1
+            self.together_bytes += size
+            if self.together_bytes > self.host.record_max:
+                raise Violation(f"a batch of {self.together_bytes} bytes")
+        if not self.together:
+            self.batches.append(seq)
+        if self.auto and not self.together:
             self.commit(seq)
         if self.refill and spent:
             self.grant(spent)
@@ -458,6 +473,7 @@ class Sink(Channel):
         self.sent = self.taken = 0
         self.states, self.flushed = {}, {}
         self.holds, self.seeks = [], []
+        self.commits = 0
         self.next = 0
 
     def on_started(self, credit):
@@ -479,6 +495,8 @@ class Sink(Channel):
             self.holds.append(tuple(rest))
         elif kind == SEEK:
             self.seeks.append(tuple(rest))
+        elif kind == COMMIT:
+            self.commits += 1
         else:
             raise Violation(f"a frame of type {kind} of a sink")
 

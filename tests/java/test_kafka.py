@@ -111,6 +111,35 @@ def test_a_position_is_told_with_the_last_record_that_has_it(host, plugin):
     source.wait(9000)
     assert [(count, [mark[2] for mark in marks]) for _, count, marks in source.frames] == [
         (4096, []), (1904, [b'{"next":6000}']), (3000, [b'{"next":12000}'])]
+    assert source.batches == [2, 3]  # the first two go together: committed apart, a kill between them would repeat the first
+
+
+def test_a_batch_at_one_position_comes_whole_or_not_at_all(host, plugin):
+    """Wherever the worker ends: what is committed, and what comes behind that position, are all records once."""
+    given = config(count=20_000, batch=10_000, poll="sameposition")
+    source = host.run(plugin, SOURCE, "c", given, "source", commit=False, credit=1, refill=False)
+    source.wait(10_000)  # credit is needed before the first frame alone
+    assert source.batches == [3] and [count for _, count, _ in source.frames] == [4096, 4096, 1808]
+    source.commit()
+    source.stop()
+    again = host.run(plugin, SOURCE, "c", given, "source")
+    again.wait(10_000)
+    assert [record.value for record in source.records + again.records] == [b"v%d" % number for number in range(1, 20_001)]
+
+
+def test_a_batch_at_one_position_that_no_worker_takes_is_parted(tmp_path, plugin_path):
+    with driver.Host(tmp_path, record_max=2 << 20) as host:
+        plugin = host.load(plugin_path("kafka-probe.jar"))
+        given = config(count=60, batch=30, what="big", size=100_000, poll="sameposition")
+        source = host.run(plugin, SOURCE, "c", given, "source", credit=1, refill=False)
+        source.wait(1)
+        sizes = [count for _, count, _ in source.frames]
+        assert len(source.frames) == 1 and source.batches == [1], "what is no batch needs credit for each frame"
+        source.grant(64 << 20)
+        source.wait(60)
+        assert sizes[0] < 10 and source.batches == list(range(1, len(source.frames) + 1))
+        assert [record.value[0] for record in source.records] == [ord("a") + number % 26 for number in range(1, 61)]
+        assert len([line for line in source.log if "host.record.max (2097152 bytes)" in line]) == 1
 
 
 def test_never_sends_without_credit(host, plugin):
@@ -175,6 +204,21 @@ def test_positions_move_though_all_records_are_dropped(host, plugin):
     assert source.records == []
 
 
+def test_records_that_are_dropped_do_not_pile_up_while_nothing_is_committed(host, plugin):
+    """They take no credit, but the task's commitRecord() is to come for each: so they wait somewhere."""
+    source = host.run(plugin, SOURCE, "c", config(count=40_000, batch=1000, transforms="f", transforms_f_type="Filter"), "source", commit=False)
+    host.wait(lambda: source.seq >= 16, "frames without records")
+    beats = len(host.beats)
+    host.wait(lambda: len(host.beats) > beats + 5, "BEAT")
+    assert source.seq == 17 and source.records == []
+    while source.seq < 40:
+        seq = source.seq
+        source.commit()
+        host.wait(lambda last=seq: source.seq > last, "further frames")
+    source.commit()
+    assert host.positions["c"] == {PARTITION: b'{"next":40000}'}
+
+
 def test_sink_gets_what_was_sent(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"]]], [None]])
@@ -208,6 +252,29 @@ def test_retries_the_same_records(host, plugin):
                                                                                        "EVENT put t-0 0 null a 0 STRING ConnectHeaders(headers=)"]
 
 
+def test_a_sink_that_is_full_is_flushed_past_what_it_has_not_taken(host, plugin):
+    """It takes nothing before it is flushed, and asks for that: the flush may not wait behind its records."""
+    sink = host.run(plugin, SINK, "k", config(full=1), "sink")
+    sink.put("t", 0, 7, [b"a", b"b"])
+    host.wait(lambda: sink.commits > 0 and sink.log.count("EVENT full 2") > 2, "COMMIT and other tries")
+    assert sink.commits == 1  # once, until it is answered
+    sink.put("t", 1, 5, [b"c"])
+    assert sink.taken == 0 and sink.flush() == {("t", 0): 7, ("t", 1): 5}  # nothing of either may be committed
+    sink.wait_taken()
+    assert [line.split()[2:4] for line in sink.log if line.startswith("EVENT put ")] == [["t-0", "7"], ["t-0", "8"], ["t-1", "5"]]
+    assert sink.flush() == {}
+
+
+def test_a_commit_that_the_sink_asks_for(host, plugin):
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 0, [b"soon"])
+    host.wait(lambda: sink.commits == 1, "COMMIT")
+    sink.wait_taken()
+    assert sink.flush() == {}
+    sink.put("t", 0, 1, [b"soon"])
+    host.wait(lambda: sink.commits == 2, "another COMMIT")
+
+
 def test_pauses_and_resumes_without_losing_what_was_under_way(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 0, 0, [b"pause"])
@@ -219,6 +286,14 @@ def test_pauses_and_resumes_without_losing_what_was_under_way(host, plugin):
     sink.put("t", 1, 1, [b"resume"])
     sink.wait_taken()
     assert sink.holds[-1] == ("t", 0, False) and any(" later " in line for line in sink.log) and sink.flush() == {}
+
+
+def test_holds_come_in_the_order_in_which_they_were_asked_for(host, plugin):
+    """Turned round, the last two would leave a queue that is never read again."""
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 0, [b"race"])
+    sink.wait_taken()
+    assert [held for _, _, held in sink.holds] == [True, False] * (len(sink.holds) // 2) and sink.holds
 
 
 def test_seeks_and_drops_what_is_under_way(host, plugin):
@@ -264,6 +339,15 @@ def test_stop_ends_a_poll_that_waits(host, plugin):
     began = time.monotonic()
     waits.stop()
     assert time.monotonic() - began < 4 and any("-stop" in line for line in waits.log if "EVENT stop" in line)
+
+
+def test_stop_is_not_called_beside_start(host, plugin):
+    """What start() makes once stop() is over would never be closed."""
+    source = host.source(plugin, SOURCE, "c", config(slow=1500, number=0), started=False)
+    host.wait(lambda: "by stderr" in source.log, "start")
+    source.stop()
+    events = [line for line in source.log if line.startswith(("EVENT has", "EVENT stop"))]
+    assert len(events) == 2 and events[0] == "EVENT has started" and not source.failed
 
 
 def test_an_interrupt_ends_what_stop_does_not(host, plugin):
@@ -323,3 +407,15 @@ def test_unload_and_load_again(host, plugin, plugin_path):
     with pytest.raises(driver.Failed) as failed:
         host.split(plugin, SOURCE, "c", config())
     assert "is not loaded" in failed.value.text
+
+
+def test_unload_takes_back_the_drivers_of_databases(tmp_path, java, plugin_path):
+    """Each of them would keep all classes of its plugin for ever."""
+    with driver.Host(tmp_path, java=java) as host:
+        plugins = [host.load(plugin_path("kafka-probe.jar")) for _ in range(2)]
+        for number, plugin in enumerate(plugins):
+            source = host.source(plugin, SOURCE, f"c{number}", config(driver=1, number=0))
+            source.stop()
+        host.unload(plugins[0])
+        host.wait(lambda: "EVENT driver-gone" in host.texts(0), "the driver's end", 20)
+        assert host.texts(0).count("EVENT driver-gone") == 1  # the other plugin has its own still

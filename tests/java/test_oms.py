@@ -65,6 +65,16 @@ def test_source_from_start_to_restart(host, plugin):
     assert "EVENT start 3 c c-0 true 1" in again.log and again.records[0].value == b"v4"
 
 
+def test_each_record_is_transformed_once(host, plugin):
+    """Also the one that has no place in its frame: transforms of this API change the record that they get."""
+    source = host.run(plugin, SOURCE, "c", config(count=30, batch=30, size=50_000, transforms="twice", transforms_twice_class="probe.oms.ProbeSource$Twice",
+                                                  transforms_twice_mark="+"), "source", credit=64 << 20)
+    source.wait(30)
+    text = "." * 50_000
+    assert [record.value.decode() == f"v{n}{text}+v{n}{text}" for n, record in enumerate(source.records, 1)] == [True] * 30
+    assert len(source.frames) > 3
+
+
 def test_extensions_become_properties(host, plugin):
     record = host.run(plugin, SOURCE, "c", config(count=1, what="extensions"), "source").wait(1)[0]
     assert record.topic == "own-topic"
@@ -86,6 +96,20 @@ def test_json_knows_all_types_there_and_back(host, plugin):
     assert "Struct" in line, line
     sink.put("t", 0, 1, [[b'{"a":1}']])
     assert "schemas.enable=false" in sink.wait_failed().text
+
+
+def test_decimals_that_are_numbers_are_exact(host, plugin):
+    given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter", "value.converter.decimal.format": "NUMERIC"}
+    sink = host.run(plugin, SINK, "k", given, "sink")
+    record = host.run(plugin, SOURCE, "c", config(count=1, what="struct", value_converter=RECORD + "json.JsonConverter"), "source").wait(1)[0]
+    schema = json.dumps(json.loads(record.value)["schema"]["fields"][11])
+    numbers = ["12345678901234567890.12", "-0.01", "1e3", "98765432109876543210"]
+    sink.put("t", 0, 0, [[f'{{"schema":{schema},"payload":{number}}}'.encode()] for number in numbers])
+    sink.wait_taken()
+    shown = [line.split("} null ")[1].split(" ")[0] for line in sink.log if "EVENT put" in line]
+    assert shown == ["12345678901234567890.12", "-0.01", "1000.00", "98765432109876543210.00"]
+    sink.put("t", 0, 4, [[f'{{"schema":{schema},"payload":1e999999999}}'.encode()]])
+    assert "more than 10000 digits" in sink.wait_failed().text
 
 
 @pytest.mark.parametrize("name,data,shown", [("StringConverter", "süß".encode(), "süß"), ("ByteArrayConverter", b"abc", "abc"), ("ShortConverter", struct.pack(">h", -2), "-2"),

@@ -70,6 +70,17 @@ def test_each_entry_has_its_own_payload_and_positions_are_opaque(host, plugin):
     assert "EVENT start 20 true 1" in again.log and again.records[0].value == b"line 21"
 
 
+def test_a_batch_of_several_frames_is_one(host, plugin):
+    source = host.run(plugin, SOURCE, "c", {"topic": "t", "count": "12000", "batch": "6000"}, "source", commit=False, credit=1, refill=False)
+    source.wait(6000)
+    assert source.batches == [2] and [marks for _, _, marks in source.frames] == [[], [[1904, b"part-0", b"6000"]]]
+    source.commit()
+    source.stop()
+    again = host.run(plugin, SOURCE, "c", {"topic": "t", "count": "12000", "batch": "6000"}, "source")
+    again.wait(6000)
+    assert [record.value for record in source.records + again.records] == [b"line %d" % number for number in range(1, 12_001)]
+
+
 def test_all_types_there_and_back(host, plugin):
     source = host.run(plugin, SOURCE, "c", {"topic": "t", "count": "1", "types": "1"}, "source")
     many, plain = source.wait(2)

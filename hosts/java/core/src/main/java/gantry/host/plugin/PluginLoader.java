@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package gantry.host.plugin;
 
+import gantry.host.log.Errors;
+import gantry.host.log.Log;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.util.ArrayList;
@@ -71,6 +75,24 @@ final class PluginLoader extends URLClassLoader {
             return findClass(name);
         } catch (ClassNotFoundException e) {
             return getParent().loadClass(name);
+        }
+    }
+
+    /** The jars are closed, and what the JDK keeps of the plugin is taken back. Once. */
+    @Override
+    public void close() throws IOException {
+        try (InputStream in = PluginLoader.class.getResourceAsStream("Drivers.class")) {
+            ByteArrayOutputStream code = new ByteArrayOutputStream();
+            byte[] part = new byte[4096];
+            for (int size = in.read(part); size > 0; size = in.read(part)) {
+                code.write(part, 0, size);
+            }
+            Class<?> drivers = defineClass(Drivers.class.getName(), code.toByteArray(), 0, code.size());
+            drivers.getMethod("forget").invoke(null);
+        } catch (ReflectiveOperationException | LinkageError e) {
+            Log.write(Log.WARN, "plugin", "its JDBC drivers cannot be taken back: " + Errors.text(e));
+        } finally {
+            super.close();
         }
     }
 

@@ -152,10 +152,18 @@ public final class Json {
 
     /** Whole numbers become Long (BigInteger when too large), others Double. @throws IllegalArgumentException with the place */
     public static Object parse(String text) {
-        Parser parser = new Parser(text);
+        return parse(new Parser(text, false));
+    }
+
+    /** The same, but others become BigDecimal. Beware of their exponents: what makes a whole number of them may need all memory. */
+    public static Object parseExact(String text) {
+        return parse(new Parser(text, true));
+    }
+
+    private static Object parse(Parser parser) {
         Object value = parser.value(0);
         parser.blanks();
-        if (parser.at < text.length()) {
+        if (parser.at < parser.text.length()) {
             throw parser.wrong("the end");
         }
         return value;
@@ -163,10 +171,12 @@ public final class Json {
 
     private static final class Parser {
         private final String text;
+        private final boolean exact;
         private int at;
 
-        Parser(String text) {
+        Parser(String text, boolean exact) {
             this.text = text;
+            this.exact = exact;
         }
 
         IllegalArgumentException wrong(String wanted) {
@@ -301,7 +311,8 @@ public final class Json {
             String digits = text.substring(from, at);
             try {
                 if (!whole) {
-                    return new BigDecimal(digits).doubleValue();
+                    BigDecimal value = new BigDecimal(digits);
+                    return exact ? (Object) value : (Object) value.doubleValue();
                 }
                 BigInteger value = new BigInteger(digits);
                 return value.bitLength() < 64 ? (Object) value.longValue() : value;

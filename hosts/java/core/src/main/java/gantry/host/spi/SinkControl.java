@@ -11,6 +11,9 @@ public interface SinkControl {
     /** Go on with this offset. */
     void seek(Queue queue, long offset);
 
+    /** Commit soon, though nothing else asks for it. */
+    void commitSoon();
+
     /** The queues of which something has come. */
     Set<Queue> queues();
 

@@ -43,6 +43,8 @@ abstract class Channel implements Runnable {
     private volatile long callBegan;
     private volatile Thread thread;
     private volatile boolean over;
+    /** The task's start() is over. */
+    private volatile boolean begun;
 
     Channel(Host host, long number, String name, ClassLoader loader) {
         this.host = host;
@@ -83,6 +85,7 @@ abstract class Channel implements Runnable {
         enter();
         try {
             begin();
+            begun = true;
             work();
         } catch (Throwable e) { // NoClassDefFoundError, StackOverflowError: the task's own matter
             Halt.ifOutOfMemory(e);
@@ -195,7 +198,8 @@ abstract class Channel implements Runnable {
         if (over) {
             return;
         }
-        if (callBegan != 0 && stopsBesideCalls() && stopped.compareAndSet(false, true)) {
+        // what start() makes after a stop() beside it would stay for ever; so it comes to its end, or is interrupted
+        if (begun && callBegan != 0 && stopsBesideCalls() && stopped.compareAndSet(false, true)) {
             Thread beside = new Thread(null, () -> {
                 enter();
                 try {

@@ -23,6 +23,8 @@ final class Marks {
     private Object[] partitions;
     private Object[] positions;
     private boolean[] last;
+    /** By record: the last of those that the mark for it, or for one before it, stands behind. */
+    private int[] reach;
 
     Marks(SourceWork work) {
         this.work = work;
@@ -64,6 +66,31 @@ final class Marks {
         for (int i : latest.values()) {
             last[i] = true;
         }
+        findReach();
+    }
+
+    /** One without a position is passed by the next mark, whatever that is for. */
+    private void findReach() {
+        int count = last.length;
+        reach = new int[count];
+        Map<Object, Integer> marks = new HashMap<>();
+        int any = -1;
+        for (int i = count - 1; i >= 0; i--) {
+            if (last[i]) {
+                marks.put(partitions[i], i);
+                any = i;
+            }
+            Integer mark = partitions[i] == null ? (Integer) any : marks.get(partitions[i]);
+            reach[i] = mark == null || mark < i ? i : mark;
+        }
+        for (int i = 1; i < count; i++) {
+            reach[i] = Math.max(reach[i], reach[i - 1]);
+        }
+    }
+
+    /** Whether all records before number {@code next} have their marks before it: then they may be committed without the rest. */
+    boolean isWhole(int next) {
+        return next == 0 || reach[next - 1] < next;
     }
 
     /** Record {@code i} is in the present frame, which has {@code covers} records by now, or has been left out. */

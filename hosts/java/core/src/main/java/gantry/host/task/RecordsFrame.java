@@ -4,6 +4,7 @@ package gantry.host.task;
 import gantry.host.spi.RecordOut;
 import gantry.host.wire.Frame;
 import gantry.host.wire.Packer;
+import java.util.Arrays;
 
 /** A RECORDS frame in the making. Belongs to the task's thread. */
 final class RecordsFrame implements RecordOut {
@@ -20,6 +21,9 @@ final class RecordsFrame implements RecordOut {
     private int lastStart;
     private long cost;
     private long lastCost;
+    /** The record that opens the next frame; null: none. */
+    private byte[] carried;
+    private long carriedCost;
     private long seq;
     private final Packer marks = new Packer(256);
     private int markCount;
@@ -28,6 +32,7 @@ final class RecordsFrame implements RecordOut {
         this.channel = channel;
     }
 
+    /** A new frame. It has a record already where the one before has carried it over. */
     void open(long number) {
         if (packer.buffer().length > KEEP) {
             packer = new Packer(64 << 10); // one huge record does not make the task huge for ever
@@ -41,6 +46,13 @@ final class RecordsFrame implements RecordOut {
         marks.clear();
         headers.clear();
         headerCount = 0;
+        if (carried != null) {
+            lastStart = packer.size();
+            packer.raw(carried);
+            carried = null;
+            cost = lastCost = carriedCost;
+            count = 1;
+        }
     }
 
     long seq() {
@@ -64,7 +76,10 @@ final class RecordsFrame implements RecordOut {
         return count > 1 && packer.size() > BYTES;
     }
 
-    void takeBack() {
+    /** The last record goes into the next frame, as it is: transforms and converters must not see it a second time. */
+    void carryOver() {
+        carried = Arrays.copyOfRange(packer.buffer(), packer.start() + lastStart, packer.start() + packer.size());
+        carriedCost = lastCost;
         packer.cut(lastStart);
         cost -= lastCost;
         count--;
@@ -107,8 +122,14 @@ final class RecordsFrame implements RecordOut {
         markCount++;
     }
 
+    /** The whole frame, until the next {@link #open}. */
     Packer close() {
         packer.setCount(place, count);
         return packer.array(markCount).raw(marks);
+    }
+
+    /** What {@link #close} has given is the caller's from here on. */
+    void leave() {
+        packer = new Packer(64 << 10);
     }
 }

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -83,6 +84,14 @@ final class SinkChannel extends Channel implements SinkControl {
     private final Map<Queue, Progress> queues = new LinkedHashMap<>();
     /** Of frames that were dropped, to be told as TAKEN. */
     private long owed;
+    /** Items of the inbox that are no PUT. */
+    private int asked;
+    /** COMMIT may be said, and has been since the last flush began. */
+    private boolean begun;
+    private boolean commitWanted;
+
+    /** Held while HOLD or SEEK is worked out and sent, so that two threads' come in their order. Before the monitor, never in it. */
+    private final Object telling = new Object();
 
     // the reading thread's
     private final Map<Long, SchemaIn> schemas = new HashMap<>();
@@ -192,6 +201,7 @@ final class SinkChannel extends Channel implements SinkControl {
 
     private synchronized void add(Item item) {
         inbox.add(item);
+        asked += item.put == null ? 1 : 0;
         notifyAll();
     }
 
@@ -204,6 +214,9 @@ final class SinkChannel extends Channel implements SinkControl {
         work.start();
         callEnds();
         line.send(packer.begin(Frame.STARTED, number, 1).number(CREDIT), number);
+        synchronized (this) {
+            begun = true;
+        }
     }
 
     @Override
@@ -218,15 +231,22 @@ final class SinkChannel extends Channel implements SinkControl {
                 deliver(puts);
                 puts.clear();
             } else if (item == null) {
-                call(Collections.emptyList()); // time has passed; some sinks close files by that
+                call(Collections.emptyList(), puts); // time has passed; some sinks close files by that
             } else if (item.type == Frame.TAKEN) {
                 taken(item.number);
-            } else if (item.type == Frame.CHECKPOINT) {
-                line.send(packer.begin(Frame.STATE, number, 2).number(item.number).nil(), number);
             } else {
-                flush(item.number);
+                commit(item, Collections.emptyList());
             }
             check();
+        }
+    }
+
+    /** CHECKPOINT or FLUSH. @param untaken what the sink does not take now, and has come before it */
+    private void commit(Item item, List<Put> untaken) throws Exception {
+        if (item.type == Frame.CHECKPOINT) {
+            line.send(packer.begin(Frame.STATE, number, 2).number(item.number).nil(), number);
+        } else {
+            flush(item.number, untaken);
         }
     }
 
@@ -257,6 +277,7 @@ final class SinkChannel extends Channel implements SinkControl {
                 return taken;
             }
             if (!inbox.isEmpty()) {
+                asked--;
                 return inbox.poll();
             }
             long left = idle == 0 ? 0 : (until - System.nanoTime() + 999_999) / 1_000_000;
@@ -269,13 +290,19 @@ final class SinkChannel extends Channel implements SinkControl {
     }
 
     /** With the monitor. */
-    private boolean wanted(Put put) {
+    private Progress progress(Put put) {
         Progress queue = queues.get(put.queue);
         if (queue == null) {
             queue = new Progress();
             queue.next = queue.safe = put.offset;
             queues.put(put.queue, queue);
         }
+        return queue;
+    }
+
+    /** With the monitor. */
+    private boolean wanted(Put put) {
+        Progress queue = progress(put);
         if (queue.seeking >= 0) {
             if (put.records.isEmpty() && put.offset == queue.seeking) {
                 queue.seeking = -1; // the answer to SEEK
@@ -315,7 +342,7 @@ final class SinkChannel extends Channel implements SinkControl {
             ends.put(put.queue, put.offset + put.records.size());
         }
         callEnds();
-        if (!records.isEmpty() && !call(records)) {
+        if (!records.isEmpty() && !call(records, puts)) {
             return; // STOP; they are put again by the next start
         }
         synchronized (this) {
@@ -343,8 +370,11 @@ final class SinkChannel extends Channel implements SinkControl {
         }
     }
 
-    /** put(), again and again while the sink asks for that. False: STOP. */
-    private boolean call(List<Object> records) throws Exception {
+    /**
+     * put(), again and again while the sink asks for that; in between it is flushed when the worker asks for it, for that may
+     * be what makes room in it. False: STOP.
+     */
+    private boolean call(List<Object> records, List<Put> puts) throws Exception {
         long delay = RETRY_FIRST_MS;
         while (!stopping) {
             callBegins();
@@ -357,28 +387,51 @@ final class SinkChannel extends Channel implements SinkControl {
                 long wait = e.delayMs > 0 ? e.delayMs : delay;
                 Log.write(Log.WARN, "task", "put() of " + records.size() + " records asks for another try; in " + wait + " ms: "
                         + Errors.text(e.getCause()));
-                rest(wait);
+                rest(wait, puts);
                 delay = Math.min(delay * 2, RETRY_MAX_MS);
             }
         }
         return false;
     }
 
-    private void rest(long ms) throws Exception {
+    private void rest(long ms, List<Put> puts) throws Exception {
         long until = System.nanoTime() + ms * 1_000_000;
-        synchronized (this) {
-            long left = ms;
-            while (!stopping && left > 0) {
-                check();
-                wait(left);
-                left = (until - System.nanoTime() + 999_999) / 1_000_000;
-            }
+        for (Item item = overtaking(until, ms); item != null; item = overtaking(until, 1)) {
+            commit(item, puts);
         }
     }
 
-    private void flush(long seq) throws Exception {
+    /** CHECKPOINT or FLUSH, past the PUT frames that wait; null: the time is over, or STOP. */
+    private synchronized Item overtaking(long until, long ms) throws Exception {
+        for (long left = ms; !stopping && left > 0; left = (until - System.nanoTime() + 999_999) / 1_000_000) {
+            check();
+            for (Iterator<Item> items = inbox.iterator(); asked > 0 && items.hasNext();) {
+                Item item = items.next();
+                if (item.put == null) {
+                    items.remove();
+                    asked--;
+                    return item;
+                }
+            }
+            wait(left);
+        }
+        return null;
+    }
+
+    private void flush(long seq, List<Put> untaken) throws Exception {
         Map<Queue, Long> next = new LinkedHashMap<>();
+        Set<Queue> waiting = new HashSet<>();
         synchronized (this) {
+            commitWanted = false;
+            for (Put put : untaken) {
+                waiting.add(put.queue);
+            }
+            for (Item item : inbox) {
+                if (item.put != null) { // it has been overtaken
+                    progress(item.put);
+                    waiting.add(item.put.queue);
+                }
+            }
             for (Map.Entry<Queue, Progress> entry : queues.entrySet()) {
                 if (opened.contains(entry.getKey())) {
                     next.put(entry.getKey(), entry.getValue().next);
@@ -401,7 +454,7 @@ final class SinkChannel extends Channel implements SinkControl {
                     long most = progress.seeking >= 0 ? progress.seeking : progress.next;
                     progress.safe = Math.min(done, most);
                 }
-                boolean behind = progress.safe < progress.next || !progress.aside.isEmpty() || progress.seeking >= 0;
+                boolean behind = progress.safe < progress.next || !progress.aside.isEmpty() || progress.seeking >= 0 || waiting.contains(queue);
                 if (behind) {
                     frame.array(3).text(queue.topic).number(queue.number).number(progress.safe);
                     limits++;
@@ -416,6 +469,12 @@ final class SinkChannel extends Channel implements SinkControl {
 
     @Override
     public void hold(Queue queue, boolean held) {
+        synchronized (telling) {
+            tellHold(queue, held);
+        }
+    }
+
+    private void tellHold(Queue queue, boolean held) {
         synchronized (this) {
             Progress progress = queues.get(queue);
             if (progress == null || progress.held == held) {
@@ -434,6 +493,12 @@ final class SinkChannel extends Channel implements SinkControl {
 
     @Override
     public void seek(Queue queue, long offset) {
+        synchronized (telling) {
+            tellSeek(queue, offset);
+        }
+    }
+
+    private void tellSeek(Queue queue, long offset) {
         long dropped = 0;
         synchronized (this) {
             Progress progress = queues.get(queue);
@@ -452,6 +517,17 @@ final class SinkChannel extends Channel implements SinkControl {
             taken(dropped);
         }
         line.send(new Packer(64).begin(Frame.SEEK, number, 3).text(queue.topic).number(queue.number).number(offset), number);
+    }
+
+    @Override
+    public void commitSoon() {
+        synchronized (this) {
+            if (!begun || commitWanted) {
+                return; // nothing has been put yet; or it has been asked for, and is to come
+            }
+            commitWanted = true;
+        }
+        line.send(new Packer(16).begin(Frame.COMMIT, number, 0), number);
     }
 
     @Override

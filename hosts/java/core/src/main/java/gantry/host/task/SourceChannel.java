@@ -24,6 +24,10 @@ final class SourceChannel extends Channel implements SourceControl {
     private static final long IDLE_MAX_MS = 100;
     /** Empty polls that took longer have waited by themselves. */
     private static final long IDLE_QUICK_NS = 2_000_000;
+    /** Records that were left out cost no credit; of them so many may wait for their commit, here and as marks in the worker. */
+    private static final int LEFT_OUT_MAX = 16 << 10;
+    /** What the worker may count of a frame besides its content. */
+    private static final int FRAME_HEAD = 8;
 
     /** Records of one frame, kept until they are durable. */
     private static final class Sent {
@@ -49,6 +53,9 @@ final class SourceChannel extends Channel implements SourceControl {
     private long credit;
     private long committed;
     private long committedTold;
+    /** Of frames that are not committed: {seq, records that were left out}; and the sum of these. */
+    private final ArrayDeque<long[]> leftOut = new ArrayDeque<>();
+    private long leftOutCount;
     private final ArrayDeque<Sent> sent = new ArrayDeque<>();
     private Thread committer;
     private long questions;
@@ -83,6 +90,9 @@ final class SourceChannel extends Channel implements SourceControl {
                 long seq = in.number();
                 synchronized (this) {
                     committed = Math.max(committed, seq);
+                    while (!leftOut.isEmpty() && leftOut.peek()[0] <= seq) {
+                        leftOutCount -= leftOut.poll()[1];
+                    }
                     notifyAll();
                 }
                 break;
@@ -155,7 +165,7 @@ final class SourceChannel extends Channel implements SourceControl {
 
     /** @return false: STOP */
     private synchronized boolean awaitCredit() throws Exception {
-        while (credit <= 0 && !stopping) {
+        while ((credit <= 0 || leftOutCount >= LEFT_OUT_MAX) && !stopping) {
             check();
             if (commits == SourceWork.Commits.BETWEEN_POLLS && committed > committedTold) {
                 return true; // no thread of its own for that, so the task may not wait with it
@@ -181,50 +191,138 @@ final class SourceChannel extends Channel implements SourceControl {
         }
     }
 
+    /** A frame that waits for the others of its batch. */
+    private static final class Held {
+        final Packer frame;
+        final long cost;
+
+        Held(Packer frame, long cost) {
+            this.frame = frame;
+            this.cost = cost;
+        }
+    }
+
     /**
      * One poll's records in as many frames as they need. Records that share a position must not be parted by a mark: a
-     * mark says that all before it is done, so it stands only behind the last record that has its position.
+     * mark says that all before it is done, so it stands only behind the last record that has its position. Frames that end
+     * before such a mark go TOGETHER with those up to it, so that they are committed with it or not at all.
      */
     private void send(List<?> polled) throws Exception {
         List<?> records = polled instanceof RandomAccess ? polled : new ArrayList<>(polled);
-        boolean keep = commits != SourceWork.Commits.NONE;
         int count = records.size();
-        int first = 0;
         Marks marks = new Marks(work);
         marks.plan(records);
-        boolean[] kept = new boolean[count];
+        List<Held> batch = new ArrayList<>();
+        long bytes = 0;
+        boolean apart = false;
+        int first = 0;
         while (first < count) {
-            if (!awaitRoom()) {
+            if (batch.isEmpty() && !awaitRoom()) {
                 return;
             }
-            frame.open(nextSeq());
-            int next = first;
-            callBegins();
-            while (next < count && !frame.isFull()) {
-                int before = frame.count();
-                kept[next] = work.write(records.get(next), frame);
-                if (frame.count() > before && frame.isTooMuch()) {
-                    frame.takeBack(); // it opens the next frame
-                    break;
+            first = fill(records, first, marks, !batch.isEmpty() || apart);
+            boolean whole = first == count || marks.isWhole(first);
+            Packer made = frame.close();
+            bytes += made.size() + FRAME_HEAD;
+            if (!apart && bytes > line.recordMax()) {
+                apart = true; // no worker takes it as one
+                warnOfParting();
+                for (Held held : batch) {
+                    if (!awaitRoom()) {
+                        return;
+                    }
+                    send(held.frame, held.cost);
                 }
-                marks.passed(next, frame.count());
-                next++;
+                batch.clear();
+                if (!awaitRoom()) {
+                    return;
+                }
             }
-            long cost = frame.cost();
-            marks.write(frame);
-            callEnds();
+            if (apart || whole && batch.isEmpty()) {
+                send(made, frame.cost());
+            } else {
+                batch.add(new Held(made, frame.cost()));
+                frame.leave();
+            }
+            if (whole) {
+                sendTogether(batch);
+                batch.clear();
+                bytes = 0;
+                apart = false;
+            }
+        }
+    }
+
+    /**
+     * Fill the frame with the records from {@code first} on.
+     *
+     * @param brief as few as make a batch whole
+     * @return the first that has no place in it
+     */
+    private int fill(List<?> records, int first, Marks marks, boolean brief) throws Exception {
+        int count = records.size();
+        boolean[] kept = new boolean[count - first];
+        frame.open(nextSeq());
+        int next = first;
+        callBegins();
+        if (frame.count() > 0) { // carried over
+            kept[0] = true;
+            marks.passed(next++, 1);
+        }
+        while (next < count && !frame.isFull() && !(brief && next > first && marks.isWhole(next))) {
+            int before = frame.count();
+            kept[next - first] = work.write(records.get(next), frame);
+            if (frame.count() > before && frame.isTooMuch()) {
+                frame.carryOver();
+                break;
+            }
+            marks.passed(next++, frame.count());
+        }
+        marks.write(frame);
+        callEnds();
+        int missing = next - first - frame.count();
+        if (missing > 0) {
             synchronized (this) {
-                credit -= cost;
-                if (keep) {
-                    // a list of its own: the task may use the one that it returned again
-                    sent.add(new Sent(frame.seq(), new ArrayList<>(records.subList(first, next)), Arrays.copyOfRange(kept, first, next)));
-                }
+                leftOut.add(new long[] {frame.seq(), missing});
+                leftOutCount += missing;
             }
-            if (keep && commits == SourceWork.Commits.ANY_THREAD && committer == null) {
+        }
+        if (commits != SourceWork.Commits.NONE) {
+            synchronized (this) {
+                // a list of its own: the task may use the one that it returned again
+                sent.add(new Sent(frame.seq(), new ArrayList<>(records.subList(first, next)), Arrays.copyOf(kept, next - first)));
+            }
+            if (commits == SourceWork.Commits.ANY_THREAD && committer == null) {
                 startCommitter();
             }
-            line.send(frame.close(), number);
-            first = next;
+        }
+        return next;
+    }
+
+    private void sendTogether(List<Held> batch) {
+        if (batch.isEmpty()) {
+            return;
+        }
+        line.send(new Packer(32).begin(Frame.TOGETHER, number, 1).number(batch.size()), number);
+        for (Held held : batch) {
+            send(held.frame, held.cost);
+        }
+    }
+
+    private void send(Packer made, long cost) {
+        synchronized (this) {
+            credit -= cost;
+        }
+        line.send(made, number);
+    }
+
+    private boolean warned;
+
+    private void warnOfParting() {
+        if (!warned) {
+            warned = true;
+            Log.write(Log.WARN, "task", "polls more than host.record.max (" + line.recordMax() + " bytes) at one position; if the worker"
+                    + " ends before it has committed all of that, what it has committed comes again");
         }
     }
 

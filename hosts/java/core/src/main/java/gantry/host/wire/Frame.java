@@ -30,6 +30,7 @@ public final class Frame {
     public static final int POSITION_IS = 33;
     public static final int POSITIONS = 34;
     public static final int POSITIONS_ARE = 35;
+    public static final int TOGETHER = 36;
     public static final int PUT = 40;
     public static final int TAKEN = 41;
     public static final int CHECKPOINT = 42;
@@ -39,6 +40,7 @@ public final class Frame {
     public static final int CAUGHT_UP = 46;
     public static final int HOLD = 47;
     public static final int SEEK = 48;
+    public static final int COMMIT = 49;
     public static final int SCHEMA = 50;
 
     /** The longest frame; a longer one goes in PARTs. */

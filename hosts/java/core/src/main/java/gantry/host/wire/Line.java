@@ -33,7 +33,7 @@ public final class Line {
     private int from;
     private int to;
     private final Map<Long, Parts> parts = new HashMap<>();
-    private long recordMax = 64L << 20;
+    private volatile long recordMax = 64L << 20;
 
     public Line(InputStream in, OutputStream out) {
         this.in = in;
@@ -61,6 +61,11 @@ public final class Line {
     /** The most that the parts of one frame may have, from HELLO. Thread: the reading one. */
     public void setRecordMax(long bytes) {
         recordMax = bytes;
+    }
+
+    /** The most that the frames of one batch may have. Thread: any. */
+    public long recordMax() {
+        return recordMax;
     }
 
     /** Send a frame; returns once the kernel has it. Thread: any but the reading one. */

@@ -219,6 +219,14 @@ public final class Packer {
         return this;
     }
 
+    /** What another packer has made. */
+    public Packer raw(byte[] made) {
+        room(made.length);
+        System.arraycopy(made, 0, bytes, length, made.length);
+        length += made.length;
+        return this;
+    }
+
     public Packer texts(Map<String, String> map) {
         map(map.size());
         for (Map.Entry<String, String> entry : map.entrySet()) {

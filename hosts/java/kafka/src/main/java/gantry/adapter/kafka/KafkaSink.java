@@ -197,7 +197,7 @@ final class KafkaSink implements SinkWork {
 
         @Override
         public void requestCommit() {
-            // the worker commits by itself as soon as it is idle or has enough; nothing waits longer than that
+            control.commitSoon();
         }
 
         /** As Kafka Connect has it: only where somebody looks at what is reported. */

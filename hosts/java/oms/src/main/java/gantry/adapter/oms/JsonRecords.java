@@ -42,6 +42,8 @@ final class JsonRecords implements RecordConverter {
         }
     }
 
+    private static final int DIGITS_MAX = 10_000;
+
     private boolean envelope = true;
     private boolean numericDecimals;
 
@@ -198,12 +200,12 @@ final class JsonRecords implements RecordConverter {
         }
         Object json;
         try {
-            json = Json.parse(new String(bytes, StandardCharsets.UTF_8));
+            json = Json.parseExact(new String(bytes, StandardCharsets.UTF_8));
         } catch (IllegalArgumentException e) {
             throw new ConnectException("JsonConverter: the message is " + e.getMessage());
         }
         if (!envelope) {
-            return new SchemaAndValue(null, json);
+            return new SchemaAndValue(null, rounded(json));
         }
         if (!(json instanceof Map) || ((Map<?, ?>) json).size() != 2 || !((Map<?, ?>) json).containsKey("schema")
                 || !((Map<?, ?>) json).containsKey("payload")) {
@@ -265,7 +267,7 @@ final class JsonRecords implements RecordConverter {
 
     private Object value(Schema schema, Object json) {
         if (schema == null || json == null) {
-            return json == null && schema != null ? schema.getDefaultValue() : json;
+            return json == null && schema != null ? schema.getDefaultValue() : rounded(json);
         }
         try {
             return logical(schema, typed(schema, json));
@@ -289,7 +291,30 @@ final class JsonRecords implements RecordConverter {
         return name.equals(Timestamp.LOGICAL_NAME) ? Timestamp.toLogical(schema, (Long) value) : value;
     }
 
-    private Object typed(Schema schema, Object json) {
+    /** Decimals are Double, but where a schema says that they are decimals. */
+    @SuppressWarnings("unchecked")
+    private static Object rounded(Object json) {
+        if (json instanceof Map) {
+            ((Map<String, Object>) json).replaceAll((name, item) -> rounded(item));
+        } else if (json instanceof List) {
+            ((List<Object>) json).replaceAll(JsonRecords::rounded);
+        }
+        return json instanceof BigDecimal ? (Object) ((BigDecimal) json).doubleValue() : json;
+    }
+
+    /** With the scale of the schema, exactly. */
+    private static BigDecimal decimal(Schema schema, Number json) {
+        int scale = Integer.parseInt(schema.getParameters().get(Decimal.SCALE_FIELD));
+        BigDecimal value = new BigDecimal(json.toString());
+        // 1e999999999 is short as a text alone
+        if (Math.abs((long) scale) > DIGITS_MAX || Math.abs((long) value.scale()) > DIGITS_MAX) {
+            throw new IllegalArgumentException("a decimal of more than " + DIGITS_MAX + " digits");
+        }
+        return value.setScale(scale);
+    }
+
+    private Object typed(Schema schema, Object given) {
+        Object json = schema.getFieldType() == FieldType.BYTES || !(given instanceof BigDecimal) ? given : rounded(given);
         switch (schema.getFieldType()) {
             case INT8:
                 return ((Number) json).byteValue();
@@ -309,8 +334,7 @@ final class JsonRecords implements RecordConverter {
                 return (String) json;
             case BYTES:
                 if (json instanceof Number) { // a decimal as a number
-                    int scale = Integer.parseInt(schema.getParameters().get(Decimal.SCALE_FIELD));
-                    return Decimal.fromLogical(schema, new BigDecimal(json.toString()).setScale(scale));
+                    return Decimal.fromLogical(schema, decimal(schema, (Number) json));
                 }
                 return Base64.getDecoder().decode((String) json);
             case ARRAY: {

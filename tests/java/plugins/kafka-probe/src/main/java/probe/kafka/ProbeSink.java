@@ -54,6 +54,7 @@ public class ProbeSink extends SinkConnector {
         private final Map<TopicPartition, Long> held = new HashMap<>();
         private int retries;
         private boolean sought;
+        private boolean full;
 
         @Override
         public String version() {
@@ -63,6 +64,7 @@ public class ProbeSink extends SinkConnector {
         @Override
         public void start(Map<String, String> config) {
             ProbeSource.event("start", context.assignment().size(), context.configs().get("topics"));
+            full = config.containsKey("full");
             retries = Integer.parseInt(config.getOrDefault("retries", "0"));
         }
 
@@ -81,6 +83,12 @@ public class ProbeSink extends SinkConnector {
             if (records.isEmpty()) {
                 ProbeSource.event("put-nothing");
                 return;
+            }
+            if (full) { // only a flush makes room
+                context.timeout(20);
+                context.requestCommit();
+                ProbeSource.event("full", records.size());
+                throw new RetriableException("full");
             }
             if (retries > 0) {
                 retries--;
@@ -116,8 +124,32 @@ public class ProbeSink extends SinkConnector {
                 } else if (text.equals("soon")) {
                     context.timeout(30);
                     context.requestCommit();
+                } else if (text.equals("race")) {
+                    race(partition);
                 } else if (text.equals("sleep")) {
                     sleep();
+                }
+            }
+        }
+
+        /** Threads of its own, as a sink that writes beside put() has them, pause and resume. */
+        private void race(TopicPartition partition) {
+            List<Thread> threads = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                Thread thread = new Thread(() -> {
+                    for (int turn = 0; turn < 1000; turn++) {
+                        context.pause(partition);
+                        context.resume(partition);
+                    }
+                });
+                threads.add(thread);
+                thread.start();
+            }
+            for (Thread thread : threads) {
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    throw new ConnectException("interrupted", e);
                 }
             }
         }
@@ -134,6 +166,7 @@ public class ProbeSink extends SinkConnector {
         @Override
         public Map<TopicPartition, OffsetAndMetadata> preCommit(Map<TopicPartition, OffsetAndMetadata> offsets) {
             ProbeSource.event("preCommit", offsets.size());
+            full = false;
             Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
             for (Map.Entry<TopicPartition, OffsetAndMetadata> entry : offsets.entrySet()) {
                 if (!entry.getKey().topic().equals("nothing")) {

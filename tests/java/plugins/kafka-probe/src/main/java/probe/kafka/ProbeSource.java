@@ -129,6 +129,21 @@ public class ProbeSource extends SourceConnector {
             org.apache.log4j.Logger.getLogger("probe.log4j").warn("by log4j");
             java.util.logging.Logger.getLogger("probe.jul").warning("by jul");
             System.err.println("by stderr");
+            if (config.containsKey("driver")) {
+                try {
+                    java.sql.DriverManager.registerDriver(new ProbeDriver(), () -> event("driver-gone"));
+                } catch (java.sql.SQLException e) {
+                    throw new ConnectException(e);
+                }
+            }
+            if (config.containsKey("slow")) {
+                try {
+                    Thread.sleep(Long.parseLong(config.get("slow")));
+                } catch (InterruptedException e) {
+                    throw new ConnectException("interrupted", e);
+                }
+                event("has started");
+            }
             Thread thread = new Thread(() -> System.out.println("by a thread"));
             thread.start();
         }

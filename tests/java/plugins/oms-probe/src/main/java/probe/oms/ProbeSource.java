@@ -76,7 +76,7 @@ public class ProbeSource extends SourceConnector {
         List<KeyValue> all = new ArrayList<>();
         for (int i = 0; i < Math.min(max, 2); i++) {
             KeyValue one = new DefaultKeyValue();
-            for (String key : Arrays.asList("count", "what", "blocks")) {
+            for (String key : Arrays.asList("count", "what", "blocks", "size", "batch")) {
                 if (config.containsKey(key)) {
                     one.put(key, config.getString(key));
                 }
@@ -119,8 +119,12 @@ public class ProbeSource extends SourceConnector {
                 Thread.sleep(20);
                 return null;
             }
-            next++;
-            return Collections.singletonList(record(config.getString("what", "text")));
+            List<ConnectRecord> records = new ArrayList<>();
+            do {
+                next++;
+                records.add(record(config.getString("what", "text")));
+            } while (records.size() < config.getInt("batch", 1));
+            return records;
         }
 
         private ConnectRecord record(String what) {
@@ -140,8 +144,10 @@ public class ProbeSource extends SourceConnector {
                         .put("date", new java.util.Date(86_400_000L)).put("ts", new java.util.Date(1000L));
                 return new ConnectRecord(partition, offset, 3000L, schema, value);
             }
+            char[] more = new char[config.getInt("size", 0)];
+            Arrays.fill(more, '.');
             ConnectRecord record = new ConnectRecord(partition, offset, 3000L, SchemaBuilder.string().build(), "k" + next,
-                    SchemaBuilder.string().build(), "v" + next);
+                    SchemaBuilder.string().build(), "v" + next + new String(more));
             if (what.equals("extensions")) {
                 record.addExtension("topic", "own-topic");
                 record.addExtension("TAGS", "red");
