@@ -167,6 +167,7 @@ static int java_command(struct gt_host_plugin *plugin, struct gantry_err *err)
     (void)find_java(settings, java, sizeof java); /* it was there just now */
     (void)find_jar(settings, jar, sizeof jar);
     plugin->library = library_of(plugin, jar);
+    plugin->text_out = true; /* the JVM's own warnings go there behind the host's back */
     plugin->files[0] = plugin->path;
     plugin->files[1] = gt_arena_strdup(&plugin->memory, jar);
     plugin->files[2] = plugin->library;

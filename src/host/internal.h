@@ -306,6 +306,7 @@ struct gt_host_plugin {
     char *path, *name; /* owned */
     enum gt_plugin_kind kind;
     char **argv;          /* NULL-terminated, in `memory`: the program of its host */
+    bool text_out;        /* of its host: standard output is text, the line is standard input */
     const char *files[4]; /* NULL-terminated: what the host must be able to read */
     const char *folder;   /* in memory: where the program is run; NULL: anywhere */
     char *key;            /* owned: of the host that all its connectors share */

@@ -41,6 +41,11 @@ public final class Oms2019Api implements Api {
     }
 
     @Override
+    public Map<String, String> names() {
+        return Collections.singletonMap("connector.class", "connector-class");
+    }
+
+    @Override
     public List<String[]> validate(Class<?> type, String name, Map<String, String> config) throws Exception {
         String text = make(type).verifyAndSetConfig(keyValue(config));
         return text == null || text.isEmpty() ? Collections.emptyList() : Collections.singletonList(new String[] {null, text});
