@@ -40,7 +40,7 @@ def reload(worker):
 
 def hosts(worker):
     """The processes of its Java hosts."""
-    done = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
     return [int(line.split()[0]) for line in done.stdout.splitlines() if "gantry-java-host.jar" in line]
 
 

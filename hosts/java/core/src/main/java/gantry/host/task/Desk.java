@@ -200,7 +200,8 @@ final class Desk {
         }
         frame.text("defs").array(defs.size());
         for (Description.Def def : defs) {
-            frame.map(4).text("name").text(def.name).text("type").number(def.type);
+            frame.map(7).text("name").text(def.name).text("type").number(def.type);
+            frame.text("default").text(def.defaultValue).text("min").number(def.min).text("max").number(def.max);
             frame.text("flags").number(def.required ? 1 : 0).text("doc").text(def.doc);
         }
     }
