@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jars that fail in each way, a machine without a JDK, and who shares a JVM with whom: through the worker."""
 import os
+import re
 import shutil
 import stat
 
@@ -8,7 +9,7 @@ import pytest
 
 import driver
 import workers
-from harness import append, lines, run_gantry, wait_file, wait_for, write
+from harness import append, lines, read, wait_file, wait_for, write
 
 PROBE = "kafka-probe.jar"
 SOURCE, SINK = "probe.kafka.ProbeSource", "probe.kafka.ProbeSink"
@@ -44,7 +45,7 @@ def others(worker, tmp_path):
 
 
 REASONS = {
-    "fails": r"ConnectException: broken in two lines.*the reason",
+    "fails": r"ConnectException: broken \| in two lines.*the reason",
     "noclass": r"NoClassDefFoundError: org/example/Missing",
     "stack": r"StackOverflowError",
     "memory": rf"host {PROBE} exited with code (71|3); its last words: .*(OutOfMemoryError|out of memory|Java heap space)",
@@ -59,7 +60,7 @@ REASONS = {
 def test_a_bad_source_is_failed_with_the_reason(worker, others, where, how):
     worker.create("c", source(**{where: how}))
     if (where, how) == ("poll", "loops"):  # nobody waits for a poll: only its stop is late
-        worker.wait_log(r"starting a task connector=c")
+        worker.wait_log("by slf4j 0")
         worker.stop_connector("c")
         worker.wait_log(REASONS[how])
     else:
@@ -89,11 +90,11 @@ def test_a_bad_stop_holds_nobody_up(worker, others, how):
 def test_what_failed_goes_on_by_itself(worker):
     """The host of others ends with one that exits: they start again where they were."""
     worker.create("good", source("good", count="100000"))
-    for number in range(3):
-        worker.create(f"bad{number}", source(f"bad{number}", poll="exits"))
-    worker.wait_failed("good", "code 5")
-    for number in range(3):
-        worker.stop_connector(f"bad{number}")
+    worker.create("bad", source("bad", poll="exits"))
+    for _ in range(3):
+        worker.wait_failed("good", "code 5")
+        worker.log_from = len(read(worker.log_path))
+    worker.stop_connector("bad")
     wait_for(lambda: len(worker.bodies("t-good")) >= 100000, lambda: f"all records; the log:\n{worker.log()[-3000:]}", 60)
     assert worker.bodies("t-good") == [b"v%d" % number for number in range(1, 100001)]
 
@@ -139,13 +140,15 @@ TEXTS = {
 def test_without_java_it_says_so_and_all_else_works(tmp_path, how):
     with without_java(tmp_path, how) as worker:
         worker.wait_log(TEXTS[how])
-        why = worker.refuse("c", source())
-        assert SOURCE in why and ("kafka-probe.jar" in why or "host.java.home" in why or "plugin" in why), why
+        assert re.search(TEXTS[how].replace("needs", "is not used: it needs"), worker.refuse("c", source()))
         worker.pair(write(tmp_path / "in", lines(100)), tmp_path / "out")
         wait_file(tmp_path / "out", lines(100))
-        listed = run_gantry("plugin", "list", f"pluginPaths={worker.plugins}", env=worker.environment,
-                            *([f"host.java.home={worker.settings['host.java.home']}"] if "host.java.home" in worker.settings else []))
-        assert b"kafka-probe.jar" in listed.stdout, listed
+        if how == "path":  # a Java that comes later is found by a reload
+            os.makedirs(tmp_path / "empty")
+            os.symlink(shutil.which("java"), tmp_path / "empty" / "java")
+            workers.reload(worker)
+            worker.create("c", source())
+            wait_for(lambda: len(worker.bodies("t-c")) == 50, lambda: f"50 records; the log:\n{worker.log()}")
 
 
 def test_a_connector_that_ran_waits_for_its_java(tmp_path):
@@ -182,7 +185,7 @@ def test_who_shares_a_jvm(tmp_path, share, count):
         # One host is killed: each connector goes on, and nobody loses or repeats a record.
         workers.kill_hosts(worker)
         for name in names:
-            worker.create(name, source(name, **{"tasks.max": "2", "count": "80"}))
+            workers.create(worker, name, source(name, **{"tasks.max": "2", "count": "80"}))
         append(tmp_path / "in", lines(100, first=100))
         for name in names:
             wait_for(lambda: len(worker.bodies(f"t-{name}")) >= 160, lambda: f"160 records; the log:\n{worker.log()}", 60)

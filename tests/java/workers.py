@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers that run jars: the real binary with a plugin folder, and what its Java hosts are."""
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import driver
 
@@ -36,6 +38,16 @@ def put(worker, name):
 
 def reload(worker):
     assert worker.get("/plugin/reload").text == "success"
+
+
+def create(worker, name, config):
+    """A configuration is refused when the host that checks it is killed: then again."""
+    def try_it():
+        reply = worker.create_raw(name, json.dumps(config))
+        why = unquote(reply.field("X-Gantry-Error") or "")
+        assert reply.text == "success" or "signal 9" in why, f"{reply.text}: {why}"
+        return reply.text == "success"
+    harness.wait_for(try_it, f"{name} is created")
 
 
 def hosts(worker):
