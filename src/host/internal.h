@@ -49,8 +49,6 @@ struct gt_hosts {
     int64_t stop_timeout_ms; /* set before stop_mail is sent */
     int64_t stop_by_ms;      /* 0: not stopping */
     bool closing, closed;
-    char java_missing[300]; /* guarded by java_lock */
-    pthread_mutex_t java_lock;
 };
 
 enum gt_seat_state {
