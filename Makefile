@@ -52,7 +52,7 @@ test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/test rocketmq
 
 test-java: ## the Java host with jars of all kinds, and with real databases
-	@scripts/install-deps java test databases
+	@scripts/install-deps build java test broker databases
 	@scripts/test java
 
 test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100
