@@ -11,7 +11,8 @@ FUZZ_SECONDS ?= 60
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
 .PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-java test-faults test-crash test-hosts \
-	test-asan test-tsan java-host broker broker-stop bench bench-hosts bench-rocketmq fuzz lint tidy format install clean
+	test-asan test-tsan java-host broker broker-stop bench bench-hosts bench-jars bench-rocketmq \
+	fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -94,6 +95,11 @@ bench: build ## speed against two durable copies, memory, idle cost; N=5000000 P
 
 bench-hosts: build ## connectors in the worker and in a host: speed, CPU a record; N=2000000 ROUNDS=3
 	@exec bench/hosts/bench.py
+
+bench-jars: build java-host ## Kafka's file connectors in the Java host and in Kafka Connect, each on this machine; N=500000 ROUNDS=3
+	@mvn -B -q -Dstyle.color=never -f tests/java/plugins/pom.xml package
+	@mvn -B -q -Dstyle.color=never -f bench/java/pom.xml package
+	@exec bench/java/bench.py
 
 bench-rocketmq: ## the client library beside the Java client, and Gantry on a real broker; SECONDS_A_CELL=3 ROUNDS=3
 	@scripts/install-deps build test broker
