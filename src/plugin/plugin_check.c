@@ -13,7 +13,8 @@ enum {
     DEFS_MAX = 4096,
     TEXT_MAX = 64 << 10,
     KNOWN_FLAGS = GANTRY_CONNECTOR_BLOCKS | GANTRY_CONNECTOR_CONCURRENT_FLUSH |
-                  GANTRY_CONNECTOR_NO_REPLAY | GANTRY_CONNECTOR_HEADERS_AS_IS,
+                  GANTRY_CONNECTOR_NO_REPLAY | GANTRY_CONNECTOR_HEADERS_AS_IS |
+                  GANTRY_CONNECTOR_OPEN_KEYS,
 };
 
 /* The least size is that of version 1 of the interface, where every struct is whole. */
