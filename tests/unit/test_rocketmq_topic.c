@@ -825,6 +825,32 @@ static void test_seen_in_part(void **state)
     assert_int_equal(count_stored(env, "s"), 70 + 15 + 40);
 }
 
+/* An end in front of what is known to be stored is waited for. */
+static void test_end_behind(void **state)
+{
+    struct env *env = *state;
+    struct test_writer writer;
+    struct saved saved;
+    struct gantry_err err = {0};
+    tell_mock(env, "topic s queues=1 broker=broker-a");
+    open_own(env, &writer);
+    write_records(env, &writer, "s", 0, 10);
+    save(env, &saved);
+    write_records(env, &writer, "s", 10, 30);
+    close_own(&writer);
+    put_back(env, &saved);
+    tell_mock(env, "behind s broker-a 0 35");
+    begin_writer(env, &writer, 0, true);
+    nap(1000);
+    tell_mock(env, "behind s broker-a 0 0");
+    int64_t begun = gt_clock_mono_ns();
+    while (gt_writer_ready(writer.writer, &err) == 0)
+        wait_wake(&writer.wake, begun);
+    assert_int_equal(stored_position(env), 40);
+    close_own(&writer);
+    check_topic(env, "s", 0, 40);
+}
+
 /* What was not seen at all is recognized when it is sent again, also by a third writer who goes on
  * where the second one was stopped. */
 static void test_seen_by_none(void **state)
@@ -1271,6 +1297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_slow_answer, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_seen_in_part, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_end_behind, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_seen_by_none, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_reader_away, setup_env, teardown_env),
