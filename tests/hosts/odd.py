@@ -100,6 +100,8 @@ class Host(host.Host):
         how = config.get("odd.how", "")
         self.folders[name] = config["odd.folder"]
         self.event(name, "split")
+        if how == "hang":
+            time.sleep(600)
         if how == "ask-at-once" and not os.path.exists(os.path.join(config["odd.folder"], "asked")):
             open(os.path.join(config["odd.folder"], "asked"), "w", encoding="utf-8").close()
             self.send(RECONFIGURE, 0, name)
