@@ -171,3 +171,8 @@ def test_a_split_that_hangs_does_not_hold_up_the_end(worker, odd):
     worker.end()
     asking.join()
     assert "had not answered when the worker ended" in worker.log()
+
+
+def test_a_plugin_with_too_many_keys_is_refused(worker):
+    worker.restart(connectors_odd_load="many")
+    worker.wait_log(r"odd\.plugin.*LOADED is malformed, or has too many connectors, classes or keys")
