@@ -42,6 +42,12 @@ static void send_mail(struct gt_channel *channel, struct gt_mail *mail)
         channel->refs--;
 }
 
+/* What a frame that waits takes of our memory, about: small ones are not for nothing. */
+static size_t weight(const struct gt_frame *frame)
+{
+    return frame->len + 2 * sizeof *frame;
+}
+
 /* With the lock: the task's callbacks may run from now on, but its context is there as long. */
 static void wake(struct gt_channel *channel)
 {
@@ -169,7 +175,7 @@ size_t gt_channel_deliver(struct gt_channel *channel, struct gt_frame *frame)
 {
     pthread_mutex_lock(&channel->lock);
     if (channel->ctx != NULL) {
-        channel->in_bytes += frame->len;
+        channel->in_bytes += weight(frame);
         gt_frames_add(&channel->in, frame);
         wake(channel);
     } else {
@@ -378,7 +384,7 @@ int gt_channel_next(struct gt_channel *channel, struct gt_frame **ret, struct ga
         *err = channel->failure;
     *ret = code == 0 ? gt_frames_take(&channel->in) : NULL;
     if (*ret != NULL)
-        channel->in_bytes -= (*ret)->len;
+        channel->in_bytes -= weight(*ret);
     pthread_mutex_unlock(&channel->lock);
     return code;
 }

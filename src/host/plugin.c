@@ -8,8 +8,14 @@
 
 enum {
     CONNECTORS_MAX = 1024,
+<<<<<<< HEAD
     KNOWN_FLAGS = GANTRY_CONNECTOR_CONCURRENT_FLUSH | GANTRY_CONNECTOR_NO_REPLAY |
                   GANTRY_CONNECTOR_HEADERS_AS_IS | GANTRY_CONNECTOR_OPEN_KEYS
+=======
+    CLASSES_MAX = 1024, /* of a connector ... */
+    DEFS_MAX = 10000,   /* ... and its keys: an item of one byte is many in our memory */
+    KNOWN_FLAGS = GANTRY_CONNECTOR_CONCURRENT_FLUSH | GANTRY_CONNECTOR_NO_REPLAY
+>>>>>>> rev3
 };
 
 /* --- Reading tables --- */
@@ -50,9 +56,17 @@ static bool going_on(const struct reading *reading)
     return gt_mp_ok(reading->mp) && !reading->no_memory;
 }
 
-static const char *const *read_classes(struct reading *reading)
+/* An array of at most so many. */
+static uint32_t read_count(struct reading *reading, uint32_t most)
 {
     uint32_t count = gt_mp_array(reading->mp);
+    reading->mp->bad = reading->mp->bad || count > most;
+    return reading->mp->bad ? 0 : count;
+}
+
+static const char *const *read_classes(struct reading *reading)
+{
+    uint32_t count = read_count(reading, CLASSES_MAX);
     const char **names = alloc_many(reading, count, sizeof *names);
     for (uint32_t i = 0; i < count && going_on(reading); i++)
         names[i] = read_text(reading);
@@ -89,7 +103,7 @@ static void read_def(struct reading *reading, struct gantry_config_def *def)
 
 static void read_defs(struct reading *reading, struct gantry_connector *connector)
 {
-    uint32_t count = gt_mp_array(reading->mp);
+    uint32_t count = read_count(reading, DEFS_MAX);
     struct gantry_config_def *defs = alloc_many(reading, count, sizeof *defs);
     for (uint32_t i = 0; i < count && going_on(reading); i++)
         read_def(reading, &defs[i]);
@@ -165,10 +179,10 @@ static const char *read_connector(struct reading *reading, struct gt_host_class 
 
 static const char *read_connectors(struct reading *reading, struct gt_host_plugin *plugin)
 {
-    uint32_t count = gt_mp_array(reading->mp);
+    uint32_t count = read_count(reading, CONNECTORS_MAX);
     const struct gantry_connector **list = alloc_many(reading, count, sizeof *list);
     struct gt_host_class *classes = alloc_many(reading, count, sizeof *classes);
-    const char *complaint = count > CONNECTORS_MAX ? "it has too many connectors" : NULL;
+    const char *complaint = NULL;
     for (uint32_t i = 0; i < count && complaint == NULL && going_on(reading); i++) {
         complaint = read_connector(reading, &classes[i]);
         list[i] = &classes[i].api;
@@ -202,7 +216,7 @@ static int read_loaded(struct gt_host_plugin *plugin, const struct gt_frame *fra
     if (reading.no_memory)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for what the host tells");
     if (complaint == NULL && !gt_mp_ok(&head.mp))
-        complaint = "LOADED is malformed";
+        complaint = "LOADED is malformed, or has too many connectors, classes or keys";
     if (complaint != NULL)
         return gantry_err_set(err, GANTRY_INVALID, "what the host tells of the plugin is wrong: %s",
                               complaint);

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 enum {
-    SCHEMA_MAX = 1 << 20,  /* bytes of an encoded schema */
-    NUMBERS_MAX = 1 << 16, /* of schemas that we hear of */
-    HEADERS_MAX = 1 << 16, /* of a record */
+    SCHEMA_MAX = 1 << 20,         /* bytes of an encoded schema */
+    NUMBERS_MAX = 1 << 16,        /* of schemas that we hear of */
+    HEADERS_MAX = 1 << 16,        /* of a record */
+    SCHEMAS_BYTES_MAX = 64 << 20, /* of all schemas that we hear of on a channel */
 };
 
 /* --- Schemas out --- */
@@ -235,6 +236,8 @@ void gt_schemas_in_forget(struct gt_schemas_in *schemas)
     forget(schemas->old, schemas->old_count);
     schemas->old = NULL;
     schemas->old_count = 0;
+    schemas->bytes -= schemas->old_bytes;
+    schemas->old_bytes = 0;
 }
 
 void gt_schemas_in_deinit(struct gt_schemas_in *schemas)
@@ -255,21 +258,33 @@ static char *keep_text(char **memory, struct gantry_view view)
     return text;
 }
 
+/* A schema that we have heard of. */
+struct kept {
+    struct gantry_schema api; /* first */
+    size_t size;              /* of all of it */
+};
+
+static size_t size_of(const struct gantry_schema *schema)
+{
+    return ((const struct kept *)schema)->size;
+}
+
 /* One piece of memory: the schema, its fields, its texts. No text is longer than the frame. */
-static struct gantry_schema *read_schema(struct gt_frame_head *head)
+static struct gantry_schema *read_schema(struct gt_frame_head *head, size_t room)
 {
     struct gantry_view name = gt_mp_item_bytes(&head->items);
     struct gantry_view source = gt_mp_item_bytes(&head->items);
     uint32_t count = gt_mp_item_array(&head->items);
     size_t texts =
         (size_t)(head->mp.end - head->mp.pos) + name.len + source.len + 3 + (size_t)count;
-    if (!gt_mp_ok(&head->mp))
+    size_t size = sizeof(struct kept) + count * sizeof(struct gantry_field) + texts;
+    head->mp.bad = head->mp.bad || size > room;
+    struct kept *kept = gt_mp_ok(&head->mp) ? malloc(size) : NULL;
+    if (kept == NULL)
         return NULL;
-    struct gantry_schema *schema =
-        malloc(sizeof *schema + count * sizeof(struct gantry_field) + texts);
-    if (schema == NULL)
-        return NULL;
-    struct gantry_field *fields = (struct gantry_field *)(schema + 1);
+    kept->size = size;
+    struct gantry_schema *schema = &kept->api;
+    struct gantry_field *fields = (struct gantry_field *)(kept + 1);
     char *memory = (char *)(fields + count);
     *schema = (struct gantry_schema){.struct_size = sizeof *schema,
                                      .name = keep_text(&memory, name),
@@ -298,7 +313,8 @@ int gt_schemas_in_add(struct gt_schemas_in *schemas, struct gt_frame_head *head,
     int64_t number = gt_mp_item_int(&head->items, -1);
     if (number < 0 || number >= NUMBERS_MAX)
         head->mp.bad = true;
-    struct gantry_schema *schema = gt_mp_ok(&head->mp) ? read_schema(head) : NULL;
+    struct gantry_schema *schema =
+        gt_mp_ok(&head->mp) ? read_schema(head, SCHEMAS_BYTES_MAX - schemas->bytes) : NULL;
     if (schema == NULL && !gt_mp_ok(&head->mp))
         return gantry_err_set(err, GANTRY_INVALID, "a schema is malformed");
     struct gantry_schema **grown = NULL;
@@ -315,6 +331,7 @@ int gt_schemas_in_add(struct gt_schemas_in *schemas, struct gt_frame_head *head,
         if (grown != NULL) {
             schemas->old = grown;
             schemas->old[schemas->old_count++] = schemas->known[number];
+            schemas->old_bytes += size_of(schemas->known[number]);
         }
     } else {
         grown = schemas->known;
@@ -324,6 +341,7 @@ int gt_schemas_in_add(struct gt_schemas_in *schemas, struct gt_frame_head *head,
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a schema");
     }
     schemas->known[number] = schema;
+    schemas->bytes += size_of(schema);
     return 0;
 }
 

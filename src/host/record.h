@@ -40,12 +40,14 @@ struct gt_schemas_in {
     uint32_t count;
     struct gantry_schema **old; /* owned: replaced, records may still point to them */
     size_t old_count;
+    size_t bytes, old_bytes; /* that all of them take, and the replaced ones */
 };
 
 void gt_schemas_in_deinit(struct gt_schemas_in *schemas);
 /** No record points to a schema that was replaced any more. */
 void gt_schemas_in_forget(struct gt_schemas_in *schemas);
-/** Take a SCHEMA frame whose head was read. 0, GANTRY_INVALID, GANTRY_NO_MEMORY. */
+/** Take a SCHEMA frame whose head was read. 0, GANTRY_INVALID: it is malformed, or they take more
+ * than 64 MiB; GANTRY_NO_MEMORY. */
 int gt_schemas_in_add(struct gt_schemas_in *schemas, struct gt_frame_head *head,
                       struct gantry_err *err);
 

@@ -412,7 +412,6 @@ static void check_owed(struct gt_seat *seat, int64_t now_ms)
 {
     const struct gt_hosts *hosts = seat->hosts;
     int64_t timeout_ms = hosts->settings.call_timeout_ms;
-    bool stopping = hosts->stop_by_ms != 0 && now_ms > hosts->stop_by_ms;
     /* Many may be asked at once: who answers gets on. */
     int64_t since_ms = seat->answered_ms;
     for (const struct gt_call *call = seat->calls; call != NULL; call = call->next) {
@@ -433,10 +432,6 @@ static void check_owed(struct gt_seat *seat, int64_t now_ms)
     while (gt_map_next(&seat->channels, &cursor, NULL, &value)) {
         int64_t owes_ms = gt_channel_owes_ms(value);
         int64_t from_ms = owes_ms > since_ms ? owes_ms : since_ms;
-        if (stopping) {
-            gt_seat_kill(seat, GANTRY_TIMEOUT, "had not stopped its tasks when the worker ended");
-            return;
-        }
         if (owes_ms != 0 && now_ms - from_ms > timeout_ms) {
             gt_seat_kill(seat, GANTRY_TIMEOUT,
                          "did not start or stop a task within %lld ms (host.call.timeout.ms)",
@@ -444,6 +439,18 @@ static void check_owed(struct gt_seat *seat, int64_t now_ms)
             return;
         }
     }
+}
+
+/* The worker ends, and its time is nearly up: nobody waits for this host any more. */
+static void check_end(struct gt_seat *seat, int64_t now_ms)
+{
+    int64_t by_ms = seat->hosts->stop_by_ms;
+    if (by_ms == 0 || now_ms <= by_ms)
+        return;
+    if (seat->channels.count > 0)
+        gt_seat_kill(seat, GANTRY_TIMEOUT, "had not stopped its tasks when the worker ended");
+    else if (seat->calls != NULL || seat->waiting != NULL)
+        gt_seat_kill(seat, GANTRY_TIMEOUT, "had not answered when the worker ended");
 }
 
 static void check_memory(struct gt_seat *seat)
@@ -474,6 +481,7 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
         gt_seat_kill(seat, GANTRY_TIMEOUT, "%s",
                      seat->line_ended ? "closed its line and went on"
                                       : "did not exit when its input had ended");
+    check_end(seat, now_ms);
     if (seat->state != GT_SEAT_READY)
         return;
     if (now_ms - seat->beat_ms > settings->beat_timeout_ms)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connectors that ask to be split again, or cannot go on, by way of their host, and hosts that ask for too much: tests/hosts/odd.py."""
 
+import json
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -152,3 +154,25 @@ def test_credit_has_a_limit(worker, odd, tmp_path):
 def test_a_frame_has_so_many_records(worker, odd):
     worker.create("odd", config(odd, how="many"))
     worker.wait_failed("odd", "broke the protocol: RECORDS has more than 4096 records")
+
+
+def create_raw(worker, text):
+    try:
+        worker.create_raw("odd", text)
+    except OSError:
+        pass  # the worker ends; what it answers is not what we look at
+
+
+def test_a_split_that_hangs_does_not_hold_up_the_end(worker, odd):
+    worker.restart(shutdown_timeout_ms=4000, host_call_timeout_ms=60000, host_beat_timeout_ms=60000)
+    asking = threading.Thread(target=create_raw, args=(worker, json.dumps(config(odd, how="hang"))))
+    asking.start()
+    wait_for(lambda: events(odd) == ["split"], "the host is asked")
+    worker.end()
+    asking.join()
+    assert "had not answered when the worker ended" in worker.log()
+
+
+def test_a_plugin_with_too_many_keys_is_refused(worker):
+    worker.restart(connectors_odd_load="many")
+    worker.wait_log(r"odd\.plugin.*LOADED is malformed, or has too many connectors, classes or keys")

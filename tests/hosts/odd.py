@@ -100,6 +100,8 @@ class Host(host.Host):
         how = config.get("odd.how", "")
         self.folders[name] = config["odd.folder"]
         self.event(name, "split")
+        if how == "hang":
+            time.sleep(600)
         if how == "ask-at-once" and not os.path.exists(os.path.join(config["odd.folder"], "asked")):
             open(os.path.join(config["odd.folder"], "asked"), "w", encoding="utf-8").close()
             self.send(RECONFIGURE, 0, name)
@@ -115,6 +117,8 @@ class Host(host.Host):
         self.send(TASKS, 0, ask_id, [{**config, "odd.part": str(part)} for part in range(count)])
 
     def frame(self, frame):
+        if frame[0] == host.HELLO and frame[2]["settings"].get("connectors.odd.load") == b"many":
+            Parts.TABLE = {**Parts.TABLE, "defs": [{}] * 20000}
         if frame[0] == RELEASE:
             self.event(frame[2].decode(), "release")
         super().frame(frame)

@@ -238,9 +238,12 @@ static void commit_progress(struct progress *own, const char *name)
         gt_topic_queue(own->topic, i, &id);
         gt_buf_init(&states[i], 1 << 20);
         gt_reader_state(own->readers[i], &states[i]);
-        offsets[i] =
-            (struct gt_queue_offset){gantry_view_of(name), id.id, gt_reader_offset(own->readers[i]),
-                                     gantry_view_of(id.broker), gt_buf_view(&states[i]), 0};
+        offsets[i] = (struct gt_queue_offset){gantry_view_of(name),
+                                              id.id,
+                                              gt_reader_offset(own->readers[i]),
+                                              gantry_view_of(id.broker),
+                                              gt_buf_view(&states[i]),
+                                              0};
     }
     struct gt_progress_record record = {.offsets = offsets, .offset_count = own->count};
     gt_buf_init(&value, 8 << 20);

@@ -491,6 +491,43 @@ static void numbers_of_schemas_are_given_again(void **state)
     free(schemas);
 }
 
+/* SCHEMA with this number and a name of so many bytes. */
+static int hear_schema(struct gt_schemas_in *schemas, uint32_t number, size_t size)
+{
+    struct gt_buf buf;
+    struct gt_frame_head head;
+    struct gantry_err err;
+    char *name = malloc(size);
+    assert_non_null(name);
+    memset(name, 'n', size);
+    gt_buf_init(&buf, size + 100);
+    gt_mp_put_array(&buf, 4);
+    gt_mp_put_int(&buf, GT_FRAME_SCHEMA);
+    gt_mp_put_int(&buf, 1);
+    gt_mp_put_int(&buf, number);
+    gt_mp_put_bytes(&buf, (struct gantry_view){name, size});
+    assert_true(gt_frame_read(&head, buf.data, buf.len));
+    int code = gt_schemas_in_add(schemas, &head, &err);
+    gt_buf_deinit(&buf);
+    free(name);
+    return code;
+}
+
+static void schemas_are_bounded(void **state)
+{
+    enum { LARGE = 10 << 20 };
+    struct gt_schemas_in schemas = {.count = 0};
+    (void)state;
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(hear_schema(&schemas, i, LARGE), 0);
+    assert_int_equal(hear_schema(&schemas, 6, LARGE), GANTRY_INVALID);
+    assert_int_equal(hear_schema(&schemas, 1, LARGE), GANTRY_INVALID); /* the old one is in use */
+    assert_int_equal(hear_schema(&schemas, 1, 1000), 0);
+    gt_schemas_in_forget(&schemas);
+    assert_int_equal(hear_schema(&schemas, 6, LARGE), 0);
+    gt_schemas_in_deinit(&schemas);
+}
+
 static void malformed_records_are_refused(void **state)
 {
     const struct gantry_record record = {
@@ -580,6 +617,7 @@ int main(void)
         cmocka_unit_test(records_come_back),
         cmocka_unit_test(a_frame_takes_so_many_records_or_bytes),
         cmocka_unit_test(numbers_of_schemas_are_given_again),
+        cmocka_unit_test(schemas_are_bounded),
         cmocka_unit_test(malformed_records_are_refused),
         cmocka_unit_test(the_last_lines_are_kept),
         cmocka_unit_test(so_many_lines_a_second),
