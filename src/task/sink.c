@@ -69,6 +69,7 @@ struct sink {
     size_t shown;     /* ... because of this one, counted from 1; 0: of the next one that says so */
     int64_t dirty_bytes, commit_begun_ns;
     bool behind; /* of the last commit something was kept back */
+    bool ending; /* the commit of the end has begun */
 
     enum cycle cycle;
     size_t noted;                /* inputs at the checkpoint: none is ever taken out */
@@ -324,7 +325,7 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     struct sink *sink = (struct sink *)task;
     sink->turn = 0;
     sink->first_committed = sink->caught_up = sink->want_commit = sink->full = sink->held = false;
-    sink->behind = false;
+    sink->behind = sink->ending = false;
     sink->shown = 0;
     sink->dirty_bytes = 0;
     sink->dirty = true; /* the first state */
@@ -400,6 +401,7 @@ static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t
         return gantry_err_set(err, GANTRY_INVALID, "queue %u of topic %s has no offset %lld", queue,
                               topic, (long long)offset);
     input->seek_to = offset;
+    sink->dirty = true;
     gt_task_ready(&sink->task);
     return 0;
 }
@@ -477,10 +479,12 @@ static int note_offsets(struct sink *sink)
     sink->noted = sink->input_count;
     for (size_t i = 0; i < sink->noted; i++) {
         struct input *input = &sink->inputs[i];
-        input->put_up = gt_reader_offset(input->reader);
+        bool moves = input->seek_to >= 0; /* the next start goes on there, too */
+        input->put_up = moves ? input->seek_to : gt_reader_offset(input->reader);
         input->limit = INT64_MAX;
         input->state_at = sink->reader_states.len;
-        gt_reader_state(input->reader, &sink->reader_states);
+        if (!moves)
+            gt_reader_state(input->reader, &sink->reader_states);
         input->state_len = sink->reader_states.len - input->state_at;
     }
     return sink->reader_states.error;
@@ -956,8 +960,11 @@ static bool drain(struct gt_task *task)
     }
     if (sink->cycle != CYCLE_NONE)
         return false;
-    if (task->failing || task->pausing || !sink->dirty || !gt_claim_holds(&task->claim))
+    /* Once: nothing is put any more, and a connector may ask for the next one each time. */
+    bool more = !sink->ending && (sink->dirty || sink->behind);
+    if (task->failing || task->pausing || !more || !gt_claim_holds(&task->claim))
         return true;
+    sink->ending = true;
     begin_cycle(sink);
     return task->failing || task->pausing;
 }

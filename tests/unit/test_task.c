@@ -48,11 +48,12 @@ static struct script {
     /* a sink whose work is done elsewhere */
     atomic_long slow_start, slow_flush, slow_stop; /* so often it is not done yet */
     atomic_long limit_at;                          /* what it keeps back; -1: nothing */
-    atomic_long kept_back,
-        whole_commits;      /* whether the cycle does; commits of those that did not */
-    atomic_long restart_at; /* number after a start, if not 0 */
-    atomic_long seek_to;    /* once; -1: nowhere */
-    atomic_long hold;       /* 1: hold, 0: go on; -1: as it is */
+    atomic_long kept_back;     /* whether the cycle under way does */
+    atomic_long whole_commits; /* of cycles that did not */
+    atomic_long always_wants;  /* a commit, after each one */
+    atomic_long restart_at;    /* number after a start, if not 0 */
+    atomic_long seek_to;       /* once; -1: nowhere */
+    atomic_long hold;          /* 1: hold, 0: go on; -1: as it is */
     atomic_long put_records;
     struct gantry_task_context *sink_ctx;
 } script;
@@ -284,8 +285,11 @@ static int far_checkpoint(void *arg, struct gantry_output *state, struct gantry_
 static int far_flush_done(void *arg, struct gantry_output *state, struct gantry_err *err)
 {
     char bytes[8];
+    struct gantry_task_context *ctx = ((struct number_task *)arg)->ctx;
     if (not_yet(arg, &script.slow_flush) != 0)
         return GANTRY_AGAIN;
+    if (atomic_load(&script.always_wants) != 0)
+        ctx->want_commit(ctx);
     if (atomic_load(&script.fail_flush) > 0) {
         atomic_fetch_sub(&script.fail_flush, 1);
         return gantry_err_set(err, GANTRY_IO, "scripted flush failure");
@@ -881,6 +885,68 @@ static void test_seek_and_hold(void **state)
     stop_task(bench, sink);
 }
 
+/* Where a connector wants to go on is where the next start does, even if nothing was read since. */
+static void test_a_seek_is_committed(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    long commits = script.commits;
+    script.hold = 1;
+    script.seek_to = 250;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.seek_to == -1);
+    stop_task(bench, sink);
+    assert_true(script.commits > commits);
+    script.restart_at = 250;
+    script.put_records = 0;
+    sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.put_records == 750);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
+/* One that wants a commit after each commit can be stopped. */
+static void test_stop_while_it_wants_commits(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    script.always_wants = 1;
+    fill(bench, 1001);
+    WAIT(bench, script.durable == 1001);
+    stop_task(bench, sink);
+}
+
+/* What the last commit has kept back is asked for once more before an end. */
+static void test_kept_back_until_the_end(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.limit_at = 400;
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    script.limit_at = -1;
+    stop_task(bench, sink);
+    script.put_records = 0;
+    fill(bench, 1001);
+    sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1001);
+    assert_int_equal(script.put_records, 1);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
 /* What a task that is no more has noted is further on than where the connector went back to. */
 static void test_seek_back_and_older_progress(void **state)
 {
@@ -1029,6 +1095,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_while_it_wants_commits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_seek_is_committed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_back_until_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_back_and_older_progress, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_while_flushing, setup, teardown),
