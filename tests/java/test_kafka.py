@@ -309,6 +309,22 @@ def test_seeks_and_drops_what_is_under_way(host, plugin):
     assert not any("under way" in line for line in sink.log) and any(" end " in line for line in sink.log) and sink.flush() == {}
 
 
+def test_what_could_not_be_flushed_is_put_again(host, plugin):
+    """As Kafka Connect does it, which goes back to what was committed last."""
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 3, [b"a"])
+    sink.wait_taken()
+    assert sink.flush() == {}
+    sink.put("t", 0, 4, [b"unflushed", b"b"])
+    sink.wait_taken()
+    assert sink.flush() == {("t", 0): 4} and sink.seeks == [("t", 0, 4)]
+    sink.answer_seek()
+    sink.put("t", 0, 4, [b"unflushed", b"b"])
+    sink.wait_taken()
+    assert sink.flush() == {} and not sink.failed
+    assert [line.split()[3] for line in sink.log if line.startswith("EVENT put ")] == ["3", "4", "5", "4", "5"]
+
+
 def test_put_is_called_when_the_sink_asks_for_it(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
     sink.put("t", 0, 0, [b"soon"])
