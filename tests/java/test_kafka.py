@@ -158,6 +158,13 @@ def test_large_batches_are_cut_at_a_mebibyte(host, plugin):
     assert [len(record.value) for record in source.records] == [100_000] * 30 and len(source.frames) > 3
 
 
+def test_marks_of_many_partitions_have_a_place_in_their_frames(host, plugin):
+    """Each record of its own partition: the marks are longer than the records, and count in the mebibyte of a frame."""
+    source = host.run(plugin, SOURCE, "c", config(count=4000, batch=4000, what="partitions"), "source")
+    source.wait(4000)  # the driver calls longer frames a violation
+    assert sum(len(marks) for _, _, marks in source.frames) == 4000 and source.batches == list(range(1, len(source.frames) + 1))
+
+
 def test_tombstones_keys_times_and_headers(host, plugin):
     source = host.run(plugin, SOURCE, "c", config(count=1, what="tombstone"), "source")
     record = source.wait(1)[0]
