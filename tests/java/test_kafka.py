@@ -160,6 +160,13 @@ def test_large_batches_are_cut_at_a_mebibyte(host, plugin):
     assert [len(record.value) for record in source.records] == [100_000] * 30 and len(source.frames) > 3
 
 
+def test_marks_of_many_partitions_have_a_place_in_their_frames(host, plugin):
+    """Each record of its own partition: the marks are longer than the records, and count in the mebibyte of a frame."""
+    source = host.run(plugin, SOURCE, "c", config(count=4000, batch=4000, what="partitions"), "source")
+    source.wait(4000)  # the driver calls longer frames a violation
+    assert sum(len(marks) for _, _, marks in source.frames) == 4000 and source.batches == list(range(1, len(source.frames) + 1))
+
+
 def test_tombstones_keys_times_and_headers(host, plugin):
     source = host.run(plugin, SOURCE, "c", config(count=1, what="tombstone"), "source")
     record = source.wait(1)[0]
@@ -309,6 +316,22 @@ def test_seeks_and_drops_what_is_under_way(host, plugin):
     sink.put("t", 0, 3, [b"y", b"z", b"a", b"seek:3", b"end"])
     sink.wait_taken()
     assert not any("under way" in line for line in sink.log) and any(" end " in line for line in sink.log) and sink.flush() == {}
+
+
+def test_what_could_not_be_flushed_is_put_again(host, plugin):
+    """As Kafka Connect does it, which goes back to what was committed last."""
+    sink = host.run(plugin, SINK, "k", config(), "sink")
+    sink.put("t", 0, 3, [b"a"])
+    sink.wait_taken()
+    assert sink.flush() == {}
+    sink.put("t", 0, 4, [b"unflushed", b"b"])
+    sink.wait_taken()
+    assert sink.flush() == {("t", 0): 4} and sink.seeks == [("t", 0, 4)]
+    sink.answer_seek()
+    sink.put("t", 0, 4, [b"unflushed", b"b"])
+    sink.wait_taken()
+    assert sink.flush() == {} and not sink.failed
+    assert [line.split()[3] for line in sink.log if line.startswith("EVENT put ")] == ["3", "4", "5", "4", "5"]
 
 
 def test_put_is_called_when_the_sink_asks_for_it(host, plugin):

@@ -24,6 +24,7 @@ public interface SinkWork {
      * Make durable what was put. {@code next}: for each queue the offset behind the last record that was put.
      *
      * @return what of it may be committed; queues that are not in it may not move
+     * @throws RetryException nothing of it is durable: what was put since the last flush is to be put again
      */
     Map<Queue, Long> flush(Map<Queue, Long> next) throws Exception;
 

@@ -13,6 +13,9 @@ import java.util.Map;
  * first half of the batch, a crash between two frames would lose the second.) Belongs to the task's thread.
  */
 final class Marks {
+    /** Of one frame, which has 256 KiB left for them. */
+    private static final int MANY = 256;
+
     private static final class Mark {
         int covers;
         Object position;
@@ -100,6 +103,11 @@ final class Marks {
             mark.covers = covers;
             mark.position = positions[i];
         }
+    }
+
+    /** No frame should have more. */
+    boolean areMany() {
+        return pending.size() >= MANY;
     }
 
     void write(RecordsFrame frame) {

@@ -438,8 +438,15 @@ final class SinkChannel extends Channel implements SinkControl {
                 }
             }
         }
+        Map<Queue, Long> allowed = null;
         callBegins();
-        Map<Queue, Long> allowed = work.flush(new LinkedHashMap<>(next));
+        try {
+            allowed = work.flush(new LinkedHashMap<>(next));
+        } catch (RetryException e) {
+            Log.write(Log.WARN, "task", "flush asks for another try; what has been put since the last one is put again: "
+                    + Errors.text(e.getCause()));
+            goBack(next);
+        }
         callEnds();
         Packer frame = packer.begin(Frame.FLUSHED, number, 2).number(seq);
         int place = frame.openArray();
@@ -454,7 +461,8 @@ final class SinkChannel extends Channel implements SinkControl {
                     long most = progress.seeking >= 0 ? progress.seeking : progress.next;
                     progress.safe = Math.min(done, most);
                 }
-                boolean behind = progress.safe < progress.next || !progress.aside.isEmpty() || progress.seeking >= 0 || waiting.contains(queue);
+                boolean behind = progress.safe < progress.next || !progress.aside.isEmpty() || progress.seeking >= 0
+                        || waiting.contains(queue);
                 if (behind) {
                     frame.array(3).text(queue.topic).number(queue.number).number(progress.safe);
                     limits++;
@@ -463,6 +471,20 @@ final class SinkChannel extends Channel implements SinkControl {
         }
         frame.setCount(place, limits);
         line.send(frame, number);
+    }
+
+    /** To where each of these queues is safe. */
+    private void goBack(Map<Queue, Long> next) {
+        Map<Queue, Long> to = new LinkedHashMap<>();
+        synchronized (this) {
+            for (Map.Entry<Queue, Long> entry : next.entrySet()) {
+                Progress progress = queues.get(entry.getKey());
+                if (progress.safe < progress.next) {
+                    to.put(entry.getKey(), progress.safe);
+                }
+            }
+        }
+        to.forEach(this::seek);
     }
 
     // --- what the task asks

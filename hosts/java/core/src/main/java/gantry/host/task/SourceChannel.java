@@ -269,7 +269,7 @@ final class SourceChannel extends Channel implements SourceControl {
             kept[0] = true;
             marks.passed(next++, 1);
         }
-        while (next < count && !frame.isFull() && !(brief && next > first && marks.isWhole(next))) {
+        while (next < count && !frame.isFull() && !marks.areMany() && !(brief && next > first && marks.isWhole(next))) {
             int before = frame.count();
             kept[next - first] = work.write(records.get(next), frame);
             if (frame.count() > before && frame.isTooMuch()) {

@@ -116,12 +116,17 @@ final class KafkaSink implements SinkWork {
     }
 
     @Override
-    public Map<Queue, Long> flush(Map<Queue, Long> next) {
+    public Map<Queue, Long> flush(Map<Queue, Long> next) throws RetryException {
         Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
         for (Map.Entry<Queue, Long> entry : next.entrySet()) {
             offsets.put(partition(entry.getKey()), new OffsetAndMetadata(entry.getValue()));
         }
-        Map<TopicPartition, OffsetAndMetadata> done = task.preCommit(offsets);
+        Map<TopicPartition, OffsetAndMetadata> done;
+        try {
+            done = task.preCommit(offsets);
+        } catch (RetriableException e) {
+            throw new RetryException(e, 0);
+        }
         Map<Queue, Long> allowed = new LinkedHashMap<>();
         if (done != null) {
             for (Map.Entry<TopicPartition, OffsetAndMetadata> entry : done.entrySet()) {

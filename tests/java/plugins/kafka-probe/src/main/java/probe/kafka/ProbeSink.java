@@ -55,6 +55,8 @@ public class ProbeSink extends SinkConnector {
         private int retries;
         private boolean sought;
         private boolean full;
+        private boolean unflushed;
+        private boolean failed;
 
         @Override
         public String version() {
@@ -133,6 +135,8 @@ public class ProbeSink extends SinkConnector {
                 } else if (text.equals("soon")) {
                     context.timeout(30);
                     context.requestCommit();
+                } else if (text.equals("unflushed") && !failed) {
+                    unflushed = failed = true;
                 } else if (text.equals("race")) {
                     race(partition);
                 } else if (text.equals("sleep")) {
@@ -176,6 +180,10 @@ public class ProbeSink extends SinkConnector {
         public Map<TopicPartition, OffsetAndMetadata> preCommit(Map<TopicPartition, OffsetAndMetadata> offsets) {
             ProbeSource.event("preCommit", offsets.size());
             full = false;
+            if (unflushed) {
+                unflushed = false;
+                throw new RetriableException("not flushed");
+            }
             Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
             for (Map.Entry<TopicPartition, OffsetAndMetadata> entry : offsets.entrySet()) {
                 if (!entry.getKey().topic().equals("nothing")) {

@@ -215,6 +215,10 @@ public class ProbeSource extends SourceConnector {
                 Arrays.fill(text, (char) ('a' + next % 26));
                 return new SourceRecord(partition, offset, topic, Schema.STRING_SCHEMA, new String(text));
             }
+            if (what.equals("partitions")) {
+                String name = String.join("", Collections.nCopies(300, "p")) + next;
+                return new SourceRecord(Collections.singletonMap("name", name), offset, topic, Schema.STRING_SCHEMA, "v" + next);
+            }
             if (what.equals("tombstone")) {
                 return new SourceRecord(partition, offset, topic, null, Schema.STRING_SCHEMA, "k" + next, null, null, 1234567890123L);
             }
