@@ -42,6 +42,9 @@ enum gantry_connector_flag {
     GANTRY_CONNECTOR_HEADERS_AS_IS =
         1u << 3, /* a source whose headers are RocketMQ's properties: they are sent under their own
                     names, without connect-ext- */
+    GANTRY_CONNECTOR_OPEN_KEYS =
+        1u << 4, /* its table does not name all keys: one that it has not is told about only where
+                    it looks like a slip of one that it has */
 };
 
 enum gantry_log_level { GANTRY_LOG_DEBUG, GANTRY_LOG_INFO, GANTRY_LOG_WARN, GANTRY_LOG_ERROR };

@@ -136,14 +136,6 @@ static const char *missing(const struct gt_hosts_settings *settings, char *out, 
     return NULL;
 }
 
-const char *gt_host_java_missing(struct gt_hosts *hosts)
-{
-    pthread_mutex_lock(&hosts->java_lock);
-    const char *text = missing(&hosts->settings, hosts->java_missing, sizeof hosts->java_missing);
-    pthread_mutex_unlock(&hosts->java_lock);
-    return text;
-}
-
 /* host.java.library, or the folder `lib` beside the jar. */
 static const char *library_of(struct gt_host_plugin *plugin, const char *jar)
 {
@@ -163,10 +155,11 @@ static int java_command(struct gt_host_plugin *plugin, struct gantry_err *err)
     char java[8192], jar[8192], text[300];
     const char *needs = missing(settings, text, sizeof text);
     if (needs != NULL)
-        return gantry_err_set(err, GANTRY_UNSUPPORTED, "needs %s", needs);
+        return gantry_err_set(err, GANTRY_UNSUPPORTED, "it needs %s", needs);
     (void)find_java(settings, java, sizeof java); /* it was there just now */
     (void)find_jar(settings, jar, sizeof jar);
     plugin->library = library_of(plugin, jar);
+    plugin->text_out = true; /* the JVM's own warnings go there behind the host's back */
     plugin->files[0] = plugin->path;
     plugin->files[1] = gt_arena_strdup(&plugin->memory, jar);
     plugin->files[2] = plugin->library;

@@ -33,11 +33,9 @@ void gt_hosts_stop(struct gt_hosts *hosts, int64_t timeout_ms);
 void gt_hosts_close(struct gt_hosts *hosts);
 
 /** A gt_load_fn; @p hosts is the struct gt_hosts. Starts a host, which opens the plugin and says
- * what it offers. */
+ * what it offers. GANTRY_UNSUPPORTED: something that it needs is not there now (a Java, the Java
+ * host's jar); the text says "it needs ...". */
 int gt_host_load(void *hosts, const char *path, enum gt_plugin_kind kind, struct gt_loaded *ret,
                  struct gantry_err *err);
-/** What a jar needs that cannot be had now (a Java, the Java host's own jar), as a text that can
- * stand behind "needs "; NULL: all is there. The text lives as long as @p hosts. Thread: any. */
-const char *gt_host_java_missing(struct gt_hosts *hosts);
 
 #endif

@@ -197,7 +197,6 @@ void gt_hosts_stop(struct gt_hosts *hosts, int64_t timeout_ms)
 static void free_hosts(struct gt_hosts *hosts)
 {
     gt_map_deinit(&hosts->seats);
-    pthread_mutex_destroy(&hosts->java_lock);
     free(hosts->room);
     free(hosts);
 }
@@ -276,7 +275,6 @@ int gt_hosts_open(const struct gt_hosts_settings *settings, gt_reconfigure_fn re
     hosts->stop_mail.run = on_stop;
     hosts->close_mail.run = on_close;
     gt_map_init(&hosts->seats);
-    pthread_mutex_init(&hosts->java_lock, NULL);
     int code = open_loop(hosts, err);
     if (code != 0) {
         free_hosts(hosts);

@@ -49,8 +49,6 @@ struct gt_hosts {
     int64_t stop_timeout_ms; /* set before stop_mail is sent */
     int64_t stop_by_ms;      /* 0: not stopping */
     bool closing, closed;
-    char java_missing[300]; /* guarded by java_lock */
-    pthread_mutex_t java_lock;
 };
 
 enum gt_seat_state {
@@ -306,6 +304,7 @@ struct gt_host_plugin {
     char *path, *name; /* owned */
     enum gt_plugin_kind kind;
     char **argv;          /* NULL-terminated, in `memory`: the program of its host */
+    bool text_out;        /* of its host: standard output is text, the line is standard input */
     const char *files[4]; /* NULL-terminated: what the host must be able to read */
     const char *folder;   /* in memory: where the program is run; NULL: anywhere */
     char *key;            /* owned: of the host that all its connectors share */

@@ -170,14 +170,14 @@ static void make_command(const struct gt_hosts_settings *settings, const char *c
 /* --- The start --- */
 
 static int set_up(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int line,
-                  int errors)
+                  int out, int errors)
 {
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
     int rc = posix_spawn_file_actions_adddup2(actions, line, 0);
     if (rc == 0)
-        rc = posix_spawn_file_actions_adddup2(actions, line, 1);
+        rc = posix_spawn_file_actions_adddup2(actions, out, 1);
     if (rc == 0)
         rc = posix_spawn_file_actions_adddup2(actions, errors, 2);
     if (rc == 0)
@@ -191,7 +191,7 @@ static int set_up(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attrib
 }
 
 static int spawn(const char *binary, const struct words *command, const struct words *env, int line,
-                 int errors, pid_t *ret)
+                 int out, int errors, pid_t *ret)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -201,7 +201,7 @@ static int spawn(const char *binary, const struct words *command, const struct w
         return rc;
     rc = posix_spawnattr_init(&attributes);
     if (rc == 0) {
-        rc = set_up(&actions, &attributes, line, errors);
+        rc = set_up(&actions, &attributes, line, out, errors);
         if (rc == 0)
             rc = posix_spawn(ret, binary, &actions, &attributes, command->items,
                              env->items != NULL ? env->items : none);
@@ -220,8 +220,8 @@ static void close_pair(int *pair)
 }
 
 int gt_process_start(const struct gt_hosts_settings *settings, const char *const *argv,
-                     const char *folder, const char *const *files, struct gt_process *ret,
-                     struct gantry_err *err)
+                     const char *folder, bool text_out, const char *const *files,
+                     struct gt_process *ret, struct gantry_err *err)
 {
     const char *binary = settings->binary != NULL ? settings->binary : "/proc/self/exe";
     int line[2] = {-1, -1}, errors[2] = {-1, -1};
@@ -241,7 +241,8 @@ int gt_process_start(const struct gt_hosts_settings *settings, const char *const
             (void)setsockopt(line[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
         (void)fcntl(line[0], F_SETFL, O_NONBLOCK); /* cannot fail for a descriptor of ours */
         (void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
-        int rc = spawn(binary, &command, &env, line[1], errors[1], &ret->pid);
+        int out = text_out ? errors[1] : line[1];
+        int rc = spawn(binary, &command, &env, line[1], out, errors[1], &ret->pid);
         if (rc != 0)
             code = gantry_err_set(err, GANTRY_IO, "cannot start a host (%s host-exec): %s", binary,
                                   strerrordesc_np(rc));

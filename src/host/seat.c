@@ -83,7 +83,7 @@ static int start(struct gt_seat *seat, const struct gt_host_plugin *plugin, stru
 {
     struct gt_hosts *hosts = seat->hosts;
     int code = gt_process_start(&hosts->settings, (const char *const *)plugin->argv, plugin->folder,
-                                plugin->files, &seat->process, err);
+                                plugin->text_out, plugin->files, &seat->process, err);
     if (code != 0)
         return code;
     seat->state = GT_SEAT_STARTING;

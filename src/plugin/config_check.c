@@ -343,9 +343,14 @@ static void check_unknown(struct check *check, const struct gt_prop *prop,
         if (strcmp(prop->key, worker_keys[i]) == 0)
             return;
     }
-    if (++check->unknown_count > WARNED_MAX)
+    bool open = (check->connector->flags & GANTRY_CONNECTOR_OPEN_KEYS) != 0;
+    bool many = check->unknown_count >= WARNED_MAX;
+    const char *nearest = many ? NULL : gt_nearest(prop->key, candidates, count);
+    if (open && nearest == NULL)
+        return;
+    check->unknown_count++;
+    if (many)
         return; /* told as a number, for a configuration may have very many keys */
-    const char *nearest = gt_nearest(prop->key, candidates, count);
     (void)gantry_err_set(&err, GANTRY_INVALID, "%.*s: not known to %s%s%s%s", SHOWN_MAX, prop->key,
                          check->connector->class_names[0],
                          nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",

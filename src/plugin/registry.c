@@ -385,6 +385,10 @@ static struct plugin_file *take_up(struct gt_registry *registry, const struct gt
     }
     if (code == 0)
         code = open_form(registry, item->path, item->kind, copy, place, &form, &err);
+    if (code == GANTRY_UNSUPPORTED) { /* the next look may find what it needs */
+        gt_copy_release(copy);
+        return refused(registry, before, item, GT_PLUGIN_LEFT, err.text);
+    }
     struct plugin_file *file = code == 0
                                    ? loaded(item, copy, form, place)
                                    : refused(registry, before, item, GT_PLUGIN_REFUSED, err.text);

@@ -63,16 +63,38 @@ int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bo
     return gt_registry_choose(registry, class_name != NULL ? class_name : "", &wish, ret, err);
 }
 
+/* Plugin files that are not used: the class may be one of theirs. */
+struct unused {
+    size_t count;
+    char text[300]; /* of the first */
+};
+
+static void look_at_unused(void *arg, const struct gt_plugin_view *view)
+{
+    struct unused *unused = arg;
+    const char *slash = strrchr(view->path, '/');
+    if (view->plugin != NULL || unused->count++ > 0)
+        return;
+    (void)snprintf(unused->text, sizeof unused->text, "; %s is not used: %s",
+                   slash != NULL ? slash + 1 : view->path, view->reason); /* may be cut */
+}
+
 static void unknown_class(struct plan *plan, struct gt_registry *registry, const char *class_name)
 {
     struct gt_class_list list;
+    struct unused unused = {0};
+    char more[60] = "";
     (void)gt_registry_list(registry, &list); /* without memory nothing is near */
+    gt_registry_each(registry, look_at_unused, &unused);
+    if (unused.count > 1)
+        (void)snprintf(more, sizeof more, " (and %zu more)", unused.count - 1); /* fits */
     const char *near = gt_class_list_nearest(&list, class_name);
     gantry_err_set(
         &plan->err, GANTRY_NOT_FOUND,
-        "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them",
+        "connector.class: no connector of class '%s'%s%s%s; `gantry connector classes` lists them"
+        "%s%s",
         class_name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-        near != NULL ? "'?" : "");
+        near != NULL ? "'?" : "", unused.text, more);
     gt_class_list_release(&list);
     plan->outcome = GT_CREATE_UNKNOWN_CLASS;
 }

@@ -53,14 +53,10 @@ int gt_worker_open_files(struct gt_worker *worker, struct gantry_err *err)
         .in_worker = strcmp(settings->plugin_isolation, "none") == 0,
         .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, own_program},
                     .hosted[GT_PLUGIN_SO] = {gt_host_load, worker->hosts},
+                    .hosted[GT_PLUGIN_JAR] = {gt_host_load, worker->hosts},
+                    .hosted[GT_PLUGIN_JARS] = {gt_host_load, worker->hosts},
                     .hosted[GT_PLUGIN_EXECUTABLE] = {gt_host_load, worker->hosts}},
     };
-    const char *needs = gt_host_java_missing(worker->hosts);
-    for (size_t i = GT_PLUGIN_JAR; i <= GT_PLUGIN_JARS; i++) {
-        files.loaders.needs[i] = needs;
-        if (needs == NULL)
-            files.loaders.hosted[i] = (struct gt_loader){gt_host_load, worker->hosts};
-    }
     if (asprintf(&copies, "%s/plugins", gt_store_folder(worker->store)) < 0)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     files.copies = copies;

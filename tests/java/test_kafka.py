@@ -20,12 +20,14 @@ def plugin(host, plugin_path):
 def test_describes_its_connectors_without_defaults_that_the_worker_would_fill_in(host, plugin):
     source = host.connector(plugin, SOURCE)
     assert (source["kind"], source["version"], source["api"], source["task_class"]) == (0, "7.1", "kafka", SOURCE + "$ProbeTask")
-    assert source["flags"] == 5 and source["validates"] and source["splits"]
+    assert source["flags"] == 21 and source["validates"] and source["splits"]
     defs = {one["name"]: one for one in source["defs"]}
     assert defs["topic"]["flags"] == 1 and defs["topic"]["type"] == 0 and defs["topic"]["doc"] == "Where to."
-    assert defs["count"]["type"] == 1 and "(default: 0)" in defs["count"]["doc"] and "default" not in defs["count"]
+    assert defs["count"]["type"] == 1 and "(default: 0)" in defs["count"]["doc"] and defs["count"]["default"] is None
     assert (defs["secret"]["type"], defs["flag"]["type"], defs["words"]["type"]) == (7, 4, 6)
     assert "geheim" not in defs["secret"]["doc"]
+    converter = [one for one in source["defs"] if one["name"] == "value.converter"]
+    assert len(converter) == 1 and converter[0]["flags"] == 0  # the host's own keys are told, too
     assert host.connector(plugin, SINK)["kind"] == 1
 
 

@@ -21,7 +21,7 @@ def plugin(host, plugin_path):
 
 def test_describes_by_the_jar_alone(host, plugin):
     assert {(one["classes"][0], one["kind"], one["api"], one["flags"]) for one in host.plugins[plugin]["connectors"]} == {
-        (SOURCE, 0, "openmessaging-0.1", 5), (SINK, 1, "openmessaging-0.1", 1)}
+        (SOURCE, 0, "openmessaging-0.1", 21), (SINK, 1, "openmessaging-0.1", 17)}
     assert not any("EVENT" in line for line in host.texts())
 
 
@@ -79,18 +79,19 @@ def test_all_types_there_and_back(host, plugin):
     sink = host.run(plugin, SINK, "k", {}, "sink")
     sink.schema(0, *many.schema)
     sink.schema(2, *plain.schema)
-    sink.put("q", 0, 4, [[many.value, None, 5, None, 0, [["connect-entrytype", b"UPDATE"]]], [plain.value, b"key", 6, None, 2], [b"raw"]])
+    sink.put("q", 0, 4, [[many.value, None, 5, None, 0, [["connect-entrytype", b"UPDATE"]]], [plain.value, b"key", 6, None, 2], [b"raw"], [b"\xff"]])
     sink.wait_taken()
     found = [line for line in sink.log if "EVENT put" in line]
     assert found[0].startswith("EVENT put q 4 UPDATE null 5 types 11  Integer:1 Long:2 BigInteger:123456789012345678901234567890 Float:1.5 "
                                "Double:2.5 Boolean:true String:sü\"ß bytes[0, 1, 2] ArrayList:[1, x] LinkedHashMap:{k=7} Date:")
-    assert found[1:] == ["EVENT put q 5 CREATE key 6 bytes 1  bytes[9, 8]", "EVENT put q 6 CREATE null 0 q 1  bytes[114, 97, 119]"]
+    assert found[1:] == ["EVENT put q 5 CREATE key 6 bytes 1  bytes[9, 8]", "EVENT put q 6 CREATE null 0 q 1  String:raw",
+                         "EVENT put q 7 CREATE null 0 q 1  bytes[-1]"]
     sink.schema(0, "again", None, [("x", "STRING"), ("y", "INT64")])  # a number may come to mean something else
-    sink.put("q", 0, 7, [[b'["a",5]', None, 7, None, 0]])
+    sink.put("q", 0, 8, [[b'["a",5]', None, 7, None, 0]])
     sink.wait_taken()
-    assert "EVENT put q 7 CREATE null 7 again 2  String:a Long:5" in sink.log
+    assert "EVENT put q 8 CREATE null 7 again 2  String:a Long:5" in sink.log
     sink.schema(0, *many.schema)
-    sink.put("q", 0, 8, [[b"[1,2]", None, 0, None, 0]])
+    sink.put("q", 0, 9, [[b"[1,2]", None, 0, None, 0]])
     assert "a record of 11 fields must be a JSON array of as many" in sink.wait_failed().text
 
 

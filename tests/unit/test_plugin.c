@@ -239,6 +239,23 @@ static void test_all_at_once(void **state)
     end(&c);
 }
 
+static void test_open_keys(void **state)
+{
+    struct check c;
+    struct gantry_connector open = source;
+    (void)state;
+    open.flags = GANTRY_CONNECTOR_OPEN_KEYS;
+    assert_int_equal(check(&c, &open,
+                           (const char *const[]){SOURCE, "filename", "f", "transforms.a.type", "T",
+                                                 "folow", "false", NULL}),
+                     0);
+    assert_int_equal(c.findings.count, 1); /* what looks like a slip is told about */
+    assert_string_equal(c.findings.items[0].text,
+                        "folow: not known to test.Source; did you mean 'follow'?");
+    assert_string_equal(gantry_config_get(&c.config, "transforms.a.type"), "T");
+    end(&c);
+}
+
 static void test_secret_not_shown(void **state)
 {
     struct check c;
@@ -544,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_fine),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_open_keys),
         cmocka_unit_test(test_secret_not_shown),
         cmocka_unit_test(test_same_key_twice_equal),
         cmocka_unit_test(test_many_unknown_keys),

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -41,6 +42,17 @@ public final class Plugin implements Closeable {
             this.api = api;
             this.type = type;
             this.description = description;
+        }
+
+        /** A configuration of the worker's, with the API's names for keys beside the worker's. */
+        public Map<String, String> named(Map<String, String> config) {
+            Map<String, String> named = new LinkedHashMap<>(config);
+            api.names().forEach((worker, own) -> {
+                if (config.containsKey(worker)) {
+                    named.putIfAbsent(own, config.get(worker));
+                }
+            });
+            return named;
         }
     }
 

@@ -13,6 +13,9 @@ public interface Api {
     /** What LOADED says of a connector. May make an object of it, but starts nothing. */
     Description describe(Class<?> connector, boolean sink) throws Exception;
 
+    /** What this API calls keys that the worker has its own names for: the worker's name, the API's. */
+    Map<String, String> names();
+
     /** Is this configuration right? Each finding is {key or null, text}; a third element that is not null is a warning. */
     List<String[]> validate(Class<?> connector, String name, Map<String, String> config) throws Exception;
 

@@ -24,12 +24,28 @@ public final class Description {
         public final int type;
         public final boolean required;
         public final String doc;
+        public String defaultValue;
+        public long min;
+        public long max;
 
         public Def(String name, int type, boolean required, String doc) {
             this.name = name;
             this.type = type;
             this.required = required;
             this.doc = doc;
+        }
+
+        /** Of a number; without, any goes. */
+        public Def range(long least, long most) {
+            min = least;
+            max = most;
+            return this;
+        }
+
+        /** What the worker sets where nothing is given. */
+        public Def defaultValue(String value) {
+            defaultValue = value;
+            return this;
         }
     }
 }

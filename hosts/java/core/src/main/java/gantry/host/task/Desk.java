@@ -14,6 +14,7 @@ import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
 import java.io.IOException;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,6 +30,8 @@ final class Desk {
     /** enum gantry_connector_flag: its calls wait; and started again at a position it may poll other records. */
     private static final int BLOCKS = 1;
     private static final int NO_REPLAY = 4;
+    /** No table of a Java connector names all that it reads. */
+    private static final int OPEN_KEYS = 16;
 
     private static final class Started {
         final long plugin;
@@ -183,16 +186,22 @@ final class Desk {
         Description description = entry.description;
         String version = description.version != null ? description.version : plugin.version != null ? plugin.version : "";
         frame.map(10).text("kind").number(entry.sink ? 1 : 0);
-        frame.text("flags").number(entry.sink ? BLOCKS : BLOCKS | NO_REPLAY);
+        frame.text("flags").number(OPEN_KEYS | (entry.sink ? BLOCKS : BLOCKS | NO_REPLAY));
         frame.text("classes").array(1).text(entry.className);
         frame.text("task_class").text(description.taskClass == null ? "" : description.taskClass);
         frame.text("version").text(version);
         frame.text("doc").text(description.doc == null ? "" : description.doc);
         frame.text("api").text(entry.apiTitle);
         frame.text("validates").bool(true).text("splits").bool(true);
-        frame.text("defs").array(description.defs.size());
-        for (Description.Def def : description.defs) {
-            frame.map(4).text("name").text(def.name).text("type").number(def.type);
+        List<Description.Def> defs = new ArrayList<>(description.defs);
+        if (!entry.sink && defs.stream().noneMatch(def -> def.name.equals("topic"))) {
+            // records may name theirs; without this the worker would ask for the key
+            defs.add(new Description.Def("topic", Description.Def.STRING, false, "The topic of records that name none."));
+        }
+        frame.text("defs").array(defs.size());
+        for (Description.Def def : defs) {
+            frame.map(7).text("name").text(def.name).text("type").number(def.type);
+            frame.text("default").text(def.defaultValue).text("min").number(def.min).text("max").number(def.max);
             frame.text("flags").number(def.required ? 1 : 0).text("doc").text(def.doc);
         }
     }
@@ -213,8 +222,9 @@ final class Desk {
         }
     }
 
-    private void validate(long id, long plugin, String className, String name, Map<String, String> config) throws Exception {
+    private void validate(long id, long plugin, String className, String name, Map<String, String> given) throws Exception {
         Plugin.Entry entry = plugins.entry(plugin, className);
+        Map<String, String> config = entry.named(given);
         List<String[]> findings = within(entry.type.getClassLoader(), () -> entry.api.validate(entry.type, name, config));
         Packer frame = new Packer(512).begin(Frame.FINDINGS, 0, 2).number(id).array(findings.size());
         for (String[] finding : findings) {
@@ -223,8 +233,9 @@ final class Desk {
         host.line.send(frame, 0);
     }
 
-    private void split(long id, long plugin, String className, String name, Map<String, String> config, int max) throws Exception {
+    private void split(long id, long plugin, String className, String name, Map<String, String> given, int max) throws Exception {
         Plugin.Entry entry = plugins.entry(plugin, className);
+        Map<String, String> config = entry.named(given);
         ClassLoader loader = entry.type.getClassLoader();
         Started running = started.get(name);
         if (running != null && !running.is(plugin, className, config)) {

@@ -186,7 +186,7 @@ public final class Host implements Line.Reader {
             failed.launch(threadName(connector, task));
             return;
         }
-        TaskSetup setup = new TaskSetup(entry.type, connector, task, tasks, config);
+        TaskSetup setup = new TaskSetup(entry.type, connector, task, tasks, entry.named(config));
         Channel made = entry.sink ? sink(entry, setup, channel) : source(entry, setup, channel, credit);
         channels.put(channel, made);
         made.launch(threadName(connector, task));

@@ -9,6 +9,7 @@ import gantry.host.spi.SourceControl;
 import gantry.host.spi.SourceWork;
 import gantry.host.spi.TaskSetup;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -42,10 +43,26 @@ public final class KafkaApi implements Api {
             description.taskClass = null; // some know it only once they are started
         }
         ConfigDef config = connector.config();
+        List<String> notOwn = new ArrayList<>(Arrays.asList(Settings.OF_THE_RUNTIME));
+        for (String key : Settings.OF_THE_RUNTIME) {
+            description.defs.add(new Description.Def(key, Description.Def.STRING, false, "Read by the host."));
+        }
+        // Some declare the worker's keys again, as required ones even; they go by other names there.
+        notOwn.addAll(Arrays.asList("connector.class", "tasks.max"));
+        if (sink) {
+            notOwn.add("topics");
+        }
         for (ConfigDef.ConfigKey key : config == null ? Collections.<ConfigDef.ConfigKey>emptyList() : config.configKeys().values()) {
-            description.defs.add(def(key));
+            if (!notOwn.contains(key.name)) {
+                description.defs.add(def(key));
+            }
         }
         return description;
+    }
+
+    @Override
+    public Map<String, String> names() {
+        return Collections.singletonMap("topicNames", "topics");
     }
 
     /** Defaults stay the connector's: it tells a setting that was made from one that was not. */

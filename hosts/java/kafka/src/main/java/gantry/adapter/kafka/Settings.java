@@ -11,6 +11,11 @@ final class Settings {
     private static final String[] RUNTIME_PREFIXES = {
         "key.converter", "value.converter", "header.converter", "transforms", "predicates", "errors.",
     };
+    /** Keys that the host reads for each connector, besides the classes' own. */
+    static final String[] OF_THE_RUNTIME = {
+        "name", "key.converter", "value.converter", "header.converter", "transforms", "predicates", "errors.tolerance", "errors.retry.timeout",
+        "errors.retry.delay.max.ms", "errors.log.enable", "errors.log.include.messages",
+    };
     /** Where classes that are named without a package may be. */
     private static final String[] PACKAGES = {
         "org.apache.kafka.connect.transforms.", "org.apache.kafka.connect.transforms.predicates.",

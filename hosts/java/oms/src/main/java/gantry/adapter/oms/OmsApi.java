@@ -15,6 +15,7 @@ import io.openmessaging.connector.api.component.connector.ConnectorContext;
 import io.openmessaging.connector.api.component.task.sink.SinkTask;
 import io.openmessaging.connector.api.component.task.source.SourceTask;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -32,7 +33,18 @@ public final class OmsApi implements Api {
         } catch (RuntimeException e) {
             description.taskClass = null; // some know it only with a configuration
         }
+        for (String key : Settings.OF_THE_RUNTIME) {
+            description.defs.add(new Description.Def(key, Description.Def.STRING, false, "Read by the host."));
+        }
         return description;
+    }
+
+    @Override
+    public Map<String, String> names() {
+        Map<String, String> names = new HashMap<>();
+        names.put("topic", "connect.topicname");
+        names.put("topicNames", "connect.topicnames");
+        return names;
     }
 
     @Override

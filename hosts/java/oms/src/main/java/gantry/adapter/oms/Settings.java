@@ -11,6 +11,11 @@ final class Settings {
     private static final String[] RUNTIME = {"connector.class", "connect.topicname", "connect.topicnames", "ordering.msg.enable"};
     private static final String[] RUNTIME_PREFIXES = {"transforms", "key.converter", "value.converter", "errors."};
 
+    /** Keys that the host reads, besides the classes' own. */
+    static final String[] OF_THE_RUNTIME = {
+        "key.converter", "value.converter", "transforms", "errors.tolerance", "errors.retry.timeout", "errors.retry.delay.max.ms", "errors.log.enable",
+    };
+
     private Settings() {
     }
 

@@ -22,6 +22,8 @@ import java.util.Map;
 
 /** OpenMessaging Connect 0.1.0-beta and 0.1.1, as the runtime of 2019 drove it. */
 public final class Oms2019Api implements Api {
+    private static final int TASKS_MAX = 1024;
+
     static KeyValue keyValue(Map<String, String> config) {
         KeyValue made = new DefaultKeyValue();
         for (Map.Entry<String, String> entry : config.entrySet()) {
@@ -34,10 +36,21 @@ public final class Oms2019Api implements Api {
         return (Connector) type.getDeclaredConstructor().newInstance();
     }
 
-    /** Nothing is called on it: connectors of that time answer only with a configuration. */
+    /**
+     * Nothing is called on it: connectors of that time answer only with a configuration. Nor are they told how many tasks
+     * there may be: keys of their own say that.
+     */
     @Override
     public Description describe(Class<?> type, boolean sink) {
-        return new Description();
+        Description description = new Description();
+        description.defs.add(new Description.Def("tasks.max", Description.Def.INT, false, "More tasks than these are refused.")
+                .range(1, TASKS_MAX).defaultValue(Integer.toString(TASKS_MAX)));
+        return description;
+    }
+
+    @Override
+    public Map<String, String> names() {
+        return Collections.singletonMap("connector.class", "connector-class");
     }
 
     @Override

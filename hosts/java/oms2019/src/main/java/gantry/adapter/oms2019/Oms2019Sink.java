@@ -28,12 +28,15 @@ final class Oms2019Sink implements SinkWork {
     private final SinkTask task;
     private final KeyValue config;
     private final SinkControl control;
-    private final Map<String, Schema> plain = new HashMap<>();
+    private final boolean bytesOnly;
+    private final Map<String, Schema> plainTexts = new HashMap<>();
+    private final Map<String, Schema> plainBytes = new HashMap<>();
 
     Oms2019Sink(SinkTask task, KeyValue config, SinkControl control) {
         this.task = task;
         this.config = config;
         this.control = control;
+        this.bytesOnly = "bytes".equals(config.getString("source-record-converter"));
     }
 
     private static QueueMetaData data(Queue queue) {
@@ -67,10 +70,12 @@ final class Oms2019Sink implements SinkWork {
     public Object read(Queue queue, RecordIn record) {
         Schema schema;
         if (record.schema == null) {
-            schema = plain.computeIfAbsent(queue.topic, topic -> Values.schema(null, topic));
+            // Without a converter the runtime of 2019 gave bodies as texts, and its connectors rely on it.
+            boolean text = !bytesOnly && Values.isText(record.value);
+            schema = (text ? plainTexts : plainBytes).computeIfAbsent(queue.topic, topic -> Values.plainSchema(topic, text));
         } else {
             if (record.schema.made == null) {
-                record.schema.made = Values.schema(record.schema, queue.topic);
+                record.schema.made = Values.schema(record.schema);
             }
             schema = (Schema) record.schema.made;
         }

@@ -9,9 +9,11 @@ import io.openmessaging.connector.api.data.Schema;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Collections;
 import java.util.Date;
 import java.util.List;
 
@@ -53,22 +55,41 @@ final class Values {
         return value instanceof ByteBuffer ? Json.bytes((ByteBuffer) value) : value.toString().getBytes(StandardCharsets.UTF_8);
     }
 
-    /** The schema for a record that came; one without is a BYTES field `value`. */
-    static Schema schema(SchemaIn in, String topic) {
+    /** The schema for records that come without: one field `value`. */
+    static Schema plainSchema(String topic, boolean text) {
+        Schema schema = new Schema();
+        schema.setName(topic);
+        schema.setFields(Collections.singletonList(new Field(0, "value", text ? FieldType.STRING : FieldType.BYTES)));
+        return schema;
+    }
+
+    static Schema schema(SchemaIn in) {
         Schema schema = new Schema();
         List<Field> fields = new ArrayList<>();
-        if (in == null) {
-            schema.setName(topic);
-            fields.add(new Field(0, "value", FieldType.BYTES));
-        } else {
-            schema.setName(in.name);
-            schema.setDataSource(in.source);
-            for (int i = 0; i < in.fieldNames.length; i++) {
-                fields.add(new Field(i, in.fieldNames[i], FieldType.values()[in.fieldTypes[i]]));
-            }
+        schema.setName(in.name);
+        schema.setDataSource(in.source);
+        for (int i = 0; i < in.fieldNames.length; i++) {
+            fields.add(new Field(i, in.fieldNames[i], FieldType.values()[in.fieldTypes[i]]));
         }
         schema.setFields(fields);
         return schema;
+    }
+
+    /** UTF-8 throughout. Most bodies are ASCII, which one pass tells. */
+    static boolean isText(byte[] bytes) {
+        int ascii = 0;
+        while (bytes != null && ascii < bytes.length && bytes[ascii] >= 0) {
+            ascii++;
+        }
+        if (bytes == null || ascii == bytes.length) {
+            return bytes != null;
+        }
+        try {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes, ascii, bytes.length - ascii)); // a new one reports what is wrong
+            return true;
+        } catch (CharacterCodingException e) {
+            return false;
+        }
     }
 
     /** @throws IllegalArgumentException the bytes do not fit the schema */

@@ -97,6 +97,15 @@ public class ProbeSink extends SinkConnector {
                 values.add(text);
                 if (text.equals("fail")) {
                     throw new ConnectException("told to fail");
+                } else if (text.equals("noclass")) {
+                    throw new NoClassDefFoundError("org/example/Missing");
+                } else if (text.equals("memory")) {
+                    List<byte[]> all = new ArrayList<>();
+                    while (true) {
+                        all.add(new byte[16 << 20]);
+                    }
+                } else if (text.equals("exits")) {
+                    System.exit(5);
                 } else if (text.equals("wait")) {
                     held.put(partition, record.kafkaOffset());
                 } else if (text.equals("done")) {

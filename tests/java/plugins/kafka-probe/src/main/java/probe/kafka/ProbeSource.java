@@ -89,7 +89,7 @@ public class ProbeSource extends SourceConnector {
         List<Map<String, String>> all = new ArrayList<>();
         for (int i = 0; i < Math.min(max, 3); i++) {
             Map<String, String> one = new HashMap<>();
-            for (String key : Arrays.asList("topic", "what", "count", "batch", "size", "poll")) {
+            for (String key : Arrays.asList("topic", "what", "count", "batch", "size", "poll", "start", "stop")) {
                 if (config.containsKey(key)) {
                     one.put(key, config.get(key));
                 }
@@ -123,6 +123,7 @@ public class ProbeSource extends SourceConnector {
             partition = Collections.singletonMap("number", given.get("number"));
             Map<String, Object> offset = context.offsetStorageReader().offset(partition);
             next = offset == null ? 0 : (Long) offset.get("next");
+            misbehave(given.getOrDefault("start", ""));
             event("start", given.get("number"), offset, context.configs().equals(given),
                     context.offsetStorageReader().offsets(Arrays.asList(partition, Collections.singletonMap("number", "none"))).size());
             LOG.info("by slf4j {}", given.get("number"));
@@ -179,6 +180,10 @@ public class ProbeSource extends SourceConnector {
                 case "exits":
                     System.exit(5);
                     break;
+                case "loops":
+                    while (true) {
+                        next = next + 1 - 1; // neither a stop nor an interrupt ends it
+                    }
                 case "halts":
                     Runtime.getRuntime().halt(6);
                     break;
@@ -238,6 +243,7 @@ public class ProbeSource extends SourceConnector {
                 notifyAll();
             }
             event("stop", config.get("number"), Thread.currentThread().getName());
+            misbehave(config.getOrDefault("stop", ""));
         }
     }
 }
