@@ -11,7 +11,8 @@ FUZZ_SECONDS ?= 60
 LTO := cc --version | grep -q 'Free Software' && echo true || echo false
 
 .PHONY: help run build test test-unit test-e2e test-e2e-broker test-rocketmq test-java test-faults test-crash test-hosts \
-	test-asan test-tsan java-host broker broker-stop bench bench-hosts bench-rocketmq fuzz lint tidy format install clean
+	test-asan test-tsan java-host broker broker-stop bench bench-hosts bench-jars bench-rocketmq \
+	fuzz lint tidy format install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -52,7 +53,7 @@ test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/test rocketmq
 
 test-java: ## the Java host with jars of all kinds, and with real databases
-	@scripts/install-deps java test databases
+	@scripts/install-deps build java test broker databases
 	@scripts/test java
 
 test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100
@@ -94,6 +95,11 @@ bench: build ## speed against two durable copies, memory, idle cost; N=5000000 P
 
 bench-hosts: build ## connectors in the worker and in a host: speed, CPU a record; N=2000000 ROUNDS=3
 	@exec bench/hosts/bench.py
+
+bench-jars: build java-host ## Kafka's file connectors in the Java host and in Kafka Connect, each on this machine; N=500000 ROUNDS=3
+	@mvn -B -q -Dstyle.color=never -f tests/java/plugins/pom.xml package
+	@mvn -B -q -Dstyle.color=never -f bench/java/pom.xml package
+	@exec bench/java/bench.py
 
 bench-rocketmq: ## the client library beside the Java client, and Gantry on a real broker; SECONDS_A_CELL=3 ROUNDS=3
 	@scripts/install-deps build test broker

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka Connect's own file connectors through the worker, their JVM killed again and again."""
+import collections
+import random
+
+import workers
+from harness import read, wait_for, write
+
+JAR = "connect-file-3.9.2.jar"
+SOURCE, SINK = (f"org.apache.kafka.connect.file.FileStream{kind}Connector" for kind in ("Source", "Sink"))
+LINES = 200_000
+KILLS = 5
+
+
+def test_a_file_arrives_whole_though_the_jvm_is_killed(tmp_path):
+    """From the source each line once, in order. The sink keeps no state that the worker has, so what it had written and not
+    yet committed comes again: none is missing, and the repeats are counted."""
+    whole = [b"line %d %s" % (number, b"x" * (number % 90)) for number in range(LINES)]
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    out = tmp_path / "out"
+    with workers.java_worker(tmp_path / "w", JAR) as worker:
+        worker.create("sink", {"connector.class": SINK, "topics": "t", "file": str(out), **workers.STRING})
+        written = 0
+        write(tmp_path / "in", b"")
+        worker.create("source", {"connector.class": SOURCE, "topic": "t", "file": str(tmp_path / "in"), "batch.size": "500", **workers.STRING})
+        for kill in range(KILLS + 1):  # the file grows, so that there is something under way at each kill
+            more = whole[written:written + LINES // (KILLS + 1) + 1]
+            with open(tmp_path / "in", "ab") as file:
+                file.write(b"".join(line + b"\n" for line in more))
+            written += len(more)
+            if kill < KILLS:
+                size = len(read(out))
+                step = chance.randrange(1, 1_000_000)
+                wait_for(lambda: len(read(out)) > size + step, lambda: f"more in the file; the log:\n{worker.log()[-3000:]}", 60)
+                assert workers.kill_hosts(worker) >= 1
+        wait_for(lambda: read(out).endswith(whole[-1] + b"\n"), lambda: f"the last line; the log:\n{worker.log()[-3000:]}", 60)
+        assert worker.log().count("ended by signal 9") >= KILLS
+        bodies = worker.bodies("t")
+        assert len(bodies) == LINES and bodies == whole
+        assert "not known to" not in worker.log()
+    found = collections.Counter(read(out).splitlines())
+    missing = [line for line in whole if line not in found]
+    # a kill may have cut what the sink was writing: the rest of that line is not there, and the whole line comes after it
+    given = set(whole)
+    cut = [line for line in found if line not in given]
+    again = sum(found.values()) - len(whole) - sum(found[line] for line in cut)
+    print(f"lines={LINES} kills={KILLS} repeated_by_the_sink={again} cut={len(cut)}")
+    assert missing == [] and len(cut) <= KILLS
