@@ -48,12 +48,12 @@ static struct script {
     /* a sink whose work is done elsewhere */
     atomic_long slow_start, slow_flush, slow_stop; /* so often it is not done yet */
     atomic_long limit_at;                          /* what it keeps back; -1: nothing */
-    atomic_long kept_back;     /* whether the cycle under way does */
-    atomic_long whole_commits; /* of cycles that did not */
-    atomic_long always_wants;  /* a commit, after each one */
-    atomic_long restart_at;    /* number after a start, if not 0 */
-    atomic_long seek_to;       /* once; -1: nowhere */
-    atomic_long hold;          /* 1: hold, 0: go on; -1: as it is */
+    atomic_long kept_back;                         /* whether the cycle under way does */
+    atomic_long whole_commits;                     /* of cycles that did not */
+    atomic_long always_wants;                      /* a commit, after each one */
+    atomic_long restart_at;                        /* number after a start, if not 0 */
+    atomic_long seek_to;                           /* once; -1: nowhere */
+    atomic_long hold;                              /* 1: hold, 0: go on; -1: as it is */
     atomic_long put_records;
     struct gantry_task_context *sink_ctx;
 } script;
