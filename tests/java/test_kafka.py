@@ -375,6 +375,24 @@ def test_stop_is_not_called_beside_start(host, plugin):
     assert len(events) == 2 and events[0] == "EVENT has started" and not source.failed
 
 
+def test_nothing_is_told_to_a_task_that_has_been_stopped(host, plugin):
+    """Not even that its records are durable: what it would need for that is closed."""
+    source = host.source(plugin, SOURCE, "c", config(poll="ends", count=10, batch=5, number=0), commit=False, credit=1, refill=False)
+    host.wait(lambda: source.seq == 1, "a frame")
+    source.commit(1)
+    host.wait(lambda: "EVENT commit" in source.log, "commit")
+    source.grant(1 - source.left)
+    host.wait(lambda: source.seq == 2, "another frame")
+    source.grant(1 - source.left)  # for the poll that fails
+    assert source.wait_failed().text == "ConnectException: no more"
+    host.wait(lambda: any(line.startswith("EVENT stop") for line in source.log), "stop")
+    source.commit(2)
+    beats = len(host.beats)
+    host.wait(lambda: len(host.beats) > beats + 5, "BEAT")
+    source.stop()
+    assert source.log.count("EVENT commit") == 1 and len([line for line in source.log if "commitRecord" in line]) == 5
+
+
 def test_an_interrupt_ends_what_stop_does_not(host, plugin):
     source = host.source(plugin, SOURCE, "c", config(poll="sleeps", number=0))
     sink = host.run(plugin, SINK, "k", config(), "sink")

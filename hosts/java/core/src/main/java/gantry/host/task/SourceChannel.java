@@ -57,6 +57,8 @@ final class SourceChannel extends Channel implements SourceControl {
     private final ArrayDeque<long[]> leftOut = new ArrayDeque<>();
     private long leftOutCount;
     private final ArrayDeque<Sent> sent = new ArrayDeque<>();
+    /** The task is being stopped, perhaps because it has failed. */
+    private boolean ending;
     private Thread committer;
     private long questions;
     private final Map<Long, Object> answers = new HashMap<>();
@@ -360,10 +362,10 @@ final class SourceChannel extends Channel implements SourceControl {
     }
 
     private synchronized boolean awaitCommit() throws InterruptedException {
-        while (!stopping && (sent.isEmpty() || sent.peek().seq > committed)) {
+        while (!stopping && !ending && (sent.isEmpty() || sent.peek().seq > committed)) {
             wait();
         }
-        return !stopping;
+        return !stopping && !ending;
     }
 
     /** Hand all that has become durable to the task, without the monitor. */
@@ -454,14 +456,15 @@ final class SourceChannel extends Channel implements SourceControl {
 
     @Override
     void stopTask() throws Exception {
+        synchronized (this) {
+            ending = true;
+            notifyAll();
+        }
         if (work != null) {
             work.stop();
         }
         Thread commitThread = committer;
         if (commitThread != null && commitThread != Thread.currentThread()) {
-            synchronized (this) {
-                notifyAll();
-            }
             commitThread.join(1000); // it ends when it next looks, unless it is within the plugin
             if (commitThread.isAlive() && stopping) {
                 Log.write(Log.WARN, "task", "its commit() is still running at the stop");

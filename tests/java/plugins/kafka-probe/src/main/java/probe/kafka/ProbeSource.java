@@ -171,6 +171,9 @@ public class ProbeSource extends SourceConnector {
                 next++;
                 records.add(record(mode.equals("sameposition") ? (next - 1) / batch * batch + batch : next));
             }
+            if (records.isEmpty() && mode.equals("ends")) {
+                throw new ConnectException("no more");
+            }
             if (records.isEmpty()) {
                 wait(50);
             }
