@@ -4,10 +4,11 @@
  * A copy says in gantry.origin which message it is of. In a queue of the target, the copies of one
  * source queue stand in that queue's order, perhaps with those of other queues in between. So the
  * first copy that a group has not consumed yet, by its offset at the source, is found by bisection:
- * look at a place, take the next copy of that source queue, go left or right. Where a look shows
- * none of it, go left: an offset may come out too small (something is consumed twice), never too
- * large. A group that has consumed a source queue to its end has consumed all copies of it that
- * there were when the target's ends were asked for, which is done before.
+ * look at a place, take the next copy of that source queue, go left or right. Copies of other
+ * queues are passed over, some LOOKS times LOOK_MESSAGES of them; where there are still more, go
+ * left: an offset may come out too small (something is consumed twice), never too large. A group
+ * that has consumed a source queue to its end has consumed all copies of it that there were when
+ * the target's ends were asked for, which is done before.
  *
  * Which source queues a target queue has copies of follows from their numbers (by_number() of the
  * worker's writer does the same): the offset is the smallest of them.
@@ -23,6 +24,7 @@
 
 enum {
     LOOK_MESSAGES = 32,
+    LOOKS = 256, /* at one place, one after the other */
     LOOK_TIMEOUT_MS = 10000,
     SYS_SUBSCRIPTION = 4,
 };
@@ -68,6 +70,9 @@ struct rep_offsets {
     bool checking; /* whether the newest copies are consumed, too */
     int64_t low;   /* of the bisection */
     int64_t high;
+    int64_t next;    /* no copy from high to here is one that the group has not consumed */
+    int64_t skipped; /* of the place at hand: messages looked at that are no copies of the feeder */
+    uint32_t looks;
     int64_t least;           /* of the feeders so far; -1: it cannot be said */
     char *target_topic;      /* owned */
     struct settled *settled; /* owned */
@@ -347,31 +352,6 @@ static void take_check(struct rep_offsets *offsets, const struct rmq_command *re
         bisect(offsets);
 }
 
-/* The messages from the middle on. */
-static void take_look(struct rep_offsets *offsets, int64_t middle, const struct rmq_command *reply)
-{
-    const struct place *place = &offsets->source.items[offsets->at];
-    const struct ends *feeder = &offsets->source_ends.items[offsets->feeder];
-    const struct place *stand =
-        find_place(&offsets->source, place->group, place->topic, feeder->broker, feeder->queue_id);
-    struct rmq_view rest = reply->body;
-    struct rmq_message message;
-    int64_t at = -1, origin = -1;
-    while (origin < 0 && rmq_message_next(&rest, &message, NULL) > 0) {
-        if (message.queue_offset < middle)
-            continue;
-        if (message.queue_offset >= offsets->high)
-            break;
-        at = message.queue_offset;
-        origin = origin_offset(&message, place->topic, feeder);
-    }
-    if (origin >= 0 && stand != NULL && origin < stand->offset)
-        offsets->low = at + 1;
-    else
-        offsets->high = middle;
-    bisect(offsets);
-}
-
 static int64_t middle_of(const struct rep_offsets *offsets)
 {
     if (!offsets->checking)
@@ -380,26 +360,67 @@ static int64_t middle_of(const struct rep_offsets *offsets)
                                                         : offsets->low;
 }
 
+/* Go on at the next place. */
+static void looked(struct rep_offsets *offsets)
+{
+    offsets->skipped = 0;
+    offsets->looks = 0;
+    bisect(offsets);
+}
+
+/* The messages from a place on. */
+static void take_look(struct rep_offsets *offsets, const struct rmq_command *reply)
+{
+    const struct place *place = &offsets->source.items[offsets->at];
+    const struct ends *feeder = &offsets->source_ends.items[offsets->feeder];
+    const struct place *stand =
+        find_place(&offsets->source, place->group, place->topic, feeder->broker, feeder->queue_id);
+    struct rmq_view rest = reply->body;
+    struct rmq_message message;
+    int64_t middle = middle_of(offsets), from = middle + offsets->skipped, at = from, origin = -1;
+    while (origin < 0 && at < offsets->high && rmq_message_next(&rest, &message, NULL) > 0) {
+        if (message.queue_offset < from)
+            continue;
+        at = message.queue_offset;
+        if (at < offsets->high)
+            origin = origin_offset(&message, place->topic, feeder);
+        if (origin < 0)
+            at++;
+    }
+    if (origin >= 0 && stand != NULL && origin < stand->offset) {
+        offsets->low = at + 1;
+    } else if (origin < 0 && at > from && at < offsets->high && ++offsets->looks < LOOKS) {
+        offsets->skipped = at - middle;
+        bisect(offsets);
+        return;
+    } else {
+        if (at < offsets->high)
+            offsets->next = at;
+        offsets->high = middle;
+    }
+    looked(offsets);
+}
+
 static void on_look(void *arg, int rc, const struct rmq_command *reply, const struct rmq_err *err)
 {
     struct rep_offsets *offsets = arg;
     struct rep_meta *meta = offsets->meta;
     if (!rep_meta_is_over(meta)) {
-        int64_t middle = middle_of(offsets);
         if (rc != 0) {
             give_up(offsets, rc, "target-rocketmq", err->text);
         } else if (reply->code == RMQ_REPLY_SUCCESS && offsets->checking) {
             take_check(offsets, reply);
         } else if (reply->code == RMQ_REPLY_SUCCESS) {
-            take_look(offsets, middle, reply);
+            take_look(offsets, reply);
         } else if (reply->code == RMQ_REPLY_NO_PERMISSION) {
             struct rmq_err problem = {0};
             rc = rmq_reply_check(reply, "pull", &problem);
             give_up(offsets, rc, "target-rocketmq", problem.text);
         } else {
-            offsets->high = middle; /* gone meanwhile, or not there yet */
+            offsets->high = middle_of(offsets); /* gone meanwhile, or not there yet */
+            offsets->next = offsets->high;
             offsets->checking = false;
-            bisect(offsets);
+            looked(offsets);
         }
     }
     rep_meta_came(meta);
@@ -412,15 +433,15 @@ static void bisect(struct rep_offsets *offsets)
     struct rmq_command request;
     struct rmq_err err = {0};
     if (offsets->low >= offsets->high) {
-        feeder_done(offsets, offsets->low);
+        feeder_done(offsets, offsets->next);
         return;
     }
-    int64_t middle = middle_of(offsets);
+    int64_t from = middle_of(offsets) + offsets->skipped;
     rmq_command_init(&request, RMQ_PULL_MESSAGE);
     rmq_command_add_str(&request, "consumerGroup", meta->settings.group);
     rmq_command_add_str(&request, "topic", offsets->target_topic);
     rmq_command_add_int(&request, "queueId", queue->queue_id);
-    rmq_command_add_int(&request, "queueOffset", middle);
+    rmq_command_add_int(&request, "queueOffset", from);
     rmq_command_add_int(&request, "maxMsgNums", LOOK_MESSAGES);
     rmq_command_add_int(&request, "sysFlag", SYS_SUBSCRIPTION);
     rmq_command_add_int(&request, "commitOffset", 0);
@@ -486,8 +507,8 @@ static void next_feeder(struct rep_offsets *offsets)
         offsets->low = queue->min;
         if (present != NULL && present->offset > offsets->low)
             offsets->low = present->offset;
-        offsets->high = queue->max;
-        bisect(offsets);
+        offsets->high = offsets->next = queue->max;
+        looked(offsets);
         return;
     }
     set_offset(offsets);
