@@ -180,3 +180,16 @@ int gt_plugin_check(const struct gantry_plugin *plugin, struct gantry_err *err)
         code = check_connector(plugin, i, err);
     return code;
 }
+
+int gt_marks_check(const struct gantry_batch *batch, struct gantry_err *err)
+{
+    for (size_t i = 0, covered = 0; i < batch->mark_count; i++) {
+        size_t covers = batch->marks[i].covers;
+        if (covers < covered || covers > batch->count)
+            return gantry_err_set(
+                err, GANTRY_INVALID, "the connector's mark covers %zu records of a batch of %zu%s",
+                covers, batch->count, covers < covered ? ", fewer than the one before it" : "");
+        covered = covers;
+    }
+    return 0;
+}

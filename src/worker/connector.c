@@ -136,6 +136,7 @@ static bool start_anew(struct connector *connector)
 }
 
 static void renew_plan(struct connector *connector);
+static void stop_task(struct member *member);
 
 static void on_restart(uv_timer_t *timer)
 {
@@ -148,7 +149,7 @@ static void on_restart(uv_timer_t *timer)
         if (is_outdated(connector, connector->klass)) /* else another task was here before */
             renew_plan(connector);
         member->renewing = true;
-        gt_task_stop(member->task);
+        stop_task(member);
         return;
     }
     if (member->task != NULL && !outdated) {
@@ -195,6 +196,80 @@ static void restart_later(struct member *member)
         member->pause_ms = settings->restart_backoff_max_ms;
     member->restarts++;
     restart_after(member, member->pause_ms);
+}
+
+/* --- The end of a task --- */
+
+static void tell_stopped(struct member *member);
+
+/* It is not this member's any more. */
+static void lose_task(struct member *member)
+{
+    struct connector *connector = member->connector;
+    struct gt_worker *worker = connector->worker;
+    member->task = NULL;
+    if (member->own == NULL)
+        worker->executor_loads[member->executor]--;
+    member->own = NULL;
+    worker->tasks--;
+    connector->open--;
+    if (member->renewing && !member->stopping)
+        gt_connector_task_start(connector, (uint32_t)(member - connector->members), member->epoch);
+    else if (connector->shared)
+        tell_stopped(member);
+    member->renewing = false;
+    look_for_stopped(connector);
+    gt_worker_look_for_end(worker);
+}
+
+static void on_left_report(struct gt_task *task, void *arg)
+{
+    struct gt_task_status status;
+    gt_task_status(task, &status);
+    if (status.state != GT_TASK_STOPPED || arg == NULL)
+        return;
+    gt_task_free(task);
+    gt_left_remove(arg);
+}
+
+/* Do without a task that is to stop and cannot: a call of it does not come back. What belongs to it
+ * is freed if it ever does. */
+static void leave_behind(struct member *member)
+{
+    struct connector *connector = member->connector;
+    struct left *left =
+        gt_left_add(connector->worker, connector->name, gt_task_index(member->task), member->own);
+    gt_task_report_to(member->task, on_left_report, left);
+    gt_task_stop(member->task);
+    lose_task(member);
+}
+
+static void stop_task(struct member *member)
+{
+    struct gt_task_status status;
+    gt_task_status(member->task, &status);
+    if (status.sits > 0) {
+        leave_behind(member);
+        return;
+    }
+    gt_task_stop(member->task);
+    gt_watch_arm(&member->connector->worker->watch); /* it is not waited for without an end now */
+}
+
+static bool is_to_stop(const struct member *member)
+{
+    return member->connector->closing || member->stopping || member->renewing;
+}
+
+bool gt_connector_watch(struct connector *connector, int most)
+{
+    bool busy = false;
+    for (size_t i = 0; i < connector->member_count; i++) {
+        struct member *member = &connector->members[i];
+        if (member->own != NULL)
+            busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+    }
+    return busy;
 }
 
 /* --- Reports from tasks --- */
@@ -250,24 +325,13 @@ static void on_report(struct gt_task *task, void *arg)
         if (!connector->closing && !member->stopping && status.failures != member->failures)
             restart_later(member);
         member->failures = status.failures;
+        if (status.sits > 0 && is_to_stop(member))
+            leave_behind(member);
         break;
     case GT_TASK_STOPPED:
         gt_task_free(task);
-        member->task = NULL;
-        if (member->own == NULL)
-            worker->executor_loads[member->executor]--;
         gt_executor_close(member->own); /* it has nothing left to do, so this is short */
-        member->own = NULL;
-        worker->tasks--;
-        connector->open--;
-        if (member->renewing && !member->stopping)
-            gt_connector_task_start(connector, (uint32_t)(member - connector->members),
-                                    member->epoch);
-        else if (connector->shared)
-            tell_stopped(member);
-        member->renewing = false;
-        look_for_stopped(connector);
-        gt_worker_look_for_end(worker);
+        lose_task(member);
         break;
     default:
         break;
@@ -285,7 +349,7 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
     member->running_since_ns = 0;
     member->executor = gt_worker_place(worker, plan->klass->connector->kind);
     if ((plan->klass->connector->flags & GANTRY_CONNECTOR_BLOCKS) != 0) {
-        int rc = gt_executor_open("gt-blocking", &member->own, err);
+        int rc = gt_executor_open("gt-blocking", &worker->watch, &member->own, err);
         if (rc != 0)
             return rc;
     }
@@ -446,6 +510,11 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
                               connector->problem);
         return;
     }
+    if (gt_left_find(worker, connector->name, task, &err)) {
+        gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED", err.text);
+        restart_later(member);
+        return;
+    }
     gt_info("worker", "starting a task connector=%s task=%u epoch=%llu", connector->name, task,
             (unsigned long long)epoch);
     if (start_member(member, &connector->plan, task, &err) == 0)
@@ -533,7 +602,7 @@ bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t
     if (member->timer_open)
         uv_timer_stop(&member->timer);
     if (member->task != NULL && !member->renewing)
-        gt_task_stop(member->task);
+        stop_task(member);
     else if (member->task == NULL)
         tell_stopped(member);
     return true;
@@ -551,9 +620,11 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
     connector->split_timer_open = false;
     for (size_t i = 0; i < connector->member_count; i++) {
         struct member *member = &connector->members[i];
+        bool told = member->stopping || member->renewing;
         close_timer(member);
-        if (member->task != NULL && !member->stopping && !member->renewing)
-            gt_task_stop(member->task);
+        member->stopping = true;
+        if (member->task != NULL && !told)
+            stop_task(member);
         else if (connector->shared && member->task == NULL && member->epoch != 0)
             tell_stopped(member);
         member->stopping = true;

@@ -8,6 +8,7 @@
  *    reset.c      a connector of a cluster is reset from outside
  *    reload.c     looks at the plugin folders, and what follows for connectors
  *    reconfigure.c  connectors that ask to be split again, or cannot go on
+ *    watch.c      calls of plugins that do not come back
  *    plugin_list.c  which plugins there are, for `gantry plugin list`
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
@@ -108,6 +109,11 @@ struct gt_worker {
     struct wish *wishes;         /* of connectors, see reconfigure.c */
     bool wishes_open;            /* control still takes mail */
     struct gt_mail wishes_mail;
+    struct gt_watch watch; /* see watch.c */
+    uv_timer_t watch_timer;
+    struct gt_jobs *jobs; /* checks and flushes: what calls plugins beside their tasks */
+    struct left *left;    /* owned: what was given up and has not come back ... */
+    size_t unnoted;       /* ... and how much more, for which there was no memory */
     struct gt_request *reload_waiting; /* for the scan after the one that is under way */
     bool reloading, reload_again;
     struct gt_executor **executors; /* owned */
@@ -209,6 +215,25 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
 /** Load what a connector of a cluster waits for, then let it look again. */
 void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props);
 
+/* --- watch.c */
+
+/** A call that was given up. */
+struct left;
+
+int gt_worker_open_watch(struct gt_worker *worker, struct gantry_err *err);
+/** The worker is closing: look, and sooner than before. */
+void gt_worker_watch_end(struct gt_worker *worker);
+/** Note it; @p task: -1 for a check. @p own: taken, closed with it; may be NULL. NULL without
+ * memory: all is leaked then. */
+struct left *gt_left_add(struct gt_worker *worker, const char *name, int64_t task,
+                         struct gt_executor *own);
+/** It has come back. */
+void gt_left_remove(struct left *left);
+/** Whether something of that name (@p task: -1: anything) has not come back, or too much has not:
+ * then nothing of it may start, for the reason in @p err. */
+bool gt_left_find(const struct gt_worker *worker, const char *name, int64_t task,
+                  struct gantry_err *err);
+
 /* --- reconfigure.c */
 
 /** Take wishes from now on; until the second call. */
@@ -243,6 +268,8 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
+/** gt_executor_look() at tasks that have a thread of their own. */
+bool gt_connector_watch(struct connector *connector, int most);
 /** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);

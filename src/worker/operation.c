@@ -37,7 +37,6 @@ struct operation {
     enum gt_create_outcome outcome;
     const char *missing_key;
     struct gantry_err err;
-    uv_work_t work;
     struct gt_commit commit;
     struct gt_mail committed_mail;
     uv_timer_t timer; /* SETTLE_MS */
@@ -118,19 +117,17 @@ static void finish(struct operation *operation)
 }
 
 /* What was split and does not come to run leaves nothing in its plugin. */
-static void release_split(struct operation *operation)
+static void release_plan(struct plan *plan, const char *name, const struct connector *running)
 {
-    struct plan *plan = &operation->plan;
-    if (plan->split && operation->slot->connector == NULL &&
-        GANTRY_HAS(plan->klass->connector, release))
-        plan->klass->connector->release(plan->klass->plugin_state, operation->slot->name);
+    if (plan->split && running == NULL && GANTRY_HAS(plan->klass->connector, release))
+        plan->klass->connector->release(plan->klass->plugin_state, name);
     plan->split = false;
 }
 
 static void refuse(struct operation *operation, enum gt_create_outcome outcome,
                    const struct gantry_err *err)
 {
-    release_split(operation);
+    release_plan(&operation->plan, operation->slot->name, operation->slot->connector);
     operation->outcome = outcome;
     operation->err = *err;
     finish(operation);
@@ -405,27 +402,44 @@ static void store(struct operation *operation)
 
 /* --- Check --- */
 
-/* Thread: libuv's helper threads. */
-static void run_check(uv_work_t *work)
+/* What a check needs: its own, for a plugin may never come back from it. */
+struct checking {
+    struct gt_job job;
+    struct operation *operation; /* NULL: it was answered without it */
+    struct gt_worker *worker;
+    char *name; /* owned */
+    enum gt_create_check check;
+    struct gt_props props;
+    struct plan plan;
+    enum gt_create_outcome outcome;
+    struct left *left; /* NULL: it is not late */
+};
+
+static void free_checking(struct checking *checking)
 {
-    struct operation *operation = work->data;
-    struct gt_registry *registry = operation->worker->registry;
-    if (operation->check == GT_CHECK_CLASS_2019) {
-        if (!gt_plan_check_2019(&operation->plan, registry, &operation->props))
-            return;
-        /* What the Java worker looks at only while the task runs does not decide the answer. */
-        gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
-        operation->outcome = GT_CREATE_OK;
-        return;
-    }
-    gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
+    gt_plan_deinit(&checking->plan);
+    gt_props_deinit(&checking->props);
+    free(checking->name);
+    free(checking);
 }
 
-static void after_check(uv_work_t *work, int status)
+/* Thread: one of the jobs'. */
+static void run_check(struct gt_job *job)
 {
-    struct operation *operation = work->data;
+    struct checking *checking = (struct checking *)job;
+    struct gt_registry *registry = checking->worker->registry;
+    if (checking->check == GT_CHECK_CLASS_2019) {
+        if (!gt_plan_check_2019(&checking->plan, registry, &checking->props))
+            return;
+        /* What the Java worker looks at only while the task runs does not decide the answer. */
+        checking->outcome = GT_CREATE_OK;
+    }
+    gt_plan_make(&checking->plan, registry, checking->name, &checking->props);
+}
+
+static void after_check(struct operation *operation)
+{
     struct plan *plan = &operation->plan;
-    (void)status; /* nothing cancels it */
     struct gantry_err closed;
     gantry_err_set(&closed, GANTRY_CLOSED, "the worker is stopping");
     if (operation->worker->closing) {
@@ -445,11 +459,84 @@ static void after_check(uv_work_t *work, int status)
         stop_old(operation);
 }
 
+static void on_checked(struct gt_mail *mail)
+{
+    struct checking *checking =
+        (struct checking *)((char *)mail - offsetof(struct checking, job.done));
+    struct operation *operation = checking->operation;
+    struct gt_worker *worker = checking->worker;
+    if (operation != NULL) {
+        gt_plan_deinit(&operation->plan);
+        operation->plan = checking->plan;
+        operation->outcome = checking->outcome;
+        gt_plan_init(&checking->plan);
+    } else {
+        const struct slot *slot = gt_slot_find(worker, checking->name);
+        release_plan(&checking->plan, checking->name, slot != NULL ? slot->connector : NULL);
+        if (checking->left != NULL)
+            gt_left_remove(checking->left);
+    }
+    free_checking(checking);
+    if (operation != NULL)
+        after_check(operation);
+}
+
+/* It cannot be checked, for that reason. */
+static void check_failed(struct operation *operation, const struct gantry_err *err)
+{
+    operation->plan.outcome = GT_CREATE_FAILED;
+    operation->plan.err = *err;
+    operation->outcome = GT_CREATE_FAILED;
+    after_check(operation);
+}
+
+static void on_check_late(struct gt_mail *mail)
+{
+    struct checking *checking =
+        (struct checking *)((char *)mail - offsetof(struct checking, job.late));
+    struct operation *operation = checking->operation;
+    struct gantry_err err;
+    checking->operation = NULL;
+    checking->left = gt_left_add(checking->worker, checking->name, -1, NULL);
+    gantry_err_set(&err, GANTRY_TIMEOUT,
+                   "the plugin does not come back from loading, validate() or split() "
+                   "(task.call.timeout.ms)");
+    check_failed(operation, &err);
+}
+
 static void check(struct operation *operation)
 {
-    operation->work.data = operation;
-    operation->outcome = operation->check == GT_CHECK_CLASS_2019 ? GT_CREATE_FAILED : GT_CREATE_OK;
-    uv_queue_work(&operation->worker->loop, &operation->work, run_check, after_check);
+    struct gantry_err err = {0};
+    struct gt_worker *worker = operation->worker;
+    struct checking *checking = NULL;
+    if (gt_left_find(worker, operation->slot->name, -1, &err)) {
+        check_failed(operation, &err);
+        return;
+    }
+    checking = calloc(1, sizeof *checking);
+    if (checking != NULL) {
+        *checking = (struct checking){
+            .job = {.run = run_check,
+                    .to = &worker->mailbox,
+                    .done.run = on_checked,
+                    .late.run = on_check_late},
+            .operation = operation,
+            .worker = worker,
+            .name = strdup(operation->slot->name),
+            .check = operation->check,
+            .outcome = operation->check == GT_CHECK_CLASS_2019 ? GT_CREATE_FAILED : GT_CREATE_OK,
+        };
+        gt_props_init(&checking->props);
+        gt_plan_init(&checking->plan);
+        if (checking->name != NULL && gt_props_copy(&checking->props, &operation->props) == 0) {
+            gt_jobs_submit(worker->jobs, &checking->job);
+            return;
+        }
+        free_checking(checking);
+    }
+    gantry_err_set(&err, GANTRY_NO_MEMORY, "no memory to check connector %s",
+                   operation->slot->name);
+    check_failed(operation, &err);
 }
 
 /* --- Begin --- */

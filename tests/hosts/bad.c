@@ -98,6 +98,15 @@ static void flood(void)
         (void)fprintf(stderr, "flood %d\n", i);
 }
 
+/* Until somebody makes the file that is named like bad.once, with .go behind it. */
+static void hang(const char *once)
+{
+    char go[4096];
+    (void)snprintf(go, sizeof go, "%s.go", once);
+    while (access(go, F_OK) != 0)
+        (void)usleep(10000);
+}
+
 static void misbehave(const char *how, struct gantry_task_context *ctx)
 {
     if (strcmp(how, "segv") == 0) {
@@ -119,6 +128,11 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)sleep(1000);
     if (strcmp(how, "leak") == 0)
         leak();
+    if (strcmp(how, "leak-some") == 0) {
+        char *volatile memory = malloc(16 << 20);
+        if (memory != NULL)
+            memset(memory, 1, 16 << 20);
+    }
     if (strcmp(how, "close") == 0) {
         for (int fd = 0; fd < 4096; fd++)
             (void)close(fd);
@@ -165,8 +179,13 @@ static int here(const struct gantry_config *config, const char *where)
 static void maybe(const struct gantry_config *config, const char *where,
                   struct gantry_task_context *ctx)
 {
-    if (here(config, where))
-        misbehave(gantry_config_get(config, "bad.how"), ctx);
+    const char *how = gantry_config_get(config, "bad.how");
+    if (!here(config, where))
+        return;
+    if (strcmp(how, "hang") == 0)
+        hang(gantry_config_get(config, "bad.once"));
+    else
+        misbehave(how, ctx);
 }
 
 static void validate(void *plugin, const char *name, const struct gantry_config *config,
