@@ -23,6 +23,8 @@ struct gt_jobs {
     bool closing;
 };
 
+static _Thread_local struct gt_job *own_job;
+
 int gt_jobs_open(struct gt_watch *watch, struct gt_jobs **ret)
 {
     pthread_condattr_t attributes;
@@ -68,6 +70,8 @@ static bool is_late(const struct gt_job *job)
 static bool run(struct gt_jobs *jobs, struct gt_job *job)
 {
     job->looks = 0;
+    atomic_store(&job->bounded, false);
+    own_job = job;
     job->next = jobs->running;
     jobs->running = job;
     pthread_mutex_unlock(&jobs->lock);
@@ -146,11 +150,20 @@ void gt_jobs_submit(struct gt_jobs *jobs, struct gt_job *job)
     gt_watch_arm(jobs->watch); /* without a thread one is tried for at the next look */
 }
 
+void gt_job_bounded(bool bounded)
+{
+    if (own_job != NULL)
+        atomic_store(&own_job->bounded, bounded);
+}
+
 bool gt_jobs_look(struct gt_jobs *jobs, int most)
 {
     pthread_mutex_lock(&jobs->lock);
     for (struct gt_job *job = jobs->running; job != NULL; job = job->next) {
-        if (is_late(job) || ++job->looks <= most)
+        if (is_late(job))
+            continue;
+        job->looks = atomic_load(&job->bounded) ? 0 : job->looks + 1;
+        if (job->looks <= most)
             continue;
         job->looks = -1;
         jobs->late++;

@@ -34,6 +34,7 @@ struct gt_job {
     struct gt_mail done; /* it has run */
     struct gt_mail late; /* it runs for too long; `done` comes later, or never */
     int looks;           /* the pool's */
+    atomic_bool bounded; /* see gt_job_bounded() */
 };
 
 /** 0 or GANTRY_NO_MEMORY. @p watch may be NULL. */
@@ -43,6 +44,9 @@ int gt_jobs_open(struct gt_watch *watch, struct gt_jobs **ret);
 bool gt_jobs_close(struct gt_jobs *jobs);
 /** Thread: any. */
 void gt_jobs_submit(struct gt_jobs *jobs, struct gt_job *job);
+/** The job that runs on this thread, if one does, is about to wait for something that ends by
+ * itself, at its own time limit (or has waited): it is not late meanwhile. Thread: any. */
+void gt_job_bounded(bool bounded);
 /** Tell the jobs that ran in each of the last @p most looks that they are late. Whether any runs
  * that was not told so. Thread: any, one at a time. */
 bool gt_jobs_look(struct gt_jobs *jobs, int most);

@@ -6,6 +6,7 @@
  *         +--------------------------^   it could not be loaded */
 #include "plugin/form.h"
 
+#include "base/jobs.h"
 #include "base/log.h"
 #include "plugin/plugin_check.h"
 #include <assert.h>
@@ -188,14 +189,18 @@ static int find_open(struct gt_forms *forms, const struct gt_form_spec *spec, st
 {
     struct timespec deadline = in_a_while();
     struct gt_form *form;
-    while ((form = find(forms, spec)) != NULL && form->state != OPEN) {
-        if (form->state == OPENING) /* ends by itself: loaders do */
-            pthread_cond_wait(&forms->changed, &forms->lock);
-        else if (pthread_cond_timedwait(&forms->changed, &forms->lock, &deadline) == ETIMEDOUT)
-            return gantry_err_set(err, GANTRY_BUSY,
-                                  "the same plugin was in use before and has not closed yet; "
-                                  "reload again later");
+    int waited = 0;
+    while ((form = find(forms, spec)) != NULL && form->state != OPEN && waited != ETIMEDOUT) {
+        gt_job_bounded(spec->hosted || form->state == CLOSING); /* hosts have a time of their own */
+        waited = form->state == CLOSING
+                     ? pthread_cond_timedwait(&forms->changed, &forms->lock, &deadline)
+                     : pthread_cond_wait(&forms->changed, &forms->lock);
     }
+    gt_job_bounded(false);
+    if (form != NULL && form->state != OPEN)
+        return gantry_err_set(err, GANTRY_BUSY,
+                              "the same plugin was in use before and has not closed yet; "
+                              "reload again later");
     if (form != NULL)
         form->refs++;
     *ret = form;

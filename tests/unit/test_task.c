@@ -521,6 +521,71 @@ static void a_call_that_does_not_come_back_is_given_up(void **state)
     assert_false(gt_executor_look(bench->executor, 2, false));
 }
 
+/* --- Jobs --- */
+
+struct slow_job {
+    struct gt_job job; /* first */
+    bool bounded;
+    atomic_int running, go;
+    int done, late;
+};
+
+static void run_slow(struct gt_job *job)
+{
+    struct slow_job *slow = (struct slow_job *)job;
+    gt_job_bounded(slow->bounded);
+    atomic_store(&slow->running, 1);
+    while (atomic_load(&slow->go) == 0)
+        (void)usleep(100);
+}
+
+static void on_slow_done(struct gt_mail *mail)
+{
+    ((struct slow_job *)((char *)mail - offsetof(struct slow_job, job.done)))->done++;
+}
+
+static void on_slow_late(struct gt_mail *mail)
+{
+    struct slow_job *slow = (struct slow_job *)((char *)mail - offsetof(struct slow_job, job.late));
+    assert_int_equal(slow->done, 0);
+    slow->late++;
+}
+
+/* However many hang: more than there are threads for those that do not. One that waits for what
+ * ends by itself is not late. */
+static void jobs_that_hang_take_no_thread_from_others(void **state)
+{
+    enum { COUNT = 40 };
+    struct bench *bench = *state;
+    struct slow_job jobs[COUNT];
+    memset(jobs, 0, sizeof jobs);
+    for (int i = 0; i < COUNT; i++) {
+        jobs[i].job.run = run_slow;
+        jobs[i].job.to = &bench->control;
+        jobs[i].job.done.run = on_slow_done;
+        jobs[i].job.late.run = on_slow_late;
+        jobs[i].bounded = i == 0;
+        gt_jobs_submit(bench->jobs, &jobs[i].job);
+    }
+    await_int(&jobs[0].running, 1);
+    for (int i = 1; i < COUNT; i++) {
+        for (int k = 0; atomic_load(&jobs[i].running) == 0; k++) {
+            assert_true(k < 20000);
+            assert_true(gt_jobs_look(bench->jobs, 2));
+            (void)usleep(1000);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        assert_true(gt_jobs_look(bench->jobs, 2));
+    for (int i = 0; i < COUNT; i++)
+        atomic_store(&jobs[i].go, 1);
+    for (int i = 0; i < COUNT; i++) {
+        while (jobs[i].done == 0)
+            uv_run(&bench->loop, UV_RUN_ONCE);
+        assert_int_equal(jobs[i].late, i == 0 ? 0 : 1);
+    }
+}
+
 static void on_report(struct gt_task *task, void *arg)
 {
     (void)task;
@@ -1168,6 +1233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),
+        cmocka_unit_test_setup_teardown(jobs_that_hang_take_no_thread_from_others, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_that_does_not_come_back_is_given_up, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
