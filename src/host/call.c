@@ -173,6 +173,8 @@ void gt_calls_fail(struct gt_seat *seat, const struct gantry_err *err)
 {
     for (struct gt_call *call = seat->calls, *next; call != NULL; call = next) {
         next = call->next;
+        if (call->type == GT_FRAME_SPLIT && !call->own)
+            gt_seat_release(seat, call->name); /* the asker hears that there is none */
         end_call(call, NULL, err);
     }
     seat->calls = NULL;

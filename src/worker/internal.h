@@ -39,7 +39,9 @@ struct plan {
     const struct gt_converter *converter;
     struct plan_task *tasks; /* owned */
     size_t task_count;
+    bool asked; /* split() was called: what the plugin knew by the connector's name may be gone */
     bool split; /* the plugin knows the connector's name now */
+    bool empty; /* in a cluster: there is no work now; one task stands for that */
 
     /* When it cannot run: */
     enum gt_create_outcome outcome; /* GT_CREATE_OK: it can */
@@ -58,6 +60,8 @@ void gt_plan_renew(struct plan *plan, struct gt_registry *registry, const struct
 /** Hold the class that a configuration asks for, as gt_registry_choose() does. */
 int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bool now,
                   const struct gt_connector_class **ret, struct gantry_err *err);
+/** Split the work as the class that the plan holds already would now. Thread: any; may block. */
+void gt_plan_split(struct plan *plan, const char *name, const struct gt_props *props);
 /** Check @p props and split the work. Thread: any; may block in the connector's validate() and
  * split(). */
 void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *name,
@@ -164,6 +168,8 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
                         int64_t updated_ms);
 /** In a cluster: check and split a connector's configuration again, and have all take it. */
 void gt_operation_again(struct gt_worker *worker, const char *name, const struct gt_props *props);
+/** Have the connector live in its plugin: split its work once more, and compare. */
+void gt_operation_hold(struct gt_worker *worker, const char *name);
 /** The worker is closing: operations that wait for something that may not come end now. */
 void gt_operations_close(struct gt_worker *worker);
 
@@ -182,6 +188,8 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
 /** This configuration is about to take the place of the slot's connector: see
  * gt_connector_replaced(). */
 void gt_operation_replaces(struct slot *slot, int64_t updated_ms);
+/** Whether this configuration was split here, by an operation that waits for the cluster. */
+bool gt_operation_split_here(const struct slot *slot, int64_t updated_ms);
 /** States of tasks in the cluster have changed. */
 void gt_operations_look(struct gt_worker *worker);
 
@@ -245,6 +253,17 @@ void gt_worker_wish(void *worker, const char *connector, const char *reason);
 
 /* --- connector.c */
 
+/** In a cluster: the connector itself lives here or not, as an object of its plugin. The owner of
+ * its first task has it. */
+bool gt_connector_holds(const struct connector *connector);
+void gt_connector_set_holds(struct connector *connector, bool holds);
+/** In a cluster: it was split here; let go of it if that is not ours to keep. */
+void gt_connector_look_at_hold(struct connector *connector);
+/** It was split again, to live here: what came of it. */
+void gt_connector_was_held(struct connector *connector, const struct plan *plan);
+/** Whether a plan's class is of the same open plugin. */
+bool gt_connector_is_of(const struct connector *connector, const struct plan *plan);
+const struct gt_connector_class *gt_connector_class_of(const struct connector *connector);
 /** Split its work again, and start what comes of it: now, when no operation is under way, or after
  * a pause when it was asked for not long ago. */
 void gt_connector_split_again(struct connector *connector);

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "host-python"))
 import host  # noqa: E402  the folder of the example must be known first
-from host import FINDINGS, RECORDS, RELEASE, SPLIT, TASKS  # noqa: E402
+from host import FAILED, FINDINGS, RECORDS, RELEASE, SPLIT, TASKS  # noqa: E402
 
 RECONFIGURE = 11
 TEXTS = ("odd.folder", "odd.how")
@@ -100,6 +100,9 @@ class Host(host.Host):
         how = config.get("odd.how", "")
         self.folders[name] = config["odd.folder"]
         self.event(name, "split")
+        if how == "fail":
+            self.send(FAILED, 0, ask_id, host.IO, "there is no such table")
+            return
         if how == "hang":
             time.sleep(600)
         if how == "ask-at-once" and not os.path.exists(os.path.join(config["odd.folder"], "asked")):
