@@ -90,7 +90,7 @@ class Host(host.Host):
 
     def event(self, name, text):
         with open(os.path.join(self.folders[name], "events"), "a", encoding="utf-8") as file:
-            file.write(f"{text} {name}\n")
+            file.write(f"{text} {name} {os.getpid()}\n")
 
     def answer(self, kind, ask_id, items):
         name, config = items[2].decode(), {key: value.decode() for key, value in items[3].items()}
@@ -122,8 +122,9 @@ class Host(host.Host):
     def frame(self, frame):
         if frame[0] == host.HELLO and frame[2]["settings"].get("connectors.odd.load") == b"many":
             Parts.TABLE = {**Parts.TABLE, "defs": [{}] * 20000}
-        if frame[0] == RELEASE:
+        if frame[0] == RELEASE and frame[2].decode() in self.folders:
             self.event(frame[2].decode(), "release")
+            del self.folders[frame[2].decode()]
         super().frame(frame)
 
     def send(self, kind, channel, *items):
