@@ -133,6 +133,7 @@ struct gt_worker {
     size_t tasks;              /* that are not freed yet */
     size_t operations;         /* that are not ended yet */
     struct gantry_err failure; /* why it ends by itself; code 0: it does not */
+    int64_t closing_ns;        /* since then: */
     bool closing, listener_stopped, ended, timed_out;
     bool hangup_ends; /* SIGHUP is an end, too, and not a reload */
     uv_work_t listener_stop;

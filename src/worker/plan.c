@@ -146,7 +146,7 @@ static int begin_task(struct gantry_task_list *list)
 static int set_key(struct gantry_task_list *list, const char *key, const char *value)
 {
     struct plan *plan = ((struct splitting *)list)->plan;
-    if (plan->task_count == 0)
+    if (plan->task_count == 0 || key == NULL || value == NULL)
         return GANTRY_INVALID;
     return gt_props_set(&plan->tasks[plan->task_count - 1].props, key, value);
 }

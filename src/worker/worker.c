@@ -528,6 +528,7 @@ static void on_shutdown_timeout(uv_timer_t *timer)
 static void begin_end(struct gt_worker *worker)
 {
     worker->closing = true;
+    worker->closing_ns = gt_clock_mono_ns();
     uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout,
                    (uint64_t)worker->settings->shutdown_ms, 0);
     gt_worker_watch_end(worker);
@@ -608,6 +609,15 @@ static void free_slots(struct gt_worker *worker)
     gt_map_deinit(&worker->slots);
 }
 
+/* Of shutdown.timeout.ms, for plugins that do not close. */
+static int64_t time_to_close(const struct gt_worker *worker)
+{
+    enum { LEAST_MS = 100, MOST_MS = 10000 };
+    int64_t gone_ms = (gt_clock_mono_ns() - worker->closing_ns) / 1000000;
+    int64_t left_ms = worker->settings->shutdown_ms - gone_ms;
+    return left_ms < LEAST_MS ? LEAST_MS : left_ms > MOST_MS ? MOST_MS : left_ms;
+}
+
 void gt_worker_close(struct gt_worker *worker)
 {
     if (worker == NULL || worker->timed_out)
@@ -632,7 +642,7 @@ void gt_worker_close(struct gt_worker *worker)
     gt_topics_close(worker->topics);
     gt_link_close(worker->link);
     gt_link_close(worker->cluster_link);
-    gt_registry_close(worker->registry);
+    gt_registry_close_within(worker->registry, time_to_close(worker));
     gt_hosts_close(worker->hosts);
     gt_store_close(worker->store);
     if (worker->loop_open) {

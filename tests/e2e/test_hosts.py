@@ -118,6 +118,15 @@ def test_bad_checks_refuse_the_configuration(worker, others, tmp_path, where, ho
     others()
 
 
+@pytest.mark.parametrize("isolation", ["process", "none"])
+@pytest.mark.parametrize("where, reason", [("validate", "bad.how: is wrong"), ("split", "cannot set what is nothing")])
+def test_checks_that_say_nothing(worker, where, reason, isolation):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "isolation": isolation, "bad.where": where, "bad.how": "nonsense"}
+    assert reason in worker.refuse("badsource", config)
+    assert worker.alive()
+
+
 def test_findings_come_from_the_host(worker):
     assert "cannot be refuse" in worker.refuse("badsource", {"connector-class": "test.BadSource", "topic": "b",
                                                              "source-record-converter": "string", "bad.how": "refuse"})
@@ -452,3 +461,12 @@ def test_nuisances_in_the_worker(inside, others, tmp_path, how):
 @pytest.mark.parametrize("kind", ["source", "sink"])
 def test_nonsense_is_told_in_the_worker(inside, others, tmp_path, kind):
     test_nonsense_is_told(inside, others, tmp_path, kind)
+
+
+def test_a_worker_ends_in_time_though_a_plugin_does_not_close(inside, tmp_path):
+    inside.restart(connectors_bad_close="sleep", shutdown_timeout_ms=1500)
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    inside.end()
+    assert re.search(r"a plugin does not close, and is left behind path=\S+bad\.so", inside.log())

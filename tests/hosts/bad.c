@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <gantry/connector.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,8 @@ static void validate(void *plugin, const char *name, const struct gantry_config 
     maybe(config, "validate", NULL);
     if (strcmp(gantry_config_get(config, "bad.how"), "refuse") == 0)
         findings->add(findings, "bad.how", "cannot be refuse");
+    if (strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0 && here(config, "validate"))
+        findings->add(findings, "bad.how", NULL);
 }
 
 static int split(void *plugin, const struct gantry_config *config, uint32_t max_tasks,
@@ -203,9 +206,13 @@ static int split(void *plugin, const struct gantry_config *config, uint32_t max_
 {
     (void)plugin;
     (void)max_tasks;
-    (void)err;
-    maybe(config, "split", NULL);
-    return list->begin(list);
+    bool nonsense = strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0;
+    if (!nonsense)
+        maybe(config, "split", NULL);
+    int code = list->begin(list);
+    if (code == 0 && nonsense && here(config, "split") && list->set(list, NULL, NULL) != 0)
+        code = gantry_err_set(err, GANTRY_INVALID, "cannot set what is nothing");
+    return code;
 }
 
 /* --- The source --- */
@@ -448,19 +455,24 @@ static const struct gantry_connector bad_sink = {
 
 static const struct gantry_connector *const connectors[] = {&bad_source, &bad_sink};
 
+static const char *how_to_close;
+
+static void close_plugin(void *plugin)
+{
+    (void)plugin;
+    if (how_to_close != NULL)
+        misbehave(how_to_close, NULL);
+}
+
 static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct gantry_err *err)
 {
     (void)err;
     *ret = NULL;
     const char *how = runtime->setting(runtime, "connectors.bad.load");
+    how_to_close = runtime->setting(runtime, "connectors.bad.close");
     if (how != NULL)
         misbehave(how, NULL);
     return 0;
-}
-
-static void close_plugin(void *plugin)
-{
-    (void)plugin;
 }
 
 static const struct gantry_plugin plugin = {
