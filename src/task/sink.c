@@ -868,6 +868,14 @@ static bool commit_due(const struct sink *sink)
             gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
 }
 
+/* Until it is due by its time, at the latest. */
+static int64_t commit_due_ms(const struct sink *sink)
+{
+    int64_t passed_ms = (gt_clock_mono_ns() - sink->commit_begun_ns) / 1000000;
+    int64_t left_ms = sink->task.env->sink_commit_ms - passed_ms;
+    return left_ms > 0 ? left_ms : 0;
+}
+
 /* All inputs can be read again: shown as RUNNING. */
 static void note_trouble(struct sink *sink)
 {
@@ -938,9 +946,12 @@ static void step(struct gt_task *task)
         return;
     }
     note_lag(sink);
-    bool idle = !some || sink->full; /* nothing says when there will be more */
-    if (sink->cycle == CYCLE_NONE && (idle ? sink->dirty : commit_due(sink)))
+    /* Without more to read at once. One that is full has more, and takes it when it wakes us: with
+     * a commit each time its pace were that of the disk. */
+    if (sink->cycle == CYCLE_NONE && (some ? commit_due(sink) : sink->dirty))
         begin_cycle(sink);
+    else if (sink->cycle == CYCLE_NONE && sink->full && sink->dirty)
+        gt_task_again(task, commit_due_ms(sink));
     if (some && !sink->full)
         gt_task_ready(task);
     else if (!some)

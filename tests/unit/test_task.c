@@ -39,6 +39,8 @@ static struct script {
     atomic_long wrong;      /* numbers out of order */
     atomic_long take;       /* sink: take at most so many, then want a commit; 0: all */
     atomic_long again;      /* sink: be full so many times */
+    atomic_long room;       /* sink: full after so many of a put, for 1 ms; 0: never */
+    atomic_long full_at;    /* sink: full at this number, and nothing wakes it; 0: never */
     atomic_long fail_flush; /* so many flushes fail */
     atomic_long checkpoints, flushes, caught_up, puts;
     atomic_long first_put_after; /* checkpoints before the first put */
@@ -167,9 +169,15 @@ static int sink_put(void *arg, const struct gantry_record *records, size_t count
         task->ctx->wake_after(task->ctx, 1);
         return GANTRY_AGAIN;
     }
-    long most = atomic_load(&script.take);
+    long most = atomic_load(&script.take), room = atomic_load(&script.room);
     for (size_t i = 0; i < count && (most == 0 || (long)i < most); i++) {
         char expected[24];
+        if (atomic_load(&script.full_at) > 0 && task->next == atomic_load(&script.full_at))
+            return GANTRY_AGAIN;
+        if (room > 0 && (long)i == room) {
+            task->ctx->wake_after(task->ctx, 1);
+            return GANTRY_AGAIN;
+        }
         int len = snprintf(expected, sizeof expected, "%ld", task->next);
         struct gantry_view want = {expected, (size_t)len};
         if (!gantry_view_equal(records[i].value, want) || records[i].offset != task->next)
@@ -793,6 +801,34 @@ static void test_sink_full(void **state)
     stop_task(bench, sink);
 }
 
+/* One that is full again and again is not committed each time, but by its time. */
+static void test_sink_full_commits(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    bench->env.sink_commit_ms = 600000;
+    fill(bench, 1000);
+    script.room = 10;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_true(script.puts >= 100);
+    assert_true(script.checkpoints <= 3); /* the first, and of what there is to read */
+    stop_task(bench, sink);
+    bench->env.sink_commit_ms = 20;
+    script.room = 0;
+    script.full_at = 1500;
+    fill(bench, 2000);
+    sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    script.full_at = 0;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.durable == 2000);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
 /* Start, flush and stop that take their time: nobody waits for them. */
 static void test_work_elsewhere(void **state)
 {
@@ -1092,6 +1128,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_full_commits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),
