@@ -81,7 +81,7 @@ class Record:
 
 class Host:
     def __init__(self, folder, java=None, options=(), library=LIBRARY, record_max=64 << 20, beat_ms=100, settings=None,
-                 stdout_is_socket=True, hello=True):
+                 stdout_is_socket=True, hello=True, command=None):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.java = java or shutil.which("java")
@@ -104,8 +104,8 @@ class Host:
         self.began = time.monotonic()
         with open(self.stderr_path, "ab") as errors:
             self.process = subprocess.Popen(
-                [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs, stdout=theirs if stdout_is_socket else errors,
-                stderr=errors, cwd=self.folder, start_new_session=True)
+                command or [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs,
+                stdout=theirs if stdout_is_socket else errors, stderr=errors, cwd=self.folder, start_new_session=True)
         theirs.close()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
