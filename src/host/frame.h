@@ -12,7 +12,8 @@ enum {
     GT_FRAME_PIECE = 1 << 20,     /* a frame that is longer than twice this goes in such pieces */
     GT_FRAME_RECORD_COUNT = 4096, /* records of a frame ... */
     GT_FRAME_RECORD_BYTES = 1 << 20, /* ... and what they count, unless it is a single one */
-    GT_RECORD_CREDIT = 64,           /* what a record counts beside its key and value */
+    GT_RECORD_CREDIT = 64,           /* what a record counts beside its key and value ... */
+    GT_HEADER_CREDIT = 32,           /* ... and a header beside its name and value */
 };
 
 enum gt_frame_type {

@@ -114,7 +114,7 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     struct gt_record_reader reader = {
         .schemas = &source->schemas, .alloc = batch_alloc, .arg = batch};
     size_t before = batch->count;
-    int64_t seq = gt_mp_item_int(&head->items, 0), credit = 0;
+    int64_t seq = gt_mp_item_int(&head->items, 0);
     uint32_t count = gt_mp_item_array(&head->items);
     if (count > GT_FRAME_RECORD_COUNT) /* one of few bytes is a hundred in our memory */
         return gt_proxy_broken(&source->base, "RECORDS has more than 4096 records", err);
@@ -125,11 +125,9 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     for (uint32_t i = 0; i < count && code == 0; i++) {
         struct gantry_record *record = gantry_batch_add(batch);
         code = record != NULL ? gt_record_read(&head->mp, &reader, record) : GANTRY_NO_MEMORY;
-        if (code == 0)
-            credit += gt_record_credit(record);
     }
-    source->credit -= credit;
-    source->batch_credit += credit;
+    source->credit -= reader.credit;
+    source->batch_credit += reader.credit;
     if (code == 0)
         code = take_marks(head, batch, before);
     if (code == GANTRY_NO_MEMORY)

@@ -36,7 +36,7 @@ class Parts(host.Counter):
         if self.task.config.get("odd.how") == "many":
             records = [[b"x"]] * 4097
         self.next, self.seq = end, self.seq + 1
-        self.task.credit -= sum(len(record[0]) + 64 for record in records)
+        self.task.credit -= sum(host.cost(record) for record in records)
         self.task.send(RECORDS, self.seq, records, [[len(records), self.part.encode(), b"%d" % end]])
         return True
 
@@ -57,7 +57,7 @@ class Sink:
             task.send(host.TAKEN, 1 << 62)
 
     def put(self, records):
-        self.untaken += sum(len(record[0] or b"") + len((record[1:2] or [None])[0] or b"") + 64 for record in records)
+        self.untaken += sum(host.cost(record) for record in records)
         self.came_s = time.monotonic()
         self.count += len(records)
         if self.count == 2500:
