@@ -28,6 +28,7 @@ enum {
     GT_HOST_CREDIT = 2 << 20,      /* bytes that a source may send ahead */
     GT_HOST_CREDIT_MAX = 16 << 20, /* that a sink is sent ahead, whatever it says: they wait in
                                       our memory when it does not read */
+    GT_HOST_OUT_MAX = 16 << 20, /* that wait for a host: what it says beyond is not answered yet */
 };
 
 struct gt_seat;
@@ -95,7 +96,9 @@ struct gt_seat {
     struct gt_frame_cutter in;
     struct gt_frame_parts parts; /* of channel 0 */
     struct gt_frames out;
-    size_t out_done; /* bytes of the first that are written */
+    size_t out_done;  /* bytes of the first that are written */
+    size_t out_bytes; /* that wait, by gt_frame_weight() */
+    bool out_holds;   /* channels keep theirs until fewer wait */
     struct gt_errlog log;
     struct gantry_err end; /* why it is ended; code 0: no reason of ours */
 
@@ -250,7 +253,8 @@ struct gt_channel {
     uint32_t number;                 /* 0: not known yet */
     struct gantry_task_context *ctx; /* NULL: the task has gone */
     struct gt_frames in, out;
-    size_t in_bytes;
+    size_t in_bytes, out_bytes;       /* by gt_frame_weight() */
+    bool wants_room;                  /* the task waits for `out` to be taken */
     int64_t asked_ms[GT_ASKED_COUNT]; /* 0: not asked, or answered */
     int64_t credit;                   /* what a sink's host still takes */
     int64_t untaken;                  /* bytes sent and not taken */
@@ -280,7 +284,8 @@ bool gt_channel_has_credit(struct gt_channel *channel);
 /** Before they are sent: the host may take them at once. */
 void gt_channel_spend(struct gt_channel *channel, int64_t bytes);
 bool gt_channel_over(struct gt_channel *channel);
-/** The next frame for the task; NULL: none. 0, or the failure of the host. */
+/** The next frame for the task; NULL: none, or so much waits for the host that it must read first:
+ * then the task is woken. 0, or the failure of the host. */
 int gt_channel_next(struct gt_channel *channel, struct gt_frame **ret, struct gantry_err *err);
 /** The host has sent something that is not allowed: it is ended. Returns the code. */
 int gt_channel_blame(struct gt_channel *channel, const struct gantry_err *err);
@@ -288,6 +293,8 @@ int gt_channel_blame(struct gt_channel *channel, const struct gantry_err *err);
 void gt_channel_close(struct gt_channel *channel);
 
 /* Thread: the hosts'. */
+/** Send what was kept because too much waited. */
+void gt_channel_resume(struct gt_channel *channel);
 /** A frame for the task, taken. The bytes that wait for it now. */
 size_t gt_channel_deliver(struct gt_channel *channel, struct gt_frame *frame);
 void gt_channel_answered(struct gt_channel *channel, enum gt_asked what);

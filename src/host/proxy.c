@@ -5,7 +5,11 @@
 #include "base/log.h"
 #include <stdlib.h>
 
-enum { START_MAX = 16 << 20 };
+enum {
+    START_MAX = 16 << 20,
+    TURN_MAX = 4 << 20, /* bytes of frames that are looked at before other tasks have a turn; ... */
+    TURN_FRAME = 4 << 10 /* ... each one counts so much more */
+};
 
 static void put_config(struct gt_buf *buf, const struct gantry_config *config)
 {
@@ -149,6 +153,20 @@ int gt_proxy_frame(struct gt_proxy *proxy, struct gt_frame_head *head, struct ga
     }
 }
 
+void gt_proxy_turn(struct gt_proxy *proxy)
+{
+    proxy->turn = 0;
+}
+
+/* False: this turn is over. */
+static bool has_turn(struct gt_proxy *proxy)
+{
+    if (proxy->turn < TURN_MAX)
+        return true;
+    proxy->ctx->wake(proxy->ctx);
+    return false;
+}
+
 int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame_head *head,
                   struct gantry_err *err)
 {
@@ -157,6 +175,8 @@ int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame
         *err = proxy->failure;
         return err->code;
     }
+    if (!has_turn(proxy))
+        return 0;
     int code = gt_channel_next(proxy->channel, ret, err);
     if (code != 0 || *ret == NULL) {
         if (code == 0 && gt_channel_over(proxy->channel) && !proxy->stopping)
@@ -164,6 +184,7 @@ int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame
         return code == GANTRY_AGAIN ? GANTRY_IO : code;
     }
     (void)gt_frame_read(head, (*ret)->data, (*ret)->len); /* was read before: it is one */
+    proxy->turn += (*ret)->len + TURN_FRAME;
     return 0;
 }
 
@@ -172,6 +193,7 @@ int gt_proxy_start_done(struct gt_proxy *proxy, int64_t *ret_credit, struct gant
     struct gt_frame *frame;
     struct gt_frame_head head;
     int code = 0;
+    gt_proxy_turn(proxy);
     while (!proxy->started && code == 0) {
         code = gt_proxy_next(proxy, &frame, &head, err);
         if (code != 0 || frame == NULL)
@@ -198,8 +220,10 @@ int gt_proxy_stop_done(struct gt_proxy *proxy)
     struct gt_frame_head head;
     proxy->stopping = true;
     gt_channel_stop(proxy->channel);
-    while (gt_channel_next(proxy->channel, &frame, &err) == 0 && frame != NULL) {
+    gt_proxy_turn(proxy);
+    while (has_turn(proxy) && gt_channel_next(proxy->channel, &frame, &err) == 0 && frame != NULL) {
         (void)gt_frame_read(&head, frame->data, frame->len);
+        proxy->turn += frame->len + TURN_FRAME;
         if (head.type == GT_FRAME_POSITION)
             (void)on_position(proxy, &head, &err);
         else if (head.type == GT_FRAME_POSITIONS)

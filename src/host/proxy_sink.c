@@ -168,6 +168,7 @@ static int hear(struct sink_proxy *sink, struct gantry_err *err)
     struct gt_frame *frame = NULL;
     struct gt_frame_head head;
     int code;
+    gt_proxy_turn(&sink->base);
     while ((code = gt_proxy_next(&sink->base, &frame, &head, err)) == 0 && frame != NULL) {
         if (head.type == GT_FRAME_STATE)
             code = on_state(sink, &head, err);

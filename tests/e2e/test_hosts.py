@@ -268,6 +268,14 @@ def test_batches_of_many_records_are_one(worker, tmp_path):
     wait_file(tmp_path / "numbers", numbers)
 
 
+def test_a_batch_that_is_too_large_fails_its_task_alone(worker, others):
+    worker.restart(host_record_max="1m")
+    source(worker, limit=100000, batch=100000)
+    worker.wait_failed("badsource", r"the batch up to it, is too large \(host\.record\.max\)")
+    assert "broke the protocol" not in worker.log()
+    others()
+
+
 def test_the_environment_of_a_host(worker, bad, tmp_path):
     worker.end()
     worker.environment.update(SECRET_OF_MINE="no", LC_TIME="C")
