@@ -236,5 +236,5 @@ char *gt_host_key(const struct gt_host_plugin *plugin, const char *connector)
     bool java = plugin->kind == GT_PLUGIN_JAR || plugin->kind == GT_PLUGIN_JARS;
     if (strcmp(share, "connector") == 0 && connector != NULL)
         return asprintf(&key, "%s\n%s", plugin->path, connector) >= 0 ? key : NULL;
-    return strdup(strcmp(share, "all") == 0 && java ? "java" : plugin->path);
+    return strdup(strcmp(share, "all") == 0 && java ? GT_HOST_KEY_JARS : plugin->path);
 }

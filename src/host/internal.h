@@ -121,7 +121,7 @@ int64_t gt_host_now_ms(void);
 
 /** Run @p fn on the thread and wait until it has returned. Thread: any other. */
 void gt_hosts_run(struct gt_hosts *hosts, void (*fn)(struct gt_hosts *hosts, void *arg), void *arg);
-/** The seat of that key, made when there is none; NULL without memory. */
+/** The seat of that key, made when there is none; NULL without memory. @p name: of the plugin. */
 struct gt_seat *gt_hosts_seat(struct gt_hosts *hosts, const char *key, const char *name);
 /** There is a process: see that its timer runs. */
 void gt_hosts_tick(struct gt_hosts *hosts);
@@ -338,6 +338,7 @@ struct gt_host_class {
 /** The program that runs the plugin, and what belongs to it. 0 or an error that says what is
  * missing. */
 int gt_host_command(struct gt_host_plugin *plugin, struct gantry_err *err);
+#define GT_HOST_KEY_JARS "java" /* of the host that all jars share; no path */
 /** The key of the host for a connector: owned by the caller; NULL without memory. */
 char *gt_host_key(const struct gt_host_plugin *plugin, const char *connector);
 /** The class whose configuration this is. */

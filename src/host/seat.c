@@ -82,8 +82,10 @@ static int send_hello(struct gt_seat *seat, const struct gt_host_plugin *plugin)
 static int start(struct gt_seat *seat, const struct gt_host_plugin *plugin, struct gantry_err *err)
 {
     struct gt_hosts *hosts = seat->hosts;
+    /* Our own hosts take a word that they do not read. */
+    const char *name = plugin->kind != GT_PLUGIN_EXECUTABLE ? seat->name : NULL;
     int code = gt_process_start(&hosts->settings, (const char *const *)plugin->argv, plugin->folder,
-                                plugin->text_out, plugin->files, &seat->process, err);
+                                plugin->text_out, plugin->files, name, &seat->process, err);
     if (code != 0)
         return code;
     seat->state = GT_SEAT_STARTING;

@@ -227,7 +227,7 @@ def test_a_host_that_nobody_needs_ends_and_comes_back(worker, tmp_path):
     worker.sink("good", "b", tmp_path / "numbers")
     source(worker, limit=1000)
     wait_file(tmp_path / "numbers", NUMBERS)
-    assert len(hosts(worker)) == 1
+    assert len(hosts_of(worker, "gantry host bad.so")) == 1
 
 
 def test_a_host_for_each_connector(worker, tmp_path):
@@ -235,7 +235,11 @@ def test_a_host_for_each_connector(worker, tmp_path):
     source(worker, limit=1000)
     sink(worker, tmp_path / "written")
     wait_file(tmp_path / "written", NUMBERS)
-    assert len(hosts(worker)) >= 2
+    shown = subprocess.run(["ps", "-o", "comm=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
+    found = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert [found.count(f"gantry-host gantry host bad.so/{name}") for name in ("badsource", "badsink")] == [1, 1], found
+    os.kill(hosts_of(worker, "host bad.so/badsink")[0], signal.SIGKILL)
+    worker.wait_failed("badsink", r"host bad\.so/badsink was ended by signal 9")
 
 
 def test_an_isolation_of_none_needs_no_host(worker, tmp_path):
