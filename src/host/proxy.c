@@ -178,11 +178,13 @@ int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame
     if (!has_turn(proxy))
         return 0;
     int code = gt_channel_next(proxy->channel, ret, err);
-    if (code != 0 || *ret == NULL) {
-        if (code == 0 && gt_channel_over(proxy->channel) && !proxy->stopping)
+    if (code == 0 && *ret == NULL && !proxy->stopping && gt_channel_over(proxy->channel)) {
+        code = gt_channel_next(proxy->channel, ret, err); /* what came before that, or why */
+        if (code == 0 && *ret == NULL)
             code = gt_proxy_broken(proxy, "STOPPED, though nobody has said STOP", err);
-        return code == GANTRY_AGAIN ? GANTRY_IO : code;
     }
+    if (code != 0 || *ret == NULL)
+        return code == GANTRY_AGAIN ? GANTRY_IO : code;
     (void)gt_frame_read(head, (*ret)->data, (*ret)->len); /* was read before: it is one */
     proxy->turn += (*ret)->len + TURN_FRAME;
     return 0;

@@ -484,6 +484,8 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      seat->line_ended ? "closed its line and went on"
                                       : "did not exit when its input had ended");
     check_end(seat, now_ms);
+    if (look_at_memory)
+        check_memory(seat);
     if (seat->state != GT_SEAT_READY)
         return;
     if (now_ms - seat->beat_ms > settings->beat_timeout_ms)
@@ -491,8 +493,6 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      "gave no sign of life for %lld ms (host.beat.timeout.ms)",
                      (long long)(now_ms - seat->beat_ms));
     check_owed(seat, now_ms);
-    if (look_at_memory)
-        check_memory(seat);
     if (gt_seat_is_idle(seat) && now_ms - seat->idle_ms > settings->idle_ms)
         gt_seat_leave(seat);
 }

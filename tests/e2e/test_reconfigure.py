@@ -146,6 +146,11 @@ def odd_sink(worker, odd, how):
                               "odd.folder": str(odd), "odd.how": how})
 
 
+def test_a_flush_keeps_back_so_many_queues(worker, odd):
+    odd_sink(worker, odd, "limits")
+    worker.wait_failed("oddsink", "broke the protocol: FLUSHED keeps back more than 65536 queues")
+
+
 def test_nothing_is_taken_that_was_not_sent(worker, odd):
     odd_sink(worker, odd, "taken")
     worker.wait_failed("oddsink", "broke the protocol: TAKEN is malformed, or of more than was sent")

@@ -103,7 +103,7 @@ class Sink:
         self.task.send(host.STATE, seq, None)
 
     def flush(self, seq):
-        self.task.send(host.FLUSHED, seq, [])
+        self.task.send(host.FLUSHED, seq, [["t", 0, 0]] * 65537 if self.how == "limits" else [])
 
     def turn(self):
         if self.untaken and time.monotonic() - self.came_s > 0.5:
