@@ -341,6 +341,9 @@ int gt_host_command(struct gt_host_plugin *plugin, struct gantry_err *err);
 #define GT_HOST_KEY_JARS "java" /* of the host that all jars share; no path */
 /** The key of the host for a connector: owned by the caller; NULL without memory. */
 char *gt_host_key(const struct gt_host_plugin *plugin, const char *connector);
+/** What LOADED says, into the plugin: its api and classes. 0, GANTRY_INVALID, GANTRY_NO_MEMORY. */
+int gt_host_read_loaded(struct gt_host_plugin *plugin, const struct gt_frame *frame,
+                        struct gantry_err *err);
 /** The class whose configuration this is. */
 const struct gt_host_class *gt_host_class_of(const struct gt_host_plugin *plugin,
                                              const struct gantry_config *config);
