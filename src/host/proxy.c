@@ -8,7 +8,8 @@
 enum {
     START_MAX = 16 << 20,
     TURN_MAX = 4 << 20, /* bytes of frames that are looked at before other tasks have a turn; ... */
-    TURN_FRAME = 4 << 10 /* ... each one counts so much more */
+    TURN_FRAME = 4 << 10, /* ... each one counts so much more */
+    FINDINGS_MAX = 1000,  /* nobody reads more */
 };
 
 static void put_config(struct gt_buf *buf, const struct gantry_config *config)
@@ -295,7 +296,7 @@ void gt_proxy_validate(void *state, const char *name, const struct gantry_config
         findings->add(findings, NULL, err.text);
     } else if (read_reply(&call, &head)) {
         uint32_t count = gt_mp_item_array(&head.items);
-        for (uint32_t i = 0; i < count && gt_mp_ok(&head.mp); i++)
+        for (uint32_t i = 0; i < count && i < FINDINGS_MAX && gt_mp_ok(&head.mp); i++)
             take_finding(&head.mp, name, findings);
         if (!gt_mp_ok(&head.mp))
             findings->add(findings, NULL, "the host's answer to VALIDATE is malformed");
