@@ -459,7 +459,6 @@ static void take_put(struct sink *sink, struct gt_frame *frame, struct gt_frame_
     sink->records = gt_arena_alloc(&task->arena, (count + (size_t)1) * sizeof *sink->records);
     sink->frame = frame;
     sink->count = sink->taken = 0;
-    sink->frame_credit = 0;
     int code = topic == NULL || sink->records == NULL ? GANTRY_NO_MEMORY : 0;
     for (uint32_t i = 0; i < count && code == 0; i++) {
         struct gantry_record *record = &sink->records[i];
@@ -467,9 +466,8 @@ static void take_put(struct sink *sink, struct gt_frame *frame, struct gt_frame_
         record->topic = topic;
         record->queue = queue;
         record->offset = offset + i;
-        if (code == 0)
-            sink->frame_credit += gt_record_credit(record);
     }
+    sink->frame_credit = reader.credit;
     if (code == GANTRY_NO_MEMORY) {
         out_of_memory(sink);
         return;

@@ -407,8 +407,18 @@ static void on_break(struct gt_mail *mail)
     pthread_mutex_lock(&task->lock);
     memcpy(reason, task->broken, sizeof reason);
     pthread_mutex_unlock(&task->lock);
-    if (task->live && !task->stopping)
+    if (task->stopping || !task->timer_open || current_state(task) == GT_TASK_FAILED)
+        return;
+    if (task->live) {
         gt_task_fail(task, GANTRY_IO, "%s", reason);
+        return;
+    }
+    /* It was about to begin, or to try again. */
+    if (task->preparing)
+        task->ops->end(task);
+    task->preparing = task->paused = false;
+    uv_timer_stop(&task->timer);
+    show(task, GT_TASK_FAILED, reason);
 }
 
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of

@@ -6,14 +6,17 @@
  * feed to bad.file, and its state is the file's length, to which it is cut at the start: so what is
  * put again is written again, and nothing is there twice unless the worker loses a state. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gantry/connector.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,6 +101,23 @@ static void flood(void)
         (void)fprintf(stderr, "flood %d\n", i);
 }
 
+static void tell(const char *what, long result)
+{
+    (void)fprintf(stderr, "%s: %s\n", what, result == 0 ? "done" : strerror(errno));
+}
+
+/* What a host may do beyond its work. */
+static void use_rights(void)
+{
+    const char *victim = getenv("BAD_VICTIM");
+    tell("truncate", truncate(victim != NULL ? victim : "/", 1));
+    tell("kill", kill(getppid(), 0));
+    tell("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+#ifdef __x86_64__
+    tell("other number", syscall(0x40000000 | SYS_getpid) > 0 ? 0 : -1);
+#endif
+}
+
 static void misbehave(const char *how, struct gantry_task_context *ctx)
 {
     if (strcmp(how, "segv") == 0) {
@@ -143,6 +163,8 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)execlp("sleep", "sleep", "4242", (char *)NULL);
         _exit(1);
     }
+    if (strcmp(how, "rights") == 0)
+        use_rights();
     if (strcmp(how, "stop-self") == 0)
         (void)kill(getpid(), SIGSTOP);
 }
@@ -195,7 +217,8 @@ struct source {
     struct gantry_task_context *ctx;
     const struct gantry_config *config;
     long next, limit, batch, large;
-    bool null, armed;
+    bool null;
+    int late; /* how often a start or a stop has been looked at */
 };
 
 static const char partition[] = "numbers";
@@ -242,6 +265,28 @@ static int add_number(struct source *source, struct gantry_batch *batch, struct 
     }
     source->next++;
     return 0;
+}
+
+/* Not the first three times; nothing but the timer brings the next look. */
+static int late(struct source *source, const char *where)
+{
+    if (strcmp(gantry_config_get(source->config, "bad.how"), "late") != 0 ||
+        strcmp(gantry_config_get(source->config, "bad.where"), where) != 0 || source->late == 3)
+        return 0;
+    source->late++;
+    source->ctx->wake_after(source->ctx, 20);
+    return GANTRY_AGAIN;
+}
+
+static int source_start_done(void *task, struct gantry_err *err)
+{
+    (void)err;
+    return late(task, "start");
+}
+
+static int source_stop_done(void *task)
+{
+    return late(task, "stop");
 }
 
 static int source_poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
@@ -402,8 +447,10 @@ static const struct gantry_connector bad_source = {
     .validate = validate,
     .split = split,
     .task_start = source_start,
+    .start_done = source_start_done,
     .poll = source_poll,
     .committed = source_committed,
+    .stop_done = source_stop_done,
     .task_stop = source_stop,
 };
 
