@@ -10,6 +10,7 @@ in tests, and checks each frame of it against the page.
         source.stop()
 
 What goes wrong on the host's side is raised by the next call, as Violation (the protocol) or Failed (its own words)."""
+import glob
 import os
 import shutil
 import signal
@@ -53,6 +54,7 @@ def jdks():
     """{name: path of java}, of all that are at hand."""
     found, seen = {}, set()
     candidates = [os.path.join("/usr/lib/jvm", name, "bin", "java") for name in sorted(os.listdir("/usr/lib/jvm"))] if os.path.isdir("/usr/lib/jvm") else []
+    candidates += sorted(glob.glob(os.path.join(TOP, "build-jdks", "*", "bin", "java")))  # scripts/jdks
     candidates += [os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java"), shutil.which("java") or ""]
     for java in candidates:
         real = os.path.realpath(java)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kafka Connect's own file connectors through the worker, their JVM killed again and again."""
 import collections
+import os
 import random
 
 import workers
@@ -48,3 +49,14 @@ def test_a_file_arrives_whole_though_the_jvm_is_killed(tmp_path):
     again = sum(found.values()) - len(whole) - sum(found[line] for line in cut)
     print(f"lines={LINES} kills={KILLS} repeated_by_the_sink={again} cut={len(cut)}")
     assert missing == [] and len(cut) <= KILLS
+
+
+def test_moves_a_file_on_each_jdk(tmp_path, java):
+    lines = b"".join(b"line %d\n" % number for number in range(3000))
+    write(tmp_path / "in", lines)
+    with workers.java_worker(tmp_path / "w", JAR, host_java_home=os.path.dirname(os.path.dirname(java))) as worker:
+        worker.create("source", {"connector.class": SOURCE, "topic": "t", "file": str(tmp_path / "in"), **workers.STRING})
+        worker.create("sink", {"connector.class": SINK, "topics": "t", "file": str(tmp_path / "out"), **workers.STRING})
+        wait_for(lambda: read(tmp_path / "out") == lines, lambda: f"the lines; the log:\n{worker.log()[-3000:]}", 60)
+        running = [os.path.realpath(f"/proc/{pid}/exe") for pid in workers.hosts(worker)]
+    assert running and set(running) == {java}
