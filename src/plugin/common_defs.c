@@ -13,7 +13,7 @@
     }
 #define TASKS                                                                                      \
     {                                                                                              \
-        .name = "tasks.max", .aliases = "max-task,tasks.num", .type = GANTRY_CONFIG_INT,           \
+        .name = "tasks.max", .aliases = "max-task,max.tasks,tasks.num", .type = GANTRY_CONFIG_INT, \
         .default_value = "1", .min = 1, .max = 1024,                                               \
         .doc = "At most how many tasks the connector's work is split into.",                       \
     }
