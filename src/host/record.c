@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records on the line. A value that is nil there is an empty one with the header GANTRY_HEADER_NULL
- * here, so that it passes through every converter. */
+ * here, and a header whose value is nil is a GANTRY_HEADER_NULL_HEADER, so that both pass through
+ * every converter, and through brokers, which drop what is empty. */
 #include "host/record.h"
 
 #include <stdlib.h>
@@ -97,12 +98,17 @@ static int number_of(struct gt_schemas_out *schemas, uint32_t channel,
 
 /* --- Records out --- */
 
+static bool is_header(const struct gantry_header *header, const char *name)
+{
+    return gantry_view_equal(header->name, gantry_view_of(name));
+}
+
 static bool is_null(const struct gantry_record *record)
 {
     if (record->value.len > 0)
         return false;
     for (uint32_t i = 0; i < record->header_count; i++) {
-        if (gantry_view_equal(record->headers[i].name, gantry_view_of(GANTRY_HEADER_NULL)))
+        if (is_header(&record->headers[i], GANTRY_HEADER_NULL))
             return true;
     }
     return false;
@@ -125,15 +131,16 @@ static uint8_t *set_headers(uint8_t *out, const struct gantry_record *record, bo
 {
     uint32_t count = record->header_count;
     for (uint32_t i = 0; null && i < record->header_count; i++)
-        count -= gantry_view_equal(record->headers[i].name, gantry_view_of(GANTRY_HEADER_NULL));
+        count -= is_header(&record->headers[i], GANTRY_HEADER_NULL);
     out = gt_mp_set_array(out, count);
     for (uint32_t i = 0; i < record->header_count; i++) {
         const struct gantry_header *header = &record->headers[i];
-        if (null && gantry_view_equal(header->name, gantry_view_of(GANTRY_HEADER_NULL)))
+        if (null && is_header(header, GANTRY_HEADER_NULL))
             continue;
+        bool no_value = is_header(header, GANTRY_HEADER_NULL_HEADER);
         out = gt_mp_set_array(out, 2);
-        out = gt_mp_set_bytes(out, header->name);
-        out = gt_mp_set_bytes(out, header->value);
+        out = gt_mp_set_bytes(out, no_value ? header->value : header->name);
+        out = no_value ? gt_mp_set_nil(out) : gt_mp_set_bytes(out, header->value);
     }
     return out;
 }
@@ -361,6 +368,9 @@ static int read_headers(struct gt_mp *mp, uint32_t count, bool null,
         gt_mp_items_end(&pair);
         if (headers[i].name.data == NULL)
             mp->bad = true;
+        if (headers[i].value.data == NULL)
+            headers[i] =
+                (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL_HEADER), headers[i].name};
     }
     if (null)
         headers[count++] =

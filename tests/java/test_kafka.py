@@ -173,7 +173,7 @@ def test_tombstones_keys_times_and_headers(host, plugin):
     assert (record.value, record.key, record.ms) == (None, b"k1", 1234567890123)
     headers = host.run(plugin, SOURCE, "h", config(count=1, what="headers"), "source")
     record = headers.wait(1)[0]
-    assert record.headers == [("one", b"eins"), ("two", b"2"), ("three", b"true")] and record.ms == 5
+    assert record.headers == [("one", b"eins"), ("two", b"2"), ("three", b"true"), ("four", None)] and record.ms == 5
 
 
 def test_json_is_the_default_and_knows_all_types(host, plugin):
@@ -230,11 +230,12 @@ def test_records_that_are_dropped_do_not_pile_up_while_nothing_is_committed(host
 
 def test_sink_gets_what_was_sent(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
-    sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"]]], [None]])
+    sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"], ["none", None]]], [None]])
     sink.wait_taken()
     assert "EVENT open [t-3] true" in sink.log
     assert [line for line in sink.log if "EVENT put " in line] == [
-        "EVENT put t-3 17 key a 99 STRING ConnectHeaders(headers=[ConnectHeader(key=h, value=w, schema=Schema{STRING})])",
+        "EVENT put t-3 17 key a 99 STRING ConnectHeaders(headers=[ConnectHeader(key=h, value=w, schema=Schema{STRING}), "
+        "ConnectHeader(key=none, value=null, schema=null)])",
         "EVENT put t-3 18 null null 0 STRING ConnectHeaders(headers=)"]
     assert sink.flush() == {} and "EVENT preCommit 1" in sink.log
     sink.stop()
@@ -318,9 +319,10 @@ def test_seeks_and_drops_what_is_under_way(host, plugin):
     assert not any("under way" in line for line in sink.log) and any(" end " in line for line in sink.log) and sink.flush() == {}
 
 
-def test_what_could_not_be_flushed_is_put_again(host, plugin):
-    """As Kafka Connect does it, which goes back to what was committed last."""
-    sink = host.run(plugin, SINK, "k", config(), "sink")
+@pytest.mark.parametrize("how", ["retriable", "plain"])
+def test_what_could_not_be_flushed_is_put_again(host, plugin, how):
+    """As Kafka Connect does it, which goes back to what was committed last, whatever preCommit() throws."""
+    sink = host.run(plugin, SINK, "k", config(unflushed=how), "sink")
     sink.put("t", 0, 3, [b"a"])
     sink.wait_taken()
     assert sink.flush() == {}

@@ -98,6 +98,23 @@ def test_json_knows_all_types_there_and_back(host, plugin):
     assert "schemas.enable=false" in sink.wait_failed().text
 
 
+def test_numbers_that_do_not_fit_are_not_cut(host, plugin):
+    """Neither by the JSON of a field nor by a converter of fixed width."""
+    def field(kind):
+        return f'{{"type":"{kind}","optional":false,"field":"x"}}'
+    given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter"}
+    for number, (kind, good, bad) in enumerate([("int8", "-128", "128"), ("int16", "32767", "-32769"), ("int32", "1e3", "3000000000"),
+                                                ("int64", "9223372036854775807", "9223372036854775808"), ("int32", "7.0", "7.5")]):
+        sink = host.run(plugin, SINK, f"k{number}", given, "sink")
+        schema = f'{{"type":"struct","optional":false,"fields":[{field(kind)}]}}'
+        sink.put("t", 0, 0, [[f'{{"schema":{schema},"payload":{{"x":{good}}}}}'.encode()]])
+        sink.wait_taken()
+        sink.put("t", 0, 1, [[f'{{"schema":{schema},"payload":{{"x":{bad}}}}}'.encode()]])
+        assert f"field 'x': JsonConverter: the value {bad} does not fit its schema {kind.upper()}" in sink.wait_failed().text
+    source = host.run(plugin, SOURCE, "c", config(count=1, what="long", value_converter=RECORD + "IntegerConverter"), "source", started=False)
+    assert "the converter for INT32: the value 3000000000 is out of its range" in source.wait_failed().text
+
+
 def test_decimals_that_are_numbers_are_exact(host, plugin):
     given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter", "value.converter.decimal.format": "NUMERIC"}
     sink = host.run(plugin, SINK, "k", given, "sink")

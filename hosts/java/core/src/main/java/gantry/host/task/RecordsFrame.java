@@ -87,7 +87,7 @@ final class RecordsFrame implements RecordOut {
 
     @Override
     public void header(String name, byte[] value) {
-        headers.array(2).text(name).bin(value == null ? new byte[0] : value);
+        headers.array(2).text(name).bin(value);
         headerCount++;
     }
 

@@ -10,6 +10,7 @@ import gantry.host.spi.SchemaIn;
 import gantry.host.spi.SinkControl;
 import gantry.host.spi.SinkWork;
 import gantry.host.wire.Frame;
+import gantry.host.wire.Halt;
 import gantry.host.wire.Packer;
 import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
@@ -99,6 +100,9 @@ final class SinkChannel extends Channel implements SinkControl {
 
     // the task's thread's
     private final Set<Queue> opened = new HashSet<>();
+    /** Flushes that have asked for another try in a row, and when records may be put again (nanoTime). */
+    private int vainFlushes;
+    private long putAgainAt;
 
     SinkChannel(Host host, long number, String name, ClassLoader loader) {
         super(host, number, name, loader);
@@ -228,6 +232,9 @@ final class SinkChannel extends Channel implements SinkControl {
                 return;
             }
             if (!puts.isEmpty()) {
+                if (vainFlushes > 0) {
+                    rest((putAgainAt - System.nanoTime() + 999_999) / 1_000_000, puts);
+                }
                 deliver(puts);
                 puts.clear();
             } else if (item == null) {
@@ -323,6 +330,9 @@ final class SinkChannel extends Channel implements SinkControl {
     }
 
     private void deliver(List<Put> puts) throws Exception {
+        if (stopping) {
+            return;
+        }
         open(puts);
         synchronized (this) {
             puts.removeIf(put -> !wanted(put)); // opened() may have asked for other offsets, or for a pause
@@ -442,8 +452,12 @@ final class SinkChannel extends Channel implements SinkControl {
         callBegins();
         try {
             allowed = work.flush(new LinkedHashMap<>(next));
+            vainFlushes = 0;
         } catch (RetryException e) {
-            Log.write(Log.WARN, "task", "flush asks for another try; what has been put since the last one is put again: "
+            Halt.ifOutOfMemory(e);
+            long wait = Math.min(RETRY_FIRST_MS << Math.min(vainFlushes++, 20), RETRY_MAX_MS);
+            putAgainAt = System.nanoTime() + wait * 1_000_000;
+            Log.write(Log.WARN, "task", "flush has failed; what has been put since the last one is put again, in " + wait + " ms: "
                     + Errors.text(e.getCause()));
             goBack(next);
         }

@@ -124,7 +124,7 @@ final class KafkaSink implements SinkWork {
         Map<TopicPartition, OffsetAndMetadata> done;
         try {
             done = task.preCommit(offsets);
-        } catch (RetriableException e) {
+        } catch (Throwable e) { // whatever it is, Kafka Connect goes back to what was committed last, and on
             throw new RetryException(e, 0);
         }
         Map<Queue, Long> allowed = new LinkedHashMap<>();
