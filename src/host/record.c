@@ -204,7 +204,8 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
     const struct gantry_schema *last = NULL;
     int number = -1;
     size_t done = 0;
-    schemas->frame++;
+    if (schemas != NULL)
+        schemas->frame++;
     for (; done < most; done++) {
         const struct gantry_record *record = &records[done];
         if (record->schema != last) {

@@ -65,6 +65,11 @@ static const struct gantry_config_def sink_defs[] = {
         .flags = GANTRY_CONFIG_REQUIRED | GANTRY_CONFIG_NOT_EMPTY,
         .doc = "The topics that records are taken from, separated by commas.",
     },
+    {
+        .name = "errors.deadletterqueue.topic.name",
+        .type = GANTRY_CONFIG_STRING,
+        .doc = "The topic for records that the connector lays aside, because it cannot take them.",
+    },
     CONVERTER,
     ISOLATION,
     PREFER,

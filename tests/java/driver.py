@@ -34,7 +34,7 @@ WAIT_S = 60
 START, STARTED, STOP, STOPPED, COMMITTED, LAG = range(20, 26)
 RECORDS, CREDIT, POSITION, POSITION_IS, POSITIONS, POSITIONS_ARE, TOGETHER = range(30, 37)
 PUT, TAKEN, CHECKPOINT, STATE, FLUSH, FLUSHED, CAUGHT_UP, HOLD, SEEK, COMMIT = range(40, 50)
-SCHEMA = 50
+SCHEMA, ASIDE = 50, 51
 TYPES = "INT32 INT64 BIG_INTEGER FLOAT32 FLOAT64 BOOLEAN STRING BYTES ARRAY MAP DATETIME".split()
 
 
@@ -474,7 +474,7 @@ class Sink(Channel):
         self.left = 0
         self.sent = self.taken = 0
         self.states, self.flushed = {}, {}
-        self.holds, self.seeks = [], []
+        self.holds, self.seeks, self.asides = [], [], []
         self.commits = 0
         self.next = 0
 
@@ -499,6 +499,9 @@ class Sink(Channel):
             self.seeks.append(tuple(rest))
         elif kind == COMMIT:
             self.commits += 1
+        elif kind == ASIDE:
+            topic, queue, offset, records = rest
+            self.asides += [((topic, queue, offset + i), Record(record, {})) for i, record in enumerate(records)]
         else:
             raise Violation(f"a frame of type {kind} of a sink")
 

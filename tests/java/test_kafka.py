@@ -359,6 +359,34 @@ def test_bad_records_are_left_out_only_where_that_is_tolerated(host, plugin):
     assert "a bad one" in sink.wait_failed().text
 
 
+def test_records_that_are_left_out_are_laid_aside_as_they_came(host, plugin):
+    """Before the STATE of a flush, so that no commit passes over them without; with headers that say why where that is asked for."""
+    keys = {**config(errors_tolerance="all", errors_deadletterqueue_topic_name="dead"), "value.converter": "probe.kafka.Shout"}
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    sink.put("t", 3, 17, [[b"a"], [b"REPORT 1", b"key", 99, None, None, [["h", b"w"], ["none", None]]], [b"poison"]])
+    assert sink.flush() == {}
+    assert [(place, one.value, one.key, one.ms, one.headers) for place, one in sink.asides] == [
+        (("t", 3, 19), b"poison", None, 0, []),  # which was not put at all
+        (("t", 3, 18), b"REPORT 1", b"key", 99, [("h", b"w"), ("none", None)])]
+    sink.stop()
+    keys["errors.deadletterqueue.context.headers.enable"] = "true"
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    sink.put("t", 3, 17, [b"poison", b"REPORT"])
+    assert sink.flush() == {}
+    def told(record):
+        return {name.removeprefix("__connect.errors."): value.decode() for name, value in record.headers}
+    both = {"topic": "t", "partition": "3", "connector.name": "k", "task.id": "0"}
+    first, second = (told(one) for _, one in sink.asides)
+    assert {**both, "offset": "17", "stage": "VALUE_CONVERTER", "class.name": "probe.kafka.Shout"}.items() <= first.items()
+    assert "cannot read poison" in first["exception.message"] and "probe.kafka.Shout.toConnectData" in first["exception.stacktrace"]
+    assert {**both, "offset": "18", "stage": "TASK_PUT", "class.name": SINK + "$ProbeTask", "exception.message": "a bad one",
+            "exception.class.name": "org.apache.kafka.connect.errors.ConnectException"}.items() <= second.items()
+    sink.stop()
+    sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")  # and none of it is tolerated
+    sink.put("t", 0, 0, [b"report"])
+    assert "a bad one" in sink.wait_failed().text and sink.asides == []
+
+
 def test_stop_ends_a_poll_that_waits(host, plugin):
     waits = host.source(plugin, SOURCE, "c", config(poll="blocks", number=0))
     host.wait(lambda: "EVENT poll" in waits.log, "poll")

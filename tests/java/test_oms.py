@@ -197,6 +197,19 @@ def test_sink(host, plugin):
     assert any("a record is left out" in line and "a bad one" in line for line in sink.log)
 
 
+def test_reported_records_are_laid_aside_as_they_came(host, plugin):
+    keys = {"connector.class": SINK, "connect.topicnames": "t", "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
+            "errors.deadletterqueue.context.properties.enable": "true", "value.converter": RECORD + "json.JsonConverter"}
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    report = b'{"schema":{"type":"string","optional":false},"payload":"report 1"}'
+    sink.put("t", 2, 9, [[report, b"key", 99, None, None, [["mine", b"w"]]], [b"no JSON"]])
+    assert sink.flush() == {}
+    (_, second), (place, first) = sink.asides  # the other one was not put at all
+    assert (place, first.value, first.key, first.ms, first.headers[0]) == (("t", 2, 9), report, b"key", 99, ("mine", b"w"))
+    assert {("__connect.errors.stage", b"TASK_PUT"), ("__connect.errors.offset", b"9"), ("__connect.errors.exception.message", b"a bad one")} <= set(first.headers)
+    assert second.value == b"no JSON" and {("__connect.errors.stage", b"CONVERTER"), ("__connect.errors.offset", b"10")} <= set(second.headers)
+
+
 def test_stop_interrupts_a_poll_that_sleeps(host, plugin):
     source = host.run(plugin, SOURCE, "c", config(blocks=1), "source")
     host.wait(lambda: "EVENT poll" in source.log, "poll")

@@ -131,4 +131,10 @@ def test_jars_with_topics_in_a_broker(broker, tmp_path):
         put = wait_for(lambda: re.search(r"EVENT put heads-\d+ 0 null v1 5 STRING (.*)", worker.log()), lambda: f"the record; the log:\n{worker.log()}", 90)
         for header in ("key=one, value=eins", "key=two, value=2", "key=three, value=true", "key=four, value=null"):
             assert f"ConnectHeader({header}, " in put.group(1)
+        append(tmp_path / "in", b"report this\n")
+        workers.create(worker, "bad", {"connector.class": "probe.kafka.ProbeSink", "topics": "lines", "errors.tolerance": "all", **strings,
+                                       "errors.deadletterqueue.topic.name": "dead", "errors.deadletterqueue.context.headers.enable": "true"})
+        letter = wait_for(lambda: broker.broker.messages("dead"), lambda: f"the letter; the log:\n{worker.log()}", 90)
+        assert [message.body for message in letter] == [b"report this"]
+        assert letter[0].properties["connect-ext-__connect.errors.exception.message"] == "a bad one"
     assert set(text.splitlines()) <= set(read(tmp_path / "out").splitlines())

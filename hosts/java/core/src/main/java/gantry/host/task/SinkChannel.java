@@ -567,6 +567,16 @@ final class SinkChannel extends Channel implements SinkControl {
     }
 
     @Override
+    public void layAside(Queue queue, RecordIn record, List<String> headerNames, List<byte[]> headerValues) {
+        Packer frame = new Packer(512).begin(Frame.ASIDE, number, 4).text(queue.topic).number(queue.number).number(record.offset);
+        frame.array(1).array(6).bin(record.value).bin(record.key).number(record.ms).nil().nil().array(headerNames.size());
+        for (int i = 0; i < headerNames.size(); i++) {
+            frame.array(2).text(headerNames.get(i)).bin(headerValues.get(i));
+        }
+        line.send(frame, number);
+    }
+
+    @Override
     public synchronized Set<Queue> queues() {
         return new HashSet<>(queues.keySet());
     }

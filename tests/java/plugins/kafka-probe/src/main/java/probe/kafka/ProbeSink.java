@@ -129,7 +129,7 @@ public class ProbeSink extends SinkConnector {
                 } else if (text.startsWith("seek:") && !sought) {
                     sought = true;
                     context.offset(partition, Long.parseLong(text.substring(5)));
-                } else if (text.equals("report")) {
+                } else if (text.startsWith("report")) {
                     if (context.errantRecordReporter() == null) {
                         throw new ConnectException("there is no reporter");
                     }

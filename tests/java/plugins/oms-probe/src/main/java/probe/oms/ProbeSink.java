@@ -89,7 +89,7 @@ public class ProbeSink extends SinkConnector {
                     sinkTaskContext.resume(Collections.singletonList(held));
                 } else if (text.equals("assignment")) {
                     ProbeSource.event("assignment", sinkTaskContext.assignment().contains(partition), sinkTaskContext.assignment().size());
-                } else if (text.equals("report")) {
+                } else if (text.startsWith("report")) {
                     sinkTaskContext.errorRecordReporter().report(record, new ConnectException("a bad one"));
                 } else if (text.equals("fail")) {
                     throw new ConnectException("told to fail");
