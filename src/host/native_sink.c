@@ -178,8 +178,39 @@ static void ctx_want_commit(struct gantry_task_context *ctx)
         want_commit(sink_of(ctx));
 }
 
+static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_record *record,
+                         struct gantry_err *err)
+{
+    struct gt_native_task *task =
+        (struct gt_native_task *)((char *)ctx - offsetof(struct gt_native_task, ctx));
+    const char *topic = gantry_config_get(ctx->config, "errors.deadletterqueue.topic.name");
+    struct gantry_record bytes = *record;
+    struct gt_frames before; /* stays empty: there is no schema */
+    struct gt_buf buf;
+    int64_t credit;
+    if (topic == NULL || *topic == '\0')
+        return gantry_err_set(err, GANTRY_UNSUPPORTED,
+                              "errors.deadletterqueue.topic.name is not set");
+    bytes.schema = NULL;
+    bytes.topic = NULL;
+    gt_frames_init(&before);
+    gt_native_begin(&buf, GT_FRAME_ASIDE, task->channel, 6);
+    gt_mp_put_text(&buf, record->topic);
+    gt_mp_put_int(&buf, record->queue);
+    gt_mp_put_int(&buf, record->offset);
+    int done = gt_records_put(&buf, NULL, task->channel, &bytes, 1, &before, &credit);
+    if (done < 0) {
+        gt_buf_deinit(&buf);
+        return gantry_err_set(err, done, "cannot lay a record of %zu bytes aside: %s",
+                              record->value.len, gantry_error_text(done));
+    }
+    gt_native_end(&buf, task->channel);
+    return 0;
+}
+
 void gt_native_sink_offer(struct gantry_task_context *ctx)
 {
+    ctx->lay_aside = ctx_lay_aside;
     ctx->hold = ctx_hold;
     ctx->seek = ctx_seek;
     ctx->want_commit = ctx_want_commit;

@@ -461,7 +461,7 @@ static void on_break(struct gt_mail *mail)
     /* It was about to begin, or to try again. */
     if (task->preparing)
         task->ops->end(task);
-    task->preparing = task->paused = false;
+    task->preparing = task->to_begin = task->paused = false;
     uv_timer_stop(&task->timer);
     show(task, GT_TASK_FAILED, reason);
 }

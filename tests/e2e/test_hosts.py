@@ -271,6 +271,29 @@ def test_records_without_a_value_and_large_ones(worker, tmp_path):
     wait_file(tmp_path / "written", expected)
 
 
+@pytest.mark.parametrize("where", ["process", "none"])
+def test_what_a_sink_lays_aside_is_in_its_topic_once(worker, tmp_path, where):
+    """Also over a host that is killed, for it is committed together with the sink's progress."""
+    keys = {"connector-class": "test.BadSink", "topicNames": Broker.topics("b"), "bad.file": str(tmp_path / "written"), "bad.aside": "7",
+            "isolation": where, "source-record-converter": "string"}
+    assert "itself reads" in worker.refuse("badsink", {**keys, "errors.deadletterqueue.topic.name": Broker.topics("b")})
+    assert "is not allowed" in worker.refuse("badsink", {**keys, "errors.deadletterqueue.topic.name": "a.b"})
+    worker.create("badsink", keys)
+    source(worker, limit=100000)
+    worker.wait_failed("badsink", "errors.deadletterqueue.topic.name is not set")
+    worker.create("badsink", {**keys, "errors.deadletterqueue.topic.name": Broker.topics("dead")})
+    for _ in range(3 if where == "process" else 0):
+        size = len(read(tmp_path / "written"))
+        wait_for(lambda: len(read(tmp_path / "written")) > size + 1000 or size > 400000, "more in the file")
+        for pid in hosts(worker):
+            os.kill(pid, signal.SIGKILL)
+    numbers = [b"%d" % number for number in range(100000)]
+    wait_file(tmp_path / "written", b"".join(number + b"\n" for number in numbers if not number.endswith(b"7")), 60)
+    expected = [number for number in numbers if number.endswith(b"7")]
+    wait_for(lambda: len(worker.bodies("dead")) >= len(expected), "what was laid aside")
+    assert sorted(worker.bodies("dead")) == sorted(expected)
+
+
 def test_batches_of_many_records_are_one(worker, tmp_path):
     """A batch of more records than a frame takes is committed at once: stopped at any time, nothing comes twice."""
     numbers = b"".join(b"%d\n" % number for number in range(200000))

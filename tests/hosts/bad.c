@@ -69,6 +69,10 @@ static const struct gantry_config_def sink_keys[] = {
      .type = GANTRY_CONFIG_BOOL,
      .default_value = "false",
      .doc = "Write names of headers, too."},
+    {.name = "bad.aside",
+     .type = GANTRY_CONFIG_INT,
+     .default_value = "0",
+     .doc = "Lay aside what ends with this digit; 0: nothing."},
 };
 
 /* --- Ways to misbehave --- */
@@ -358,6 +362,7 @@ struct sink {
     const struct gantry_config *config;
     FILE *file;
     bool headers;
+    char aside;
 };
 
 static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
@@ -377,6 +382,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     sink->ctx = ctx;
     sink->config = ctx->config;
     sink->headers = gantry_config_get_bool(ctx->config, "bad.headers", false);
+    sink->aside = *gantry_config_get(ctx->config, "bad.aside");
     if (ctx->state.len > 0 && ctx->state.len < sizeof length)
         memcpy(length, ctx->state.data, ctx->state.len);
     if (ftruncate(fileno(sink->file), strtol(length, NULL, 10)) != 0) {
@@ -392,7 +398,6 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
                     struct gantry_put_result *result, struct gantry_err *err)
 {
     struct sink *sink = task;
-    (void)err;
     bool nonsense = strcmp(gantry_config_get(sink->config, "bad.how"), "nonsense") == 0;
     if (!nonsense)
         maybe(sink->config, "put", sink->ctx);
@@ -401,6 +406,13 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
+        size_t len = records[i].value.len;
+        if (sink->aside != '0' && len > 0 && records[i].value.data[len - 1] == sink->aside) {
+            int code = sink->ctx->lay_aside(sink->ctx, &records[i], err);
+            if (code != 0)
+                return code;
+            continue;
+        }
         (void)fwrite(records[i].value.data, 1, records[i].value.len, sink->file);
         for (uint32_t k = 0; sink->headers && k < records[i].header_count; k++)
             (void)fprintf(sink->file, " %.*s", (int)records[i].headers[k].name.len,
