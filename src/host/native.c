@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -659,13 +660,14 @@ static int move_line(void)
 
 int gt_native_main(int argc, char **argv)
 {
-    (void)argv;
-    if (argc > 0 || move_line() != 0) {
+    (void)argv; /* whose host it is, for who looks at processes */
+    if (argc > 1 || move_line() != 0) {
         (void)fputs("gantry host: started by a worker only, with its line as standard input and "
                     "output\n",
                     stderr);
         return 2;
     }
+    (void)prctl(PR_SET_NAME, "gantry-host"); /* else the name of the link that was executed */
     native.record_max = GT_FRAME_MAX;
     gt_props_init(&native.settings);
     uint8_t *room = malloc(ROOM);

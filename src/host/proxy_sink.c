@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { STATE_MAX = 1 << 20 };
+enum { STATE_MAX = 1 << 20, LIMITS_MAX = 1 << 16 };
 
 /* What FLUSHED keeps back. */
 struct kept_back {
@@ -111,6 +111,8 @@ static int on_flushed(struct sink_proxy *sink, struct gt_frame_head *head, struc
     uint32_t count = gt_mp_item_array(&head->items);
     if (!gt_mp_ok(&head->mp) || seq != sink->seq || sink->flush_came)
         return gt_proxy_broken(&sink->base, "a FLUSHED that was not asked for", err);
+    if (count > LIMITS_MAX) /* they are larger in our memory */
+        return gt_proxy_broken(&sink->base, "FLUSHED keeps back more than 65536 queues", err);
     sink->flush_came = true;
     forget_limits(sink);
     if (count == 0)
@@ -163,11 +165,48 @@ static int on_queue(struct sink_proxy *sink, struct gt_frame_head *head, struct 
     return code;
 }
 
+static void *aside_alloc(void *arg, size_t size)
+{
+    return gt_arena_alloc(arg, size);
+}
+
+/* Records of one queue; their bytes are all of them: no schema is heard of. */
+static int on_aside(struct sink_proxy *sink, struct gt_frame_head *head, struct gantry_err *err)
+{
+    static const struct gt_schemas_in no_schemas = {.count = 0};
+    struct gantry_task_context *ctx = sink->base.ctx;
+    struct gt_arena arena;
+    struct gt_record_reader reader = {.schemas = &no_schemas, .alloc = aside_alloc, .arg = &arena};
+    struct gantry_view name = gt_mp_item_bytes(&head->items);
+    int64_t queue = gt_mp_item_int(&head->items, -1);
+    int64_t offset = gt_mp_item_int(&head->items, -1);
+    uint32_t count = gt_mp_item_array(&head->items);
+    if (!gt_mp_ok(&head->mp) || name.data == NULL || queue < 0 || queue > UINT32_MAX || offset < 0)
+        return gt_proxy_broken(&sink->base, "ASIDE is malformed", err);
+    gt_arena_init(&arena, 4096, 0);
+    char *topic = gt_arena_copy(&arena, name);
+    int code = topic != NULL ? 0 : GANTRY_NO_MEMORY;
+    for (uint32_t i = 0; i < count && code == 0; i++) {
+        struct gantry_record record;
+        code = gt_record_read(&head->mp, &reader, &record);
+        record.topic = topic;
+        record.queue = (uint32_t)queue;
+        record.offset = offset + i;
+        if (code == 0 && (code = ctx->lay_aside(ctx, &record, err)) != 0)
+            break;
+    }
+    gt_arena_deinit(&arena);
+    if (code == GANTRY_NO_MEMORY)
+        return gantry_err_set(err, code, "no memory for what a host lays aside");
+    return code == GANTRY_INVALID ? gt_proxy_broken(&sink->base, "ASIDE is malformed", err) : code;
+}
+
 static int hear(struct sink_proxy *sink, struct gantry_err *err)
 {
     struct gt_frame *frame = NULL;
     struct gt_frame_head head;
     int code;
+    gt_proxy_turn(&sink->base);
     while ((code = gt_proxy_next(&sink->base, &frame, &head, err)) == 0 && frame != NULL) {
         if (head.type == GT_FRAME_STATE)
             code = on_state(sink, &head, err);
@@ -175,6 +214,8 @@ static int hear(struct sink_proxy *sink, struct gantry_err *err)
             code = on_flushed(sink, &head, err);
         else if (head.type == GT_FRAME_HOLD || head.type == GT_FRAME_SEEK)
             code = on_queue(sink, &head, err);
+        else if (head.type == GT_FRAME_ASIDE)
+            code = on_aside(sink, &head, err);
         else if (head.type == GT_FRAME_COMMIT)
             sink->base.ctx->want_commit(sink->base.ctx);
         else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records on the line. A value that is nil there is an empty one with the header GANTRY_HEADER_NULL
- * here, so that it passes through every converter. */
+ * here, and a header whose value is nil is a GANTRY_HEADER_NULL_HEADER, so that both pass through
+ * every converter, and through brokers, which drop what is empty. */
 #include "host/record.h"
 
 #include <stdlib.h>
@@ -97,15 +98,41 @@ static int number_of(struct gt_schemas_out *schemas, uint32_t channel,
 
 /* --- Records out --- */
 
+static bool is_header(const struct gantry_header *header, const char *name)
+{
+    return gantry_view_equal(header->name, gantry_view_of(name));
+}
+
 static bool is_null(const struct gantry_record *record)
 {
     if (record->value.len > 0)
         return false;
     for (uint32_t i = 0; i < record->header_count; i++) {
-        if (gantry_view_equal(record->headers[i].name, gantry_view_of(GANTRY_HEADER_NULL)))
+        if (is_header(&record->headers[i], GANTRY_HEADER_NULL))
             return true;
     }
     return false;
+}
+
+/* What stands for a value of nil is no header on the line. */
+static bool is_sent(const struct gantry_header *header, bool null)
+{
+    return !null || !is_header(header, GANTRY_HEADER_NULL);
+}
+
+static int64_t credit_of(const struct gantry_record *record)
+{
+    bool null = is_null(record);
+    size_t credit = record->value.len + record->key.len + GT_RECORD_CREDIT;
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        const struct gantry_header *header = &record->headers[i];
+        if (!is_sent(header, null))
+            continue;
+        if (!is_header(header, GANTRY_HEADER_NULL_HEADER)) /* whose value is the name */
+            credit += header->name.len;
+        credit += header->value.len + GT_HEADER_CREDIT;
+    }
+    return (int64_t)credit;
 }
 
 /* Bytes that the encoded record has at most. */
@@ -124,16 +151,17 @@ static size_t bound_of(const struct gantry_record *record)
 static uint8_t *set_headers(uint8_t *out, const struct gantry_record *record, bool null)
 {
     uint32_t count = record->header_count;
-    for (uint32_t i = 0; null && i < record->header_count; i++)
-        count -= gantry_view_equal(record->headers[i].name, gantry_view_of(GANTRY_HEADER_NULL));
+    for (uint32_t i = 0; i < record->header_count; i++)
+        count -= !is_sent(&record->headers[i], null);
     out = gt_mp_set_array(out, count);
     for (uint32_t i = 0; i < record->header_count; i++) {
         const struct gantry_header *header = &record->headers[i];
-        if (null && gantry_view_equal(header->name, gantry_view_of(GANTRY_HEADER_NULL)))
+        if (!is_sent(header, null))
             continue;
+        bool no_value = is_header(header, GANTRY_HEADER_NULL_HEADER);
         out = gt_mp_set_array(out, 2);
-        out = gt_mp_set_bytes(out, header->name);
-        out = gt_mp_set_bytes(out, header->value);
+        out = gt_mp_set_bytes(out, no_value ? header->value : header->name);
+        out = no_value ? gt_mp_set_nil(out) : gt_mp_set_bytes(out, header->value);
     }
     return out;
 }
@@ -169,7 +197,7 @@ static size_t frame_load(const struct gantry_record *records, size_t count, int6
     size_t taken = 0, bound = 0;
     int64_t credit = 0;
     for (; taken < count && taken < GT_FRAME_RECORD_COUNT; taken++) {
-        int64_t more = gt_record_credit(&records[taken]);
+        int64_t more = credit_of(&records[taken]);
         if (taken > 0 && credit + more > GT_FRAME_RECORD_BYTES)
             break;
         credit += more;
@@ -197,7 +225,8 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
     const struct gantry_schema *last = NULL;
     int number = -1;
     size_t done = 0;
-    schemas->frame++;
+    if (schemas != NULL)
+        schemas->frame++;
     for (; done < most; done++) {
         const struct gantry_record *record = &records[done];
         if (record->schema != last) {
@@ -213,7 +242,7 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
         out = set_record(out, record, number, is_null(record));
     }
     for (size_t i = done; i < most; i++)
-        credit -= gt_record_credit(&records[i]);
+        credit -= credit_of(&records[i]);
     *start = 0xdd; /* an array in its longest form */
     for (int i = 0; i < 4; i++)
         start[1 + i] = (uint8_t)(done >> (8 * (3 - i)));
@@ -361,6 +390,10 @@ static int read_headers(struct gt_mp *mp, uint32_t count, bool null,
         gt_mp_items_end(&pair);
         if (headers[i].name.data == NULL)
             mp->bad = true;
+        reader->credit += (int64_t)(headers[i].name.len + headers[i].value.len + GT_HEADER_CREDIT);
+        if (headers[i].value.data == NULL)
+            headers[i] =
+                (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL_HEADER), headers[i].name};
     }
     if (null)
         headers[count++] =
@@ -401,6 +434,7 @@ int gt_record_read(struct gt_mp *mp, struct gt_record_reader *reader, struct gan
     int code = 0;
     if (!gt_mp_ok(mp) || headers > HEADERS_MAX)
         return GANTRY_INVALID;
+    reader->credit += (int64_t)(ret->value.len + ret->key.len + GT_RECORD_CREDIT);
     if (topic.data != NULL)
         code = read_topic(topic, reader, ret);
     if (schema >= 0) {

@@ -5,12 +5,6 @@
 
 #include "host/frame.h"
 
-/** What a record counts against credit. */
-static inline int64_t gt_record_credit(const struct gantry_record *record)
-{
-    return (int64_t)(record->value.len + record->key.len + GT_RECORD_CREDIT);
-}
-
 enum { GT_SCHEMA_NUMBERS = 256 }; /* a sender gives numbers below this, again and again */
 
 /** The schemas that a channel has sent. Zeroed is empty. A number is given anew, to the next schema
@@ -29,7 +23,8 @@ void gt_schemas_out_deinit(struct gt_schemas_out *schemas);
 
 /** Encode leading records as one array, as many as one frame may hold and the schemas allow: at
  * least one. Frames that tell of new schemas are added to @p before. *ret_credit is what the
- * records count. Returns how many, or a negative error: GANTRY_NO_MEMORY, or @p buf's. */
+ * records count. @p schemas may be NULL where no record has one. Returns how many, or a negative
+ * error: GANTRY_NO_MEMORY, or @p buf's. */
 int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t channel,
                    const struct gantry_record *records, size_t count, struct gt_frames *before,
                    int64_t *ret_credit);
@@ -58,6 +53,7 @@ struct gt_record_reader {
     void *arg;
     const char *topic; /* the last one that was copied */
     size_t topic_len;
+    int64_t credit; /* what the records that were read count */
 };
 
 /** Read the next record; key and value point into the frame. 0, GANTRY_INVALID, GANTRY_NO_MEMORY.

@@ -82,8 +82,10 @@ static int send_hello(struct gt_seat *seat, const struct gt_host_plugin *plugin)
 static int start(struct gt_seat *seat, const struct gt_host_plugin *plugin, struct gantry_err *err)
 {
     struct gt_hosts *hosts = seat->hosts;
+    /* Our own hosts take a word that they do not read. */
+    const char *name = plugin->kind != GT_PLUGIN_EXECUTABLE ? seat->name : NULL;
     int code = gt_process_start(&hosts->settings, (const char *const *)plugin->argv, plugin->folder,
-                                plugin->text_out, plugin->files, &seat->process, err);
+                                plugin->text_out, plugin->files, name, &seat->process, err);
     if (code != 0)
         return code;
     seat->state = GT_SEAT_STARTING;
@@ -498,6 +500,8 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      seat->line_ended ? "closed its line and went on"
                                       : "did not exit when its input had ended");
     check_end(seat, now_ms);
+    if (look_at_memory)
+        check_memory(seat);
     if (seat->state != GT_SEAT_READY)
         return;
     if (now_ms - seat->beat_ms > settings->beat_timeout_ms)
@@ -505,8 +509,6 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      "gave no sign of life for %lld ms (host.beat.timeout.ms)",
                      (long long)(now_ms - seat->beat_ms));
     check_owed(seat, now_ms);
-    if (look_at_memory)
-        check_memory(seat);
     if (gt_seat_is_idle(seat) && now_ms - seat->idle_ms > settings->idle_ms)
         gt_seat_leave(seat);
 }

@@ -451,8 +451,19 @@ static void on_break(struct gt_mail *mail)
     pthread_mutex_lock(&task->lock);
     memcpy(reason, task->broken, sizeof reason);
     pthread_mutex_unlock(&task->lock);
-    if (task->live && !task->stopping && task->stuck == 0)
+    if (task->stopping || task->stuck > 0 || !task->timer_open ||
+        current_state(task) == GT_TASK_FAILED)
+        return;
+    if (task->live) {
         gt_task_fail(task, GANTRY_IO, "%s", reason);
+        return;
+    }
+    /* It was about to begin, or to try again. */
+    if (task->preparing)
+        task->ops->end(task);
+    task->preparing = task->to_begin = task->paused = false;
+    uv_timer_stop(&task->timer);
+    show(task, GT_TASK_FAILED, reason);
 }
 
 /* --- Calls that do not come back --- */

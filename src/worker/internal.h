@@ -81,6 +81,7 @@ struct slot {
     bool under_way, looping; /* the first operation has begun; they are being begun */
     bool closing;            /* the connector is being closed for good */
     bool split_again;        /* for gt_connector_split_again(), in the same way */
+    char *broken;            /* owned; for gt_connector_break(), in the same way; NULL: it is not */
     int64_t split_ns;        /* when that was asked for last, and ... */
     int64_t split_pause_ms;  /* ... the pause before the next time */
     bool look_again;  /* for gt_connector_look_again(), when no operation is under way any more */

@@ -657,6 +657,12 @@ static void run_slot(struct slot *slot)
         slot->look_again = false;
         gt_connector_look_again(slot->connector);
     }
+    if (slot->broken != NULL && slot->head == NULL) {
+        if (slot->connector != NULL && !slot->closing)
+            gt_connector_break(slot->connector, slot->broken);
+        free(slot->broken);
+        slot->broken = NULL;
+    }
     if (slot->split_again && slot->head == NULL && slot->connector != NULL && !slot->closing) {
         slot->split_again = false;
         gt_connector_split_again(slot->connector);
@@ -669,6 +675,7 @@ void gt_slot_release(struct slot *slot)
     if (slot->looping || slot->head != NULL || slot->connector != NULL)
         return;
     gt_map_remove(&slot->worker->slots, gantry_view_of(slot->name));
+    free(slot->broken);
     free(slot->name);
     free(slot);
 }

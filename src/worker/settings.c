@@ -187,7 +187,8 @@ static const struct setting table[] = {
            AT(hosts.files_max), "Files that a host may have open."),
     FLAG("host.landlock", "false", AT(hosts.landlock),
          "Hosts may touch no files but those of host.paths.read and host.paths.write, their plugin "
-         "and the system's programs and libraries. Needs a kernel with Landlock (5.13)."),
+         "and the system's programs and libraries, and signal no process but their own (6.12). "
+         "Needs a kernel with Landlock (5.13)."),
     TEXT("host.paths.read", NULL, PLACE_PATH, AT(hosts.read_paths),
          "With host.landlock: folders and files that hosts may read, separated by commas."),
     TEXT("host.paths.write", NULL, PLACE_PATH, AT(hosts.write_paths),

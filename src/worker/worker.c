@@ -603,6 +603,7 @@ static void free_slots(struct gt_worker *worker)
     void *value;
     while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
         struct slot *slot = value;
+        free(slot->broken);
         free(slot->name);
         free(slot);
     }

@@ -6,6 +6,7 @@
  * feed to bad.file, and its state is the file's length, to which it is cut at the start: so what is
  * put again is written again, and nothing is there twice unless the worker loses a state. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gantry/connector.h>
 #include <signal.h>
@@ -13,8 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,6 +69,10 @@ static const struct gantry_config_def sink_keys[] = {
      .type = GANTRY_CONFIG_BOOL,
      .default_value = "false",
      .doc = "Write names of headers, too."},
+    {.name = "bad.aside",
+     .type = GANTRY_CONFIG_INT,
+     .default_value = "0",
+     .doc = "Lay aside what ends with this digit; 0: nothing."},
 };
 
 /* --- Ways to misbehave --- */
@@ -97,6 +104,23 @@ static void flood(void)
 {
     for (int i = 0; i < 20000; i++)
         (void)fprintf(stderr, "flood %d\n", i);
+}
+
+static void tell(const char *what, long result)
+{
+    (void)fprintf(stderr, "%s: %s\n", what, result == 0 ? "done" : strerror(errno));
+}
+
+/* What a host may do beyond its work. */
+static void use_rights(void)
+{
+    const char *victim = getenv("BAD_VICTIM");
+    tell("truncate", truncate(victim != NULL ? victim : "/", 1));
+    tell("kill", kill(getppid(), 0));
+    tell("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+#ifdef __x86_64__
+    tell("other number", syscall(0x40000000 | SYS_getpid) > 0 ? 0 : -1);
+#endif
 }
 
 /* Until somebody makes the file that is named like bad.once, with .go behind it. */
@@ -158,6 +182,8 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)execlp("sleep", "sleep", "4242", (char *)NULL);
         _exit(1);
     }
+    if (strcmp(how, "rights") == 0)
+        use_rights();
     if (strcmp(how, "stop-self") == 0)
         (void)kill(getpid(), SIGSTOP);
 }
@@ -221,7 +247,8 @@ struct source {
     struct gantry_task_context *ctx;
     const struct gantry_config *config;
     long next, limit, batch, large;
-    bool null, armed;
+    bool null;
+    int late; /* how often a start or a stop has been looked at */
 };
 
 static const char partition[] = "numbers";
@@ -270,6 +297,28 @@ static int add_number(struct source *source, struct gantry_batch *batch, struct 
     return 0;
 }
 
+/* Not the first three times; nothing but the timer brings the next look. */
+static int late(struct source *source, const char *where)
+{
+    if (strcmp(gantry_config_get(source->config, "bad.how"), "late") != 0 ||
+        strcmp(gantry_config_get(source->config, "bad.where"), where) != 0 || source->late == 3)
+        return 0;
+    source->late++;
+    source->ctx->wake_after(source->ctx, 20);
+    return GANTRY_AGAIN;
+}
+
+static int source_start_done(void *task, struct gantry_err *err)
+{
+    (void)err;
+    return late(task, "start");
+}
+
+static int source_stop_done(void *task)
+{
+    return late(task, "stop");
+}
+
 static int source_poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
 {
     struct source *source = task;
@@ -313,6 +362,7 @@ struct sink {
     const struct gantry_config *config;
     FILE *file;
     bool headers;
+    char aside;
 };
 
 static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
@@ -332,6 +382,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     sink->ctx = ctx;
     sink->config = ctx->config;
     sink->headers = gantry_config_get_bool(ctx->config, "bad.headers", false);
+    sink->aside = *gantry_config_get(ctx->config, "bad.aside");
     if (ctx->state.len > 0 && ctx->state.len < sizeof length)
         memcpy(length, ctx->state.data, ctx->state.len);
     if (ftruncate(fileno(sink->file), strtol(length, NULL, 10)) != 0) {
@@ -347,7 +398,6 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
                     struct gantry_put_result *result, struct gantry_err *err)
 {
     struct sink *sink = task;
-    (void)err;
     bool nonsense = strcmp(gantry_config_get(sink->config, "bad.how"), "nonsense") == 0;
     if (!nonsense)
         maybe(sink->config, "put", sink->ctx);
@@ -356,6 +406,13 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
+        size_t len = records[i].value.len;
+        if (sink->aside != '0' && len > 0 && records[i].value.data[len - 1] == sink->aside) {
+            int code = sink->ctx->lay_aside(sink->ctx, &records[i], err);
+            if (code != 0)
+                return code;
+            continue;
+        }
         (void)fwrite(records[i].value.data, 1, records[i].value.len, sink->file);
         for (uint32_t k = 0; sink->headers && k < records[i].header_count; k++)
             (void)fprintf(sink->file, " %.*s", (int)records[i].headers[k].name.len,
@@ -428,8 +485,10 @@ static const struct gantry_connector bad_source = {
     .validate = validate,
     .split = split,
     .task_start = source_start,
+    .start_done = source_start_done,
     .poll = source_poll,
     .committed = source_committed,
+    .stop_done = source_stop_done,
     .task_stop = source_stop,
 };
 

@@ -10,6 +10,7 @@ in tests, and checks each frame of it against the page.
         source.stop()
 
 What goes wrong on the host's side is raised by the next call, as Violation (the protocol) or Failed (its own words)."""
+import glob
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ WAIT_S = 60
 START, STARTED, STOP, STOPPED, COMMITTED, LAG = range(20, 26)
 RECORDS, CREDIT, POSITION, POSITION_IS, POSITIONS, POSITIONS_ARE, TOGETHER = range(30, 37)
 PUT, TAKEN, CHECKPOINT, STATE, FLUSH, FLUSHED, CAUGHT_UP, HOLD, SEEK, COMMIT = range(40, 50)
-SCHEMA = 50
+SCHEMA, ASIDE = 50, 51
 TYPES = "INT32 INT64 BIG_INTEGER FLOAT32 FLOAT64 BOOLEAN STRING BYTES ARRAY MAP DATETIME".split()
 
 
@@ -53,6 +54,7 @@ def jdks():
     """{name: path of java}, of all that are at hand."""
     found, seen = {}, set()
     candidates = [os.path.join("/usr/lib/jvm", name, "bin", "java") for name in sorted(os.listdir("/usr/lib/jvm"))] if os.path.isdir("/usr/lib/jvm") else []
+    candidates += sorted(glob.glob(os.path.join(TOP, "build-jdks", "*", "bin", "java")))  # scripts/jdks
     candidates += [os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java"), shutil.which("java") or ""]
     for java in candidates:
         real = os.path.realpath(java)
@@ -62,8 +64,12 @@ def jdks():
     return found
 
 
-def cost(value, key):
-    return len(value or b"") + len(key or b"") + 64
+def cost(record):
+    def size(text):
+        return len(text.encode() if isinstance(text, str) else text or b"")
+
+    items = list(record) + [None] * (6 - len(record))
+    return size(items[0]) + size(items[1]) + 64 + sum(size(name) + size(value) + 32 for name, value in items[5] or [])
 
 
 class Record:
@@ -81,7 +87,7 @@ class Record:
 
 class Host:
     def __init__(self, folder, java=None, options=(), library=LIBRARY, record_max=64 << 20, beat_ms=100, settings=None,
-                 stdout_is_socket=True, hello=True):
+                 stdout_is_socket=True, hello=True, command=None):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.java = java or shutil.which("java")
@@ -104,8 +110,8 @@ class Host:
         self.began = time.monotonic()
         with open(self.stderr_path, "ab") as errors:
             self.process = subprocess.Popen(
-                [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs, stdout=theirs if stdout_is_socket else errors,
-                stderr=errors, cwd=self.folder, start_new_session=True)
+                command or [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs,
+                stdout=theirs if stdout_is_socket else errors, stderr=errors, cwd=self.folder, start_new_session=True)
         theirs.close()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -426,7 +432,7 @@ class Source(Channel):
             if not covered <= covers <= len(records) or not isinstance(partition, bytes) or not isinstance(position, bytes):
                 raise Violation(f"a mark {covers} {partition!r} {position!r} behind {covered} of {len(records)}")
             covered = covers
-        spent = sum(cost(record[0], record[1] if len(record) > 1 else None) for record in records)
+        spent = sum(cost(record) for record in records)
         self.left -= spent
         self.records += [Record(record, self.schemas) for record in records]
         self.frames.append((seq, len(records), marks))
@@ -472,7 +478,7 @@ class Sink(Channel):
         self.left = 0
         self.sent = self.taken = 0
         self.states, self.flushed = {}, {}
-        self.holds, self.seeks = [], []
+        self.holds, self.seeks, self.asides = [], [], []
         self.commits = 0
         self.next = 0
 
@@ -497,6 +503,9 @@ class Sink(Channel):
             self.seeks.append(tuple(rest))
         elif kind == COMMIT:
             self.commits += 1
+        elif kind == ASIDE:
+            topic, queue, offset, records = rest
+            self.asides += [((topic, queue, offset + i), Record(record, {})) for i, record in enumerate(records)]
         else:
             raise Violation(f"a frame of type {kind} of a sink")
 
@@ -508,7 +517,7 @@ class Sink(Channel):
         records = [record if isinstance(record, list) else [record] for record in records]
         self.host.wait(lambda: self.left > 0 or self.failed, "credit")
         self.check()
-        spent = sum(cost(record[0], record[1] if len(record) > 1 else None) for record in records)
+        spent = sum(cost(record) for record in records)
         with self.host.changed:
             self.left -= spent
             self.sent += spent

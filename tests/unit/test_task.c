@@ -39,6 +39,8 @@ static struct script {
     atomic_long wrong;      /* numbers out of order */
     atomic_long take;       /* sink: take at most so many, then want a commit; 0: all */
     atomic_long again;      /* sink: be full so many times */
+    atomic_long room;       /* sink: full after so many of a put, for 1 ms; 0: never */
+    atomic_long full_at;    /* sink: full at this number, and nothing wakes it; 0: never */
     atomic_long fail_flush; /* so many flushes fail */
     atomic_long checkpoints, flushes, caught_up, puts;
     atomic_long first_put_after; /* checkpoints before the first put */
@@ -55,6 +57,7 @@ static struct script {
     atomic_long seek_to;                           /* once; -1: nowhere */
     atomic_long hold;                              /* 1: hold, 0: go on; -1: as it is */
     atomic_long put_records;
+    atomic_long aside_every; /* sink: every so many numbers one is laid aside; 0: none */
     struct gantry_task_context *sink_ctx;
 } script;
 
@@ -158,7 +161,6 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
 static int sink_put(void *arg, const struct gantry_record *records, size_t count,
                     struct gantry_put_result *result, struct gantry_err *err)
 {
-    (void)err;
     struct number_task *task = arg;
     if (atomic_fetch_add(&script.puts, 1) == 0)
         atomic_store(&script.first_put_after, atomic_load(&script.checkpoints));
@@ -167,13 +169,22 @@ static int sink_put(void *arg, const struct gantry_record *records, size_t count
         task->ctx->wake_after(task->ctx, 1);
         return GANTRY_AGAIN;
     }
-    long most = atomic_load(&script.take);
+    long most = atomic_load(&script.take), room = atomic_load(&script.room);
     for (size_t i = 0; i < count && (most == 0 || (long)i < most); i++) {
         char expected[24];
+        if (atomic_load(&script.full_at) > 0 && task->next == atomic_load(&script.full_at))
+            return GANTRY_AGAIN;
+        if (room > 0 && (long)i == room) {
+            task->ctx->wake_after(task->ctx, 1);
+            return GANTRY_AGAIN;
+        }
         int len = snprintf(expected, sizeof expected, "%ld", task->next);
         struct gantry_view want = {expected, (size_t)len};
         if (!gantry_view_equal(records[i].value, want) || records[i].offset != task->next)
             atomic_fetch_add(&script.wrong, 1);
+        long every = atomic_load(&script.aside_every);
+        if (every > 0 && task->next % every == 0)
+            assert_int_equal(task->ctx->lay_aside(task->ctx, &records[i], err), 0);
         task->next++;
         result->taken++;
         atomic_fetch_add(&script.put_records, 1);
@@ -597,8 +608,9 @@ static struct gt_task *new_task(struct bench *bench, const struct gt_connector_c
 {
     struct gantry_err err;
     bool source = klass->connector->kind == GANTRY_SOURCE;
-    struct gantry_config_entry entry = {source ? "topic" : "topicNames", "numbers"};
-    struct gantry_config config = {sizeof config, 1, &entry};
+    struct gantry_config_entry entries[] = {{source ? "topic" : "topicNames", "numbers"},
+                                            {"errors.deadletterqueue.topic.name", "dead"}};
+    struct gantry_config config = {sizeof config, script.aside_every > 0 ? 2 : 1, entries};
     struct gt_task_setup task = {
         .env = &bench->env,
         .klass = klass,
@@ -933,6 +945,65 @@ static void test_sink_asks_in_vain(void **state)
     stop_task(bench, sink);
 }
 
+/* What is laid aside is there with the commit that passes over it, once, whatever fails. */
+static void test_sink_lays_aside(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.aside_every = 7;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    struct gt_topic *dead = gt_topic_get(bench->topics, "dead");
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(gt_topic_end(dead, 0), 143);
+    script.fail_flush = 1;
+    fill(bench, 1500);
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    assert_int_equal(gt_topic_end(dead, 0), 143);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+
+    struct gt_reader *reader;
+    struct gt_arena arena;
+    struct gantry_err err;
+    int64_t first, next = 0;
+    size_t count = 1;
+    gt_arena_init(&arena, 4096, 0);
+    assert_int_equal(gt_reader_open(dead, &(struct gt_reader_spec){.queue = 0}, &reader, &err), 0);
+    for (; count > 0; gt_reader_took(reader, count)) {
+        const struct gt_message *messages;
+        assert_int_equal(gt_reader_next(reader, &arena, &messages, &count, &first, &err), 0);
+        for (size_t i = 0; i < count; i++, next++) {
+            char expected[24];
+            int len = snprintf(expected, sizeof expected, "%ld", (long)next * 7);
+            assert_true(
+                gantry_view_equal(messages[i].body, (struct gantry_view){expected, (size_t)len}));
+        }
+    }
+    assert_int_equal(next, 215);
+    gt_reader_close(reader);
+    gt_arena_deinit(&arena);
+}
+
+/* Without a topic for it nothing can be. */
+static void test_sink_has_nowhere_to_lay_aside(void **state)
+{
+    struct bench *bench = *state;
+    struct gantry_err err = {0};
+    int reports = 0;
+    fill(bench, 1);
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1);
+    const struct gantry_record record = {.topic = "numbers"};
+    assert_int_equal(script.sink_ctx->lay_aside(script.sink_ctx, &record, &err),
+                     GANTRY_UNSUPPORTED); /* so the thread does not matter */
+    stop_task(bench, sink);
+}
+
 static void test_sink_full(void **state)
 {
     struct bench *bench = *state;
@@ -944,6 +1015,34 @@ static void test_sink_full(void **state)
     WAIT(bench, script.durable == 1000);
     assert_int_equal(script.wrong, 0);
     assert_int_equal(script.again, 0);
+    stop_task(bench, sink);
+}
+
+/* One that is full again and again is not committed each time, but by its time. */
+static void test_sink_full_commits(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    bench->env.sink_commit_ms = 600000;
+    fill(bench, 1000);
+    script.room = 10;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_true(script.puts >= 100);
+    assert_true(script.checkpoints <= 3); /* the first, and of what there is to read */
+    stop_task(bench, sink);
+    bench->env.sink_commit_ms = 20;
+    script.room = 0;
+    script.full_at = 1500;
+    fill(bench, 2000);
+    sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    script.full_at = 0;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.durable == 2000);
+    assert_int_equal(script.wrong, 0);
     stop_task(bench, sink);
 }
 
@@ -1248,7 +1347,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_marks_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_lays_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_has_nowhere_to_lay_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_full_commits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),

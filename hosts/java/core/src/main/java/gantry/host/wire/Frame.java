@@ -42,6 +42,7 @@ public final class Frame {
     public static final int SEEK = 48;
     public static final int COMMIT = 49;
     public static final int SCHEMA = 50;
+    public static final int ASIDE = 51;
 
     /** The longest frame; a longer one goes in PARTs. */
     public static final int MAX = 16 << 20;
@@ -50,6 +51,8 @@ public final class Frame {
     public static final int RECORDS_COUNT = 4096;
     /** What a record counts besides its value and key. */
     public static final int RECORD_COST = 64;
+    /** What a header counts besides its name and value. */
+    public static final int HEADER_COST = 32;
 
     /** Errors of gantry/error.h that a host has a use for. */
     public static final int AGAIN = -1;
