@@ -59,6 +59,16 @@ def test_mirror_maker_through_the_worker(tmp_path, kafka):
     kafka.produce("more", [f"k{number}:v{number}" for number in range(2000)])
     kafka.consume("more", "readers", 10)
     with workers.java_worker(tmp_path / "w", "connect-mirror") as worker:
+        # there is no such topic yet: no task; MirrorMaker looks, and asks for one, also after a restart
+        worker.create("l", config(kafka, MIRROR, "late", **{"replication.policy.separator": "_", "refresh.topics.interval.seconds": "1"}))
+        worker.wait_running("l")
+        assert worker.configs()[1]["l"] == []
+        worker.restart()
+        wait_for(lambda: worker.status("l") == "runing", lambda: f"it runs; the log:\n{worker.log()[-3000:]}", 60)
+        assert worker.configs()[1]["l"] == []
+        kafka.produce("late", ["k:v"])
+        wait_for(lambda: worker.bodies("far_late") == [b"v"], lambda: f"a late copy; the log:\n{worker.log()[-3000:]}", 120)
+        worker.stop_connector("l")
         for name, class_name in (("m", MIRROR), ("h", HEARTBEAT), ("c", CHECKPOINT)):
             worker.create(name, config(kafka, class_name, "more", **{"replication.policy.separator": "_"}))
         wait_for(lambda: len(worker.bodies("far_more")) >= 2000, lambda: f"2000 copies; the log:\n{worker.log()[-3000:]}", 120)
