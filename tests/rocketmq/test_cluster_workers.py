@@ -5,13 +5,14 @@ worker runs elsewhere. How long things took is printed."""
 import concurrent.futures
 import os
 import shutil
+import subprocess
 import time
 import uuid
 
 import pytest
 
 import cluster as rmq
-from harness import read, source_config, wait_for, write
+from harness import read, source_config, wait_file, wait_for, write
 from javatool import JavaTool
 from workers import Aside, Crew, average_2019, hash_2019, overlaps, timed
 
@@ -324,6 +325,25 @@ def test_the_connector_itself_lives_where_its_first_task_is(crew, tmp_path):
     wait_for(lambda: third.allocated() == ["odd"], "its task runs")
     third.stop_connector("odd")
     wait_for(lambda: where() == [], "it is released")
+
+
+def test_a_task_whose_call_hangs_goes_to_another_worker(crew, tmp_path):
+    """Its own worker cannot start it again before the call is back, and leaves in an orderly way."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-I", os.path.join(rmq.TOP, "include"),
+                    os.path.join(rmq.TOP, "tests", "hosts", "bad.c"), "-o", str(plugins / "bad.so")], check=True, timeout=120)
+    settings = {"pluginPaths": plugins, "plugin_isolation": "none", "task_call_timeout_ms": 1000, "task_restart_backoff_ms": 100}
+    topic = f"hang-{uuid.uuid4().hex[:8]}"
+    one = crew.start(1, **settings)
+    one.sink("good", topic, tmp_path / "numbers")
+    one.create("badsource", {"connector-class": "test.BadSource", "topic": topic, "source-record-converter": "string", "bad.where": "poll",
+                             "bad.how": "sleep", "bad.once": str(tmp_path / "once"), "bad.limit": "1000"})
+    one.wait_failed("badsource", r"poll\(\) does not come back")
+    other = crew.start(1, **settings)
+    one.end()
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1000)), 60)
+    wait_for(lambda: sorted(other.allocated()) == ["badsource", "good"], "the other one has both", 30)
 
 
 def lapse(span_s):
