@@ -18,6 +18,12 @@ INVALID, NOT_FOUND, IO = -3, -4, -6
 BATCH = 500
 
 
+def cost(record):
+    """What a record counts against credit."""
+    items = record + [None] * (6 - len(record))
+    return len(items[0] or b"") + len(items[1] or b"") + 64 + sum(len(name) + len(value or b"") + 32 for name, value in items[5] or [])
+
+
 class Counter:
     """A source: numbers. Its position is the next one."""
     NAME = "example.PythonCounter"
@@ -43,7 +49,7 @@ class Counter:
         records = [[b"%d" % number] for number in range(self.next, end)]
         self.next = end
         self.seq += 1
-        self.task.credit -= sum(len(record[0]) + 64 for record in records)
+        self.task.credit -= sum(cost(record) for record in records)
         self.task.send(RECORDS, self.seq, records, [[len(records), b"counter", b"%d" % end]])
         return True
 
@@ -72,7 +78,7 @@ class File:
 
     def put(self, records):
         self.file.write(b"".join((record[0] or b"") + b"\n" for record in records))
-        self.task.send(TAKEN, sum(len(record[0] or b"") + len((record[1:2] or [None])[0] or b"") + 64 for record in records))
+        self.task.send(TAKEN, sum(cost(record) for record in records))
 
     def checkpoint(self, seq):
         self.file.flush()

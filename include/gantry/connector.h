@@ -217,8 +217,9 @@ struct gantry_connector {
     /* Like split(), and used instead of it, with the connector's name. */
     int (*split_named)(void *plugin, const char *name, const struct gantry_config *config,
                        uint32_t max_tasks, struct gantry_task_list *list, struct gantry_err *err);
-    /* The connector of that name, which was split before, is gone. Must not block. Thread: any, but
-     * none of its tasks is left. */
+    /* The connector of that name, which was split before, does not live here any more: it is gone,
+     * and none of its tasks is left; or, in a cluster, another worker has it, and tasks of it may
+     * go on here. Must not block. Thread: any. */
     void (*release)(void *plugin, const char *name);
 
     /* For tasks whose work is done elsewhere. Each says GANTRY_AGAIN while it is under way, and is

@@ -42,12 +42,6 @@ static void send_mail(struct gt_channel *channel, struct gt_mail *mail)
         channel->refs--;
 }
 
-/* What a frame that waits takes of our memory, about: small ones are not for nothing. */
-static size_t weight(const struct gt_frame *frame)
-{
-    return frame->len + 2 * sizeof *frame;
-}
-
 /* With the lock: the task's callbacks may run from now on, but its context is there as long. */
 static void wake(struct gt_channel *channel)
 {
@@ -121,12 +115,17 @@ static void on_start(struct gt_mail *mail)
     let_go(channel);
 }
 
-static void send_out(struct gt_channel *channel)
+void gt_channel_resume(struct gt_channel *channel)
 {
     struct gt_frames frames;
     gt_frames_init(&frames);
     pthread_mutex_lock(&channel->lock);
     gt_frames_move(&frames, &channel->out);
+    channel->out_bytes = 0;
+    if (channel->wants_room) {
+        channel->wants_room = false;
+        wake(channel);
+    }
     pthread_mutex_unlock(&channel->lock);
     if (channel->seat != NULL)
         gt_line_send(channel->seat, frames.head);
@@ -137,7 +136,11 @@ static void send_out(struct gt_channel *channel)
 static void on_send(struct gt_mail *mail)
 {
     struct gt_channel *channel = OF_MAIL(mail, send_mail);
-    send_out(channel);
+    struct gt_seat *seat = channel->seat;
+    if (seat != NULL && seat->out_bytes > GT_HOST_OUT_MAX)
+        seat->out_holds = true;
+    else
+        gt_channel_resume(channel);
     let_go(channel);
 }
 
@@ -145,7 +148,7 @@ static void on_stop(struct gt_mail *mail)
 {
     struct gt_channel *channel = OF_MAIL(mail, stop_mail);
     struct gt_frame *frames = NULL;
-    send_out(channel);
+    gt_channel_resume(channel);
     if (channel->seat == NULL) {
         if (!channel->finished)
             gt_channel_finish(channel, NULL);
@@ -175,7 +178,7 @@ size_t gt_channel_deliver(struct gt_channel *channel, struct gt_frame *frame)
 {
     pthread_mutex_lock(&channel->lock);
     if (channel->ctx != NULL) {
-        channel->in_bytes += weight(frame);
+        channel->in_bytes += gt_frame_weight(frame);
         gt_frames_add(&channel->in, frame);
         wake(channel);
     } else {
@@ -305,6 +308,7 @@ void gt_channel_send(struct gt_channel *channel, struct gt_frame *frames)
     pthread_mutex_lock(&channel->lock);
     for (struct gt_frame *next; frames != NULL; frames = next) {
         next = frames->next;
+        channel->out_bytes += gt_frame_weight(frames);
         gt_frames_add(&channel->out, frames);
     }
     send_mail(channel, &channel->send_mail);
@@ -382,9 +386,10 @@ int gt_channel_next(struct gt_channel *channel, struct gt_frame **ret, struct ga
     int code = channel->failure.code;
     if (code != 0)
         *err = channel->failure;
-    *ret = code == 0 ? gt_frames_take(&channel->in) : NULL;
+    channel->wants_room = code == 0 && !channel->over && channel->out_bytes > GT_HOST_OUT_MAX;
+    *ret = code == 0 && !channel->wants_room ? gt_frames_take(&channel->in) : NULL;
     if (*ret != NULL)
-        channel->in_bytes -= weight(*ret);
+        channel->in_bytes -= gt_frame_weight(*ret);
     pthread_mutex_unlock(&channel->lock);
     return code;
 }

@@ -149,6 +149,21 @@ static const char *library_of(struct gt_host_plugin *plugin, const char *jar)
     return access(path, R_OK) == 0 ? gt_arena_strdup(&plugin->memory, path) : NULL;
 }
 
+/* What its host must read: the plugin, or all of them where all share a host. Each is a copy in a
+ * folder of its own, and these are in one folder. */
+static const char *plugin_files(struct gt_host_plugin *plugin)
+{
+    size_t len = strlen(plugin->path);
+    if (strcmp(plugin->key, GT_HOST_KEY_JARS) != 0)
+        return plugin->path;
+    for (int up = 0; up < 2; up++) {
+        while (len > 0 && plugin->path[--len] != '/') {
+        }
+    }
+    return len > 0 ? gt_arena_copy(&plugin->memory, (struct gantry_view){plugin->path, len})
+                   : plugin->path;
+}
+
 static int java_command(struct gt_host_plugin *plugin, struct gantry_err *err)
 {
     const struct gt_hosts_settings *settings = &plugin->hosts->settings;
@@ -160,7 +175,7 @@ static int java_command(struct gt_host_plugin *plugin, struct gantry_err *err)
     (void)find_jar(settings, jar, sizeof jar);
     plugin->library = library_of(plugin, jar);
     plugin->text_out = true; /* the JVM's own warnings go there behind the host's back */
-    plugin->files[0] = plugin->path;
+    plugin->files[0] = plugin_files(plugin);
     plugin->files[1] = gt_arena_strdup(&plugin->memory, jar);
     plugin->files[2] = plugin->library;
     bool ok = add_word(plugin, java) && add_words(plugin, settings->java_options) &&
@@ -236,5 +251,5 @@ char *gt_host_key(const struct gt_host_plugin *plugin, const char *connector)
     bool java = plugin->kind == GT_PLUGIN_JAR || plugin->kind == GT_PLUGIN_JARS;
     if (strcmp(share, "connector") == 0 && connector != NULL)
         return asprintf(&key, "%s\n%s", plugin->path, connector) >= 0 ? key : NULL;
-    return strdup(strcmp(share, "all") == 0 && java ? "java" : plugin->path);
+    return strdup(strcmp(share, "all") == 0 && java ? GT_HOST_KEY_JARS : plugin->path);
 }

@@ -20,6 +20,7 @@ struct options {
     int64_t parent, files;
     bool landlock, seccomp;
     const char *folder;
+    char *as;
 };
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
@@ -68,7 +69,7 @@ static int read_options(int argc, char **argv, struct options *options, int *ret
 {
     int i = 0;
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const char *value = strchr(argv[i], '=');
+        char *value = strchr(argv[i], '=');
         if (value == NULL)
             return refuse("'%s' is no OPTION=VALUE", argv[i]);
         struct gantry_view name = {argv[i], (size_t)(value++ - argv[i])};
@@ -80,6 +81,8 @@ static int read_options(int argc, char **argv, struct options *options, int *ret
             options->files = number;
         else if (gantry_view_equal(name, gantry_view_of("folder")))
             options->folder = value;
+        else if (gantry_view_equal(name, gantry_view_of("as")))
+            options->as = value;
         else if (gantry_view_equal(name, gantry_view_of("landlock")))
             options->landlock = number == 1;
         else if (gantry_view_equal(name, gantry_view_of("seccomp")))
@@ -120,6 +123,9 @@ int gt_process_exec(int argc, char **argv)
         return refuse("%s", err.text);
     if (options.seccomp && gt_sandbox_calls(&err) != 0)
         return refuse("%s", err.text);
-    execvp(argv[first], argv + first);
-    return refuse("%s: %s", argv[first], strerrordesc_np(errno));
+    const char *program = argv[first];
+    if (options.as != NULL)
+        argv[first] = options.as;
+    execvp(program, argv + first);
+    return refuse("%s: %s", program, strerrordesc_np(errno));
 }

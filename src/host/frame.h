@@ -12,7 +12,10 @@ enum {
     GT_FRAME_PIECE = 1 << 20,     /* a frame that is longer than twice this goes in such pieces */
     GT_FRAME_RECORD_COUNT = 4096, /* records of a frame ... */
     GT_FRAME_RECORD_BYTES = 1 << 20, /* ... and what they count, unless it is a single one */
-    GT_RECORD_CREDIT = 64,           /* what a record counts beside its key and value */
+    GT_FRAME_MARK_COUNT = 1 << 16,   /* marks of a frame */
+    GT_BATCH_COUNT = 1 << 20,        /* records and marks that are one batch */
+    GT_RECORD_CREDIT = 64,           /* what a record counts beside its key and value ... */
+    GT_HEADER_CREDIT = 32,           /* ... and a header beside its name and value */
 };
 
 enum gt_frame_type {
@@ -66,6 +69,11 @@ struct gt_frame {
 
 /** A frame with room for @p len bytes, or NULL. */
 struct gt_frame *gt_frame_new(size_t len);
+/** What a frame that waits takes of our memory, about: small ones are not for nothing. */
+static inline size_t gt_frame_weight(const struct gt_frame *frame)
+{
+    return frame->len + 2 * sizeof *frame;
+}
 /** NULL is fine. */
 void gt_frame_free(struct gt_frame *frame);
 void gt_frame_free_list(struct gt_frame *frame);

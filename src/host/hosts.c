@@ -33,6 +33,16 @@ static void for_each(struct gt_hosts *hosts, each_seat *each, void *arg)
 
 /* --- The table --- */
 
+/* A host of one connector says so, and the one that all jars share is nobody's. */
+static char *name_of(const char *key, const char *plugin)
+{
+    const char *connector = strchr(key, '\n');
+    char *name = NULL;
+    if (connector == NULL)
+        return strdup(strcmp(key, GT_HOST_KEY_JARS) == 0 ? key : plugin);
+    return asprintf(&name, "%s/%s", plugin, connector + 1) >= 0 ? name : NULL;
+}
+
 struct gt_seat *gt_hosts_seat(struct gt_hosts *hosts, const char *key, const char *name)
 {
     struct gt_seat *seat = gt_map_get(&hosts->seats, gantry_view_of(key));
@@ -43,7 +53,7 @@ struct gt_seat *gt_hosts_seat(struct gt_hosts *hosts, const char *key, const cha
         return NULL;
     seat->hosts = hosts;
     seat->key = strdup(key);
-    seat->name = strdup(name);
+    seat->name = name_of(key, name);
     gt_frames_init(&seat->out);
     gt_map_init(&seat->channels);
     if (seat->key == NULL || seat->name == NULL ||

@@ -25,9 +25,10 @@
 #include "host/record.h"
 
 enum {
-    GT_HOST_CREDIT = 2 << 20,      /* bytes that a source may send ahead */
+    GT_HOST_CREDIT = 4 << 20,      /* bytes that a source may send ahead */
     GT_HOST_CREDIT_MAX = 16 << 20, /* that a sink is sent ahead, whatever it says: they wait in
                                       our memory when it does not read */
+    GT_HOST_OUT_MAX = 16 << 20, /* that wait for a host: what it says beyond is not answered yet */
 };
 
 struct gt_seat;
@@ -95,7 +96,9 @@ struct gt_seat {
     struct gt_frame_cutter in;
     struct gt_frame_parts parts; /* of channel 0 */
     struct gt_frames out;
-    size_t out_done; /* bytes of the first that are written */
+    size_t out_done;  /* bytes of the first that are written */
+    size_t out_bytes; /* that wait, by gt_frame_weight() */
+    bool out_holds;   /* channels keep theirs until fewer wait */
     struct gt_errlog log;
     struct gantry_err end; /* why it is ended; code 0: no reason of ours */
 
@@ -118,7 +121,7 @@ int64_t gt_host_now_ms(void);
 
 /** Run @p fn on the thread and wait until it has returned. Thread: any other. */
 void gt_hosts_run(struct gt_hosts *hosts, void (*fn)(struct gt_hosts *hosts, void *arg), void *arg);
-/** The seat of that key, made when there is none; NULL without memory. */
+/** The seat of that key, made when there is none; NULL without memory. @p name: of the plugin. */
 struct gt_seat *gt_hosts_seat(struct gt_hosts *hosts, const char *key, const char *name);
 /** There is a process: see that its timer runs. */
 void gt_hosts_tick(struct gt_hosts *hosts);
@@ -250,7 +253,8 @@ struct gt_channel {
     uint32_t number;                 /* 0: not known yet */
     struct gantry_task_context *ctx; /* NULL: the task has gone */
     struct gt_frames in, out;
-    size_t in_bytes;
+    size_t in_bytes, out_bytes;       /* by gt_frame_weight() */
+    bool wants_room;                  /* the task waits for `out` to be taken */
     int64_t asked_ms[GT_ASKED_COUNT]; /* 0: not asked, or answered */
     int64_t credit;                   /* what a sink's host still takes */
     int64_t untaken;                  /* bytes sent and not taken */
@@ -280,7 +284,8 @@ bool gt_channel_has_credit(struct gt_channel *channel);
 /** Before they are sent: the host may take them at once. */
 void gt_channel_spend(struct gt_channel *channel, int64_t bytes);
 bool gt_channel_over(struct gt_channel *channel);
-/** The next frame for the task; NULL: none. 0, or the failure of the host. */
+/** The next frame for the task; NULL: none, or so much waits for the host that it must read first:
+ * then the task is woken. 0, or the failure of the host. */
 int gt_channel_next(struct gt_channel *channel, struct gt_frame **ret, struct gantry_err *err);
 /** The host has sent something that is not allowed: it is ended. Returns the code. */
 int gt_channel_blame(struct gt_channel *channel, const struct gantry_err *err);
@@ -288,6 +293,8 @@ int gt_channel_blame(struct gt_channel *channel, const struct gantry_err *err);
 void gt_channel_close(struct gt_channel *channel);
 
 /* Thread: the hosts'. */
+/** Send what was kept because too much waited. */
+void gt_channel_resume(struct gt_channel *channel);
 /** A frame for the task, taken. The bytes that wait for it now. */
 size_t gt_channel_deliver(struct gt_channel *channel, struct gt_frame *frame);
 void gt_channel_answered(struct gt_channel *channel, enum gt_asked what);
@@ -331,8 +338,12 @@ struct gt_host_class {
 /** The program that runs the plugin, and what belongs to it. 0 or an error that says what is
  * missing. */
 int gt_host_command(struct gt_host_plugin *plugin, struct gantry_err *err);
+#define GT_HOST_KEY_JARS "java" /* of the host that all jars share; no path */
 /** The key of the host for a connector: owned by the caller; NULL without memory. */
 char *gt_host_key(const struct gt_host_plugin *plugin, const char *connector);
+/** What LOADED says, into the plugin: its api and classes. 0, GANTRY_INVALID, GANTRY_NO_MEMORY. */
+int gt_host_read_loaded(struct gt_host_plugin *plugin, const struct gt_frame *frame,
+                        struct gantry_err *err);
 /** The class whose configuration this is. */
 const struct gt_host_class *gt_host_class_of(const struct gt_host_plugin *plugin,
                                              const struct gantry_config *config);

@@ -28,6 +28,7 @@ static void drop_written(struct gt_seat *seat, size_t len)
     seat->out_done += len;
     while (seat->out.head != NULL && seat->out_done >= seat->out.head->len) {
         seat->out_done -= seat->out.head->len;
+        seat->out_bytes -= gt_frame_weight(seat->out.head);
         gt_frame_free(gt_frames_take(&seat->out));
     }
 }
@@ -52,7 +53,7 @@ static void flush(struct gt_seat *seat)
         }
         if (len < 0) {
             gt_frames_deinit(&seat->out);
-            seat->out_done = 0;
+            seat->out_done = seat->out_bytes = 0;
             break;
         }
         drop_written(seat, (size_t)len);
@@ -66,13 +67,27 @@ void gt_line_send(struct gt_seat *seat, struct gt_frame *frames)
     bool idle = seat->out.head == NULL;
     for (struct gt_frame *next; frames != NULL; frames = next) {
         next = frames->next;
-        if (seat->line_open)
+        if (seat->line_open) {
+            seat->out_bytes += gt_frame_weight(frames);
             gt_frames_add(&seat->out, frames);
-        else
+        } else {
             gt_frame_free(frames);
+        }
     }
     if (idle && seat->line_open)
         flush(seat);
+}
+
+/* A host that reads slowly has what is meant for it kept in the channels, where it counts. */
+static void resume(struct gt_seat *seat)
+{
+    size_t cursor = 0;
+    void *value;
+    if (!seat->out_holds || seat->out_bytes > GT_HOST_OUT_MAX)
+        return;
+    seat->out_holds = false;
+    while (gt_map_next(&seat->channels, &cursor, NULL, &value))
+        gt_channel_resume(value);
 }
 
 /* --- In --- */
@@ -137,8 +152,10 @@ static void on_line(uv_poll_t *poll, int status, int events)
     }
     if (status < 0 || (events & UV_READABLE) != 0)
         gt_line_read(seat);
-    if (seat->line_open && (events & UV_WRITABLE) != 0 && seat->state != GT_SEAT_KILLED)
+    if (seat->line_open && (events & UV_WRITABLE) != 0 && seat->state != GT_SEAT_KILLED) {
         flush(seat);
+        resume(seat);
+    }
 }
 
 /* --- Text --- */
@@ -174,7 +191,8 @@ int gt_line_open(struct gt_seat *seat)
 {
     uv_loop_t *loop = &seat->hosts->loop;
     seat->in = (struct gt_frame_cutter){.head_len = 0};
-    seat->out_done = 0;
+    seat->out_done = seat->out_bytes = 0;
+    seat->out_holds = false;
     int rc = uv_poll_init(loop, &seat->line_poll, seat->process.line);
     if (rc == 0) {
         seat->line_open = true;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -349,8 +350,9 @@ static int begin_task(struct gantry_task_list *list)
 static int set_key(struct gantry_task_list *list, const char *key, const char *value)
 {
     struct answer_tasks *answer = (struct answer_tasks *)list;
-    return answer->count > 0 ? gt_props_set(&answer->tasks[answer->count - 1], key, value)
-                             : GANTRY_INVALID;
+    return answer->count > 0 && key != NULL && value != NULL
+               ? gt_props_set(&answer->tasks[answer->count - 1], key, value)
+               : GANTRY_INVALID;
 }
 
 static void tell_findings(int64_t id, const struct answer_findings *answer)
@@ -658,13 +660,14 @@ static int move_line(void)
 
 int gt_native_main(int argc, char **argv)
 {
-    (void)argv;
-    if (argc > 0 || move_line() != 0) {
+    (void)argv; /* whose host it is, for who looks at processes */
+    if (argc > 1 || move_line() != 0) {
         (void)fputs("gantry host: started by a worker only, with its line as standard input and "
                     "output\n",
                     stderr);
         return 2;
     }
+    (void)prctl(PR_SET_NAME, "gantry-host"); /* else the name of the link that was executed */
     native.record_max = GT_FRAME_MAX;
     gt_props_init(&native.settings);
     uint8_t *room = malloc(ROOM);

@@ -307,6 +307,26 @@ static int add_limit(struct gantry_limits *limits, const char *topic, uint32_t q
     return keep_back(sink, gantry_view_of(topic), queue, offset) ? 0 : GANTRY_NO_MEMORY;
 }
 
+static bool put_waits(struct gt_native_task *task)
+{
+    struct gt_frame_head head;
+    bool waits = false;
+    pthread_mutex_lock(&task->lock);
+    for (struct gt_frame *frame = task->in.head; frame != NULL && !waits; frame = frame->next)
+        waits = gt_frame_read(&head, frame->data, frame->len) && head.type == GT_FRAME_PUT;
+    pthread_mutex_unlock(&task->lock);
+    return waits;
+}
+
+/* What was kept back is taken by now: the worker is asked for a commit of it. */
+static void ask_for_kept_back(struct sink *sink)
+{
+    if (!sink->kept_back || sink->frame != NULL || put_waits(sink->task))
+        return;
+    sink->kept_back = false;
+    ask_commit(sink->task);
+}
+
 /* It is durable. */
 static void tell_flushed(struct sink *sink)
 {
@@ -337,6 +357,7 @@ static void tell_flushed(struct sink *sink)
         gt_mp_put_int(&buf, mark->offset);
     }
     gt_native_end(&buf, task->channel);
+    ask_for_kept_back(sink); /* with a flush beside put() it may be taken already */
 }
 
 static void *run_flusher(void *arg)
@@ -445,27 +466,13 @@ static void committed(struct sink *sink, int64_t seq)
 
 /* --- Records --- */
 
-static bool put_waits(struct gt_native_task *task)
-{
-    struct gt_frame_head head;
-    bool waits = false;
-    pthread_mutex_lock(&task->lock);
-    for (struct gt_frame *frame = task->in.head; frame != NULL && !waits; frame = frame->next)
-        waits = gt_frame_read(&head, frame->data, frame->len) && head.type == GT_FRAME_PUT;
-    pthread_mutex_unlock(&task->lock);
-    return waits;
-}
-
 static void end_frame(struct sink *sink)
 {
     gt_frame_free(sink->frame);
     sink->frame = NULL;
     gt_schemas_in_forget(&sink->task->schemas_in);
     gt_native_number(sink->task, GT_FRAME_TAKEN, sink->frame_credit);
-    if (sink->kept_back && !put_waits(sink->task)) {
-        sink->kept_back = false;
-        ask_commit(sink->task);
-    }
+    ask_for_kept_back(sink);
 }
 
 /* Read a PUT frame, which is in hand then. */
@@ -483,7 +490,6 @@ static void take_put(struct sink *sink, struct gt_frame *frame, struct gt_frame_
     sink->records = gt_arena_alloc(&task->arena, (count + (size_t)1) * sizeof *sink->records);
     sink->frame = frame;
     sink->count = sink->taken = 0;
-    sink->frame_credit = 0;
     int code = topic == NULL || sink->records == NULL ? GANTRY_NO_MEMORY : 0;
     for (uint32_t i = 0; i < count && code == 0; i++) {
         struct gantry_record *record = &sink->records[i];
@@ -491,9 +497,8 @@ static void take_put(struct sink *sink, struct gt_frame *frame, struct gt_frame_
         record->topic = topic;
         record->queue = queue;
         record->offset = offset + i;
-        if (code == 0)
-            sink->frame_credit += gt_record_credit(record);
     }
+    sink->frame_credit = reader.credit;
     if (code == GANTRY_NO_MEMORY) {
         out_of_memory(sink);
         return;

@@ -2,6 +2,7 @@
 /* A source in the native host: poll as long as there is credit, send, hear of commits. */
 #include "host/native.h"
 
+#include "plugin/plugin_check.h"
 #include <stdlib.h>
 
 enum { BATCH_BYTES = 256 << 10 };
@@ -104,6 +105,15 @@ static int add_frame(struct source *source, size_t sent, size_t *mark, struct gt
     return done;
 }
 
+/* Whether a worker takes them as one batch. */
+static bool is_too_large(const struct gt_frames *frames)
+{
+    size_t bytes = 0;
+    for (const struct gt_frame *frame = frames->head; frame != NULL; frame = frame->next)
+        bytes += frame->len;
+    return bytes > gt_native_record_max();
+}
+
 /* A batch is one to its source: the position that it marks may stand for all of it. So several
  * frames are announced, for the worker to commit them at once. What STOP leaves is not committed,
  * and comes again. */
@@ -120,18 +130,21 @@ static bool send_batch(struct source *source)
     do {
         int64_t more = 0;
         int done = add_frame(source, sent, &mark, &frames, &more);
+        count++;
+        if (done >= 0 && count > 1 && sent + (size_t)done == batch->count && is_too_large(&frames))
+            done = GANTRY_TOO_LARGE;
         if (done < 0) {
             struct gantry_err err;
             gt_frames_deinit(&frames);
             gantry_err_set(&err, done,
-                           "record %zu of a batch is too large (host.record.max), or memory is out",
+                           "record %zu, or the batch up to it, is too large (host.record.max), or "
+                           "memory is out",
                            sent);
             gt_native_fail(task, done, &err);
             return false;
         }
         sent += (size_t)done;
         credit += more;
-        count++;
     } while (sent < batch->count);
     pthread_mutex_lock(&task->lock);
     task->credit -= credit;
@@ -175,12 +188,15 @@ static void poll(struct source *source)
         return;
     }
     source->more = batch->count > 0 || batch->mark_count > 0;
-    for (size_t i = 0; i < batch->mark_count; i++) {
-        if (batch->marks[i].covers <= batch->count)
-            continue;
-        gantry_err_set(&err, GANTRY_INVALID,
-                       "the connector's mark covers %zu records of a batch of %zu",
-                       batch->marks[i].covers, batch->count);
+    if (batch->mark_count > GT_FRAME_MARK_COUNT ||
+        batch->count + batch->mark_count > GT_BATCH_COUNT) {
+        gantry_err_set(&err, GANTRY_TOO_LARGE,
+                       "a batch of %zu records and %zu marks; %d together and %d marks are allowed",
+                       batch->count, batch->mark_count, GT_BATCH_COUNT, GT_FRAME_MARK_COUNT);
+        gt_native_fail(task, GANTRY_TOO_LARGE, &err);
+        return;
+    }
+    if (gt_marks_check(batch, &err) != 0) {
         gt_native_fail(task, GANTRY_INVALID, &err);
         return;
     }

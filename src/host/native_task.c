@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LAG_MS = 200, SINK_CREDIT = 2 << 20 };
+enum { LAG_MS = 200, SINK_CREDIT = 4 << 20 };
 
 /* All tasks. The list is short, or its walk rare: each frame looks here, though. */
 static struct tasks {
@@ -225,7 +225,7 @@ static int await(struct gt_native_task *task, int (*look)(void *instance, struct
             return code;
         pthread_mutex_lock(&task->lock);
         while (!task->woken && !task->stop)
-            pthread_cond_wait(&task->cond, &task->lock);
+            gt_native_sleep(task);
         task->woken = false;
         bool stop = task->stop;
         pthread_mutex_unlock(&task->lock);
@@ -245,7 +245,7 @@ static void stop(struct gt_native_task *task)
             break;
         pthread_mutex_lock(&task->lock);
         while (!task->woken)
-            pthread_cond_wait(&task->cond, &task->lock);
+            gt_native_sleep(task);
         task->woken = false;
         pthread_mutex_unlock(&task->lock);
     }

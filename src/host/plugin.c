@@ -189,8 +189,8 @@ static const char *read_connectors(struct reading *reading, struct gt_host_plugi
     return complaint;
 }
 
-static int read_loaded(struct gt_host_plugin *plugin, const struct gt_frame *frame,
-                       struct gantry_err *err)
+int gt_host_read_loaded(struct gt_host_plugin *plugin, const struct gt_frame *frame,
+                        struct gantry_err *err)
 {
     struct gt_frame_head head;
     const char *complaint = NULL;
@@ -324,7 +324,7 @@ int gt_host_load(void *hosts, const char *path, enum gt_plugin_kind kind, struct
         else
             gantry_err_set(err, code, "no memory for a plugin");
         if (code == 0)
-            code = read_loaded(plugin, call.reply, err);
+            code = gt_host_read_loaded(plugin, call.reply, err);
         gt_call_deinit(&call);
     }
     if (code != 0) {

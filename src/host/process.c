@@ -144,8 +144,9 @@ static void add_number(struct words *words, const char *name, int64_t value)
 }
 
 /* `gantry host-exec OPTION=VALUE ... -- ARGV...` */
-static void make_command(const struct gt_hosts_settings *settings, const char *const *argv,
-                         const char *folder, const char *const *files, struct words *words)
+static void make_command(const struct gt_hosts_settings *settings, const char *binary,
+                         const char *const *argv, const char *folder, const char *const *files,
+                         const char *name, struct words *words)
 {
     add_word(words, strdup("gantry"));
     add_word(words, strdup("host-exec"));
@@ -153,6 +154,8 @@ static void make_command(const struct gt_hosts_settings *settings, const char *c
     add_number(words, "files", settings->files_max);
     if (folder != NULL)
         add_option(words, "folder", gantry_view_of(folder));
+    if (strcmp(argv[0], binary) == 0) /* a path that says nothing */
+        add_option(words, "as", gantry_view_of("gantry"));
     if (settings->seccomp)
         add_option(words, "seccomp", gantry_view_of("1"));
     if (settings->landlock) {
@@ -165,6 +168,8 @@ static void make_command(const struct gt_hosts_settings *settings, const char *c
     add_word(words, strdup("--"));
     for (; *argv != NULL; argv++)
         add_word(words, strdup(*argv));
+    if (name != NULL)
+        add_word(words, strdup(name));
 }
 
 /* --- The start --- */
@@ -220,14 +225,14 @@ static void close_pair(int *pair)
 }
 
 int gt_process_start(const struct gt_hosts_settings *settings, const char *const *argv,
-                     const char *folder, bool text_out, const char *const *files,
+                     const char *folder, bool text_out, const char *const *files, const char *name,
                      struct gt_process *ret, struct gantry_err *err)
 {
     const char *binary = settings->binary != NULL ? settings->binary : "/proc/self/exe";
     int line[2] = {-1, -1}, errors[2] = {-1, -1};
     struct words command = {0}, env = {0};
     int code = 0;
-    make_command(settings, argv, folder, files, &command);
+    make_command(settings, binary, argv, folder, files, name, &command);
     split_list(settings->env, &env, add_variables);
     if (command.failed || env.failed)
         code = gantry_err_set(err, GANTRY_NO_MEMORY, "no memory to start a host");

@@ -20,11 +20,12 @@ struct gt_process {
 /** Start @p argv (NULL-terminated; the first is looked for in PATH) as a host, in @p folder (NULL:
  * the worker's). @p text_out: its standard output is for text, as standard error; the line is
  * standard input alone. @p files: NULL-terminated, what it must be able to read, for the sandbox.
+ * @p name: a last word, by which a list of processes tells hosts apart; NULL: none.
  * 0; else nothing is left behind: GANTRY_IO or GANTRY_NO_MEMORY. That the program is not there
  * shows as an early exit, with a line on standard error. Thread: one that lives as long as the
  * process. */
 int gt_process_start(const struct gt_hosts_settings *settings, const char *const *argv,
-                     const char *folder, bool text_out, const char *const *files,
+                     const char *folder, bool text_out, const char *const *files, const char *name,
                      struct gt_process *ret, struct gantry_err *err);
 
 /** The bytes of memory that the process uses alone, and its part of what it shares; -1: unknown. */

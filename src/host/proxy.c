@@ -5,7 +5,12 @@
 #include "base/log.h"
 #include <stdlib.h>
 
-enum { START_MAX = 16 << 20 };
+enum {
+    START_MAX = 16 << 20,
+    TURN_MAX = 4 << 20, /* bytes of frames that are looked at before other tasks have a turn; ... */
+    TURN_FRAME = 4 << 10, /* ... each one counts so much more */
+    FINDINGS_MAX = 1000,  /* nobody reads more */
+};
 
 static void put_config(struct gt_buf *buf, const struct gantry_config *config)
 {
@@ -149,6 +154,20 @@ int gt_proxy_frame(struct gt_proxy *proxy, struct gt_frame_head *head, struct ga
     }
 }
 
+void gt_proxy_turn(struct gt_proxy *proxy)
+{
+    proxy->turn = 0;
+}
+
+/* False: this turn is over. */
+static bool has_turn(struct gt_proxy *proxy)
+{
+    if (proxy->turn < TURN_MAX)
+        return true;
+    proxy->ctx->wake(proxy->ctx);
+    return false;
+}
+
 int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame_head *head,
                   struct gantry_err *err)
 {
@@ -157,13 +176,18 @@ int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame
         *err = proxy->failure;
         return err->code;
     }
+    if (!has_turn(proxy))
+        return 0;
     int code = gt_channel_next(proxy->channel, ret, err);
-    if (code != 0 || *ret == NULL) {
-        if (code == 0 && gt_channel_over(proxy->channel) && !proxy->stopping)
+    if (code == 0 && *ret == NULL && !proxy->stopping && gt_channel_over(proxy->channel)) {
+        code = gt_channel_next(proxy->channel, ret, err); /* what came before that, or why */
+        if (code == 0 && *ret == NULL)
             code = gt_proxy_broken(proxy, "STOPPED, though nobody has said STOP", err);
-        return code == GANTRY_AGAIN ? GANTRY_IO : code;
     }
+    if (code != 0 || *ret == NULL)
+        return code == GANTRY_AGAIN ? GANTRY_IO : code;
     (void)gt_frame_read(head, (*ret)->data, (*ret)->len); /* was read before: it is one */
+    proxy->turn += (*ret)->len + TURN_FRAME;
     return 0;
 }
 
@@ -172,6 +196,7 @@ int gt_proxy_start_done(struct gt_proxy *proxy, int64_t *ret_credit, struct gant
     struct gt_frame *frame;
     struct gt_frame_head head;
     int code = 0;
+    gt_proxy_turn(proxy);
     while (!proxy->started && code == 0) {
         code = gt_proxy_next(proxy, &frame, &head, err);
         if (code != 0 || frame == NULL)
@@ -198,8 +223,10 @@ int gt_proxy_stop_done(struct gt_proxy *proxy)
     struct gt_frame_head head;
     proxy->stopping = true;
     gt_channel_stop(proxy->channel);
-    while (gt_channel_next(proxy->channel, &frame, &err) == 0 && frame != NULL) {
+    gt_proxy_turn(proxy);
+    while (has_turn(proxy) && gt_channel_next(proxy->channel, &frame, &err) == 0 && frame != NULL) {
         (void)gt_frame_read(&head, frame->data, frame->len);
+        proxy->turn += frame->len + TURN_FRAME;
         if (head.type == GT_FRAME_POSITION)
             (void)on_position(proxy, &head, &err);
         else if (head.type == GT_FRAME_POSITIONS)
@@ -269,7 +296,7 @@ void gt_proxy_validate(void *state, const char *name, const struct gantry_config
         findings->add(findings, NULL, err.text);
     } else if (read_reply(&call, &head)) {
         uint32_t count = gt_mp_item_array(&head.items);
-        for (uint32_t i = 0; i < count && gt_mp_ok(&head.mp); i++)
+        for (uint32_t i = 0; i < count && i < FINDINGS_MAX && gt_mp_ok(&head.mp); i++)
             take_finding(&head.mp, name, findings);
         if (!gt_mp_ok(&head.mp))
             findings->add(findings, NULL, "the host's answer to VALIDATE is malformed");

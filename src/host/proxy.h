@@ -11,6 +11,7 @@ struct gt_proxy {
     struct gt_channel *channel;
     struct gantry_task_context *ctx;
     bool started, stopping;
+    size_t turn;               /* what the frames of this turn have cost */
     struct gantry_err failure; /* what the task has failed with; code 0: it has not */
 };
 
@@ -24,8 +25,11 @@ int gt_proxy_start_done(struct gt_proxy *proxy, int64_t *ret_credit, struct gant
 /** The callback. */
 int gt_proxy_stop_done(struct gt_proxy *proxy);
 
-/** The next frame of the host, with its head read; NULL: none. 0, or what the task has failed with.
- */
+/** Before the first gt_proxy_next() of a callback: other tasks get their turn, however much the
+ * host says. */
+void gt_proxy_turn(struct gt_proxy *proxy);
+/** The next frame of the host, with its head read; NULL: none, or none in this turn, and the task
+ * is woken again. 0, or what the task has failed with. */
 int gt_proxy_next(struct gt_proxy *proxy, struct gt_frame **ret, struct gt_frame_head *head,
                   struct gantry_err *err);
 /** Take a frame that tasks of both kinds may get. */

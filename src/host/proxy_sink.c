@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { STATE_MAX = 1 << 20 };
+enum { STATE_MAX = 1 << 20, LIMITS_MAX = 1 << 16 };
 
 /* What FLUSHED keeps back. */
 struct kept_back {
@@ -111,6 +111,8 @@ static int on_flushed(struct sink_proxy *sink, struct gt_frame_head *head, struc
     uint32_t count = gt_mp_item_array(&head->items);
     if (!gt_mp_ok(&head->mp) || seq != sink->seq || sink->flush_came)
         return gt_proxy_broken(&sink->base, "a FLUSHED that was not asked for", err);
+    if (count > LIMITS_MAX) /* they are larger in our memory */
+        return gt_proxy_broken(&sink->base, "FLUSHED keeps back more than 65536 queues", err);
     sink->flush_came = true;
     forget_limits(sink);
     if (count == 0)
@@ -204,6 +206,7 @@ static int hear(struct sink_proxy *sink, struct gantry_err *err)
     struct gt_frame *frame = NULL;
     struct gt_frame_head head;
     int code;
+    gt_proxy_turn(&sink->base);
     while ((code = gt_proxy_next(&sink->base, &frame, &head, err)) == 0 && frame != NULL) {
         if (head.type == GT_FRAME_STATE)
             code = on_state(sink, &head, err);

@@ -91,6 +91,8 @@ static void *batch_alloc(void *batch, size_t size)
 static int take_marks(struct gt_frame_head *head, struct gantry_batch *batch, size_t before)
 {
     uint32_t count = gt_mp_item_array(&head->items);
+    if (count > GT_FRAME_MARK_COUNT)
+        return GANTRY_INVALID;
     for (uint32_t i = 0; i < count; i++) {
         struct gt_mp_items items = gt_mp_items(&head->mp);
         int64_t covers = gt_mp_item_int(&items, -1);
@@ -114,7 +116,7 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     struct gt_record_reader reader = {
         .schemas = &source->schemas, .alloc = batch_alloc, .arg = batch};
     size_t before = batch->count;
-    int64_t seq = gt_mp_item_int(&head->items, 0), credit = 0;
+    int64_t seq = gt_mp_item_int(&head->items, 0);
     uint32_t count = gt_mp_item_array(&head->items);
     if (count > GT_FRAME_RECORD_COUNT) /* one of few bytes is a hundred in our memory */
         return gt_proxy_broken(&source->base, "RECORDS has more than 4096 records", err);
@@ -125,15 +127,16 @@ static int take_records(struct source_proxy *source, struct gt_frame_head *head,
     for (uint32_t i = 0; i < count && code == 0; i++) {
         struct gantry_record *record = gantry_batch_add(batch);
         code = record != NULL ? gt_record_read(&head->mp, &reader, record) : GANTRY_NO_MEMORY;
-        if (code == 0)
-            credit += gt_record_credit(record);
     }
-    source->credit -= credit;
-    source->batch_credit += credit;
+    source->credit -= reader.credit;
+    source->batch_credit += reader.credit;
     if (code == 0)
         code = take_marks(head, batch, before);
     if (code == GANTRY_NO_MEMORY)
         return gantry_err_set(err, code, "no memory for %u records of a host", count);
+    if (code == 0 && batch->count + batch->mark_count > GT_BATCH_COUNT)
+        return gt_proxy_broken(&source->base, "a batch of more than 1048576 records and marks",
+                               err);
     return code == 0 ? 0 : gt_proxy_broken(&source->base, "RECORDS is malformed", err);
 }
 
@@ -253,6 +256,7 @@ static int poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
     struct source_proxy *source = task;
     int64_t seq = source->seq;
     int code = end_batch(source, err);
+    gt_proxy_turn(&source->base);
     while (code == 0 && (size_t)source->batch_credit < batch->max_bytes) {
         struct gt_frame_head head;
         struct gt_frame *frame;

@@ -114,6 +114,27 @@ static bool is_null(const struct gantry_record *record)
     return false;
 }
 
+/* What stands for a value of nil is no header on the line. */
+static bool is_sent(const struct gantry_header *header, bool null)
+{
+    return !null || !is_header(header, GANTRY_HEADER_NULL);
+}
+
+static int64_t credit_of(const struct gantry_record *record)
+{
+    bool null = is_null(record);
+    size_t credit = record->value.len + record->key.len + GT_RECORD_CREDIT;
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        const struct gantry_header *header = &record->headers[i];
+        if (!is_sent(header, null))
+            continue;
+        if (!is_header(header, GANTRY_HEADER_NULL_HEADER)) /* whose value is the name */
+            credit += header->name.len;
+        credit += header->value.len + GT_HEADER_CREDIT;
+    }
+    return (int64_t)credit;
+}
+
 /* Bytes that the encoded record has at most. */
 static size_t bound_of(const struct gantry_record *record)
 {
@@ -130,12 +151,12 @@ static size_t bound_of(const struct gantry_record *record)
 static uint8_t *set_headers(uint8_t *out, const struct gantry_record *record, bool null)
 {
     uint32_t count = record->header_count;
-    for (uint32_t i = 0; null && i < record->header_count; i++)
-        count -= is_header(&record->headers[i], GANTRY_HEADER_NULL);
+    for (uint32_t i = 0; i < record->header_count; i++)
+        count -= !is_sent(&record->headers[i], null);
     out = gt_mp_set_array(out, count);
     for (uint32_t i = 0; i < record->header_count; i++) {
         const struct gantry_header *header = &record->headers[i];
-        if (null && is_header(header, GANTRY_HEADER_NULL))
+        if (!is_sent(header, null))
             continue;
         bool no_value = is_header(header, GANTRY_HEADER_NULL_HEADER);
         out = gt_mp_set_array(out, 2);
@@ -176,7 +197,7 @@ static size_t frame_load(const struct gantry_record *records, size_t count, int6
     size_t taken = 0, bound = 0;
     int64_t credit = 0;
     for (; taken < count && taken < GT_FRAME_RECORD_COUNT; taken++) {
-        int64_t more = gt_record_credit(&records[taken]);
+        int64_t more = credit_of(&records[taken]);
         if (taken > 0 && credit + more > GT_FRAME_RECORD_BYTES)
             break;
         credit += more;
@@ -221,7 +242,7 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
         out = set_record(out, record, number, is_null(record));
     }
     for (size_t i = done; i < most; i++)
-        credit -= gt_record_credit(&records[i]);
+        credit -= credit_of(&records[i]);
     *start = 0xdd; /* an array in its longest form */
     for (int i = 0; i < 4; i++)
         start[1 + i] = (uint8_t)(done >> (8 * (3 - i)));
@@ -369,6 +390,7 @@ static int read_headers(struct gt_mp *mp, uint32_t count, bool null,
         gt_mp_items_end(&pair);
         if (headers[i].name.data == NULL)
             mp->bad = true;
+        reader->credit += (int64_t)(headers[i].name.len + headers[i].value.len + GT_HEADER_CREDIT);
         if (headers[i].value.data == NULL)
             headers[i] =
                 (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL_HEADER), headers[i].name};
@@ -412,6 +434,7 @@ int gt_record_read(struct gt_mp *mp, struct gt_record_reader *reader, struct gan
     int code = 0;
     if (!gt_mp_ok(mp) || headers > HEADERS_MAX)
         return GANTRY_INVALID;
+    reader->credit += (int64_t)(ret->value.len + ret->key.len + GT_RECORD_CREDIT);
     if (topic.data != NULL)
         code = read_topic(topic, reader, ret);
     if (schema >= 0) {

@@ -5,12 +5,6 @@
 
 #include "host/frame.h"
 
-/** What a record counts against credit. */
-static inline int64_t gt_record_credit(const struct gantry_record *record)
-{
-    return (int64_t)(record->value.len + record->key.len + GT_RECORD_CREDIT);
-}
-
 enum { GT_SCHEMA_NUMBERS = 256 }; /* a sender gives numbers below this, again and again */
 
 /** The schemas that a channel has sent. Zeroed is empty. A number is given anew, to the next schema
@@ -59,6 +53,7 @@ struct gt_record_reader {
     void *arg;
     const char *topic; /* the last one that was copied */
     size_t topic_len;
+    int64_t credit; /* what the records that were read count */
 };
 
 /** Read the next record; key and value point into the frame. 0, GANTRY_INVALID, GANTRY_NO_MEMORY.

@@ -17,6 +17,17 @@
 
 /* --- Files --- */
 
+/* What kernels have learnt since; headers may be older. */
+enum { VERSION_REFER = 2, VERSION_TRUNCATE = 3, VERSION_SIGNAL = 6 };
+#define ACCESS_REFER    (1ULL << 13)
+#define ACCESS_TRUNCATE (1ULL << 14)
+#define SCOPE_SIGNAL    (1ULL << 1)
+
+/* struct landlock_ruleset_attr of version 6: an older kernel takes it when the rest is 0. */
+struct ruleset {
+    uint64_t files, net, scope;
+};
+
 #define READS                                                                                      \
     (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define WRITES                                                                                     \
@@ -25,16 +36,12 @@
      LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |   \
      LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM)
 #define ON_FILES                                                                                   \
-    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |   \
+     ACCESS_TRUNCATE)
 
 static long landlock_version(void)
 {
     return syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_CREATE_RULESET_VERSION);
-}
-
-bool gt_sandbox_files_known(void)
-{
-    return landlock_version() > 0;
 }
 
 /* A path that is not there needs no rule. */
@@ -58,7 +65,8 @@ static int allow(int rules, const char *path, uint64_t access, struct gantry_err
                                     strerrordesc_np(error));
 }
 
-static int allow_all(int rules, int argc, char **argv, const char *program, struct gantry_err *err)
+static int allow_all(int rules, uint64_t all, int argc, char **argv, const char *program,
+                     struct gantry_err *err)
 {
     static const char *const system[] = {"/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys"};
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
@@ -74,23 +82,30 @@ static int allow_all(int rules, int argc, char **argv, const char *program, stru
         if (strncmp(argv[i], "read=", 5) == 0)
             code = allow(rules, argv[i] + 5, READS, err);
         else if (strncmp(argv[i], "write=", 6) == 0)
-            code = allow(rules, argv[i] + 6, READS | WRITES, err);
+            code = allow(rules, argv[i] + 6, all, err);
     }
     return code;
 }
 
 int gt_sandbox_files(int argc, char **argv, const char *program, struct gantry_err *err)
 {
-    if (!gt_sandbox_files_known())
+    long version = landlock_version();
+    if (version <= 0)
         return gantry_err_set(
             err, GANTRY_UNSUPPORTED,
             "this kernel has no Landlock; host.landlock=false runs hosts without it");
-    struct landlock_ruleset_attr attributes = {.handled_access_fs = READS | WRITES};
-    int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0u);
+    struct ruleset ruleset = {.files = READS | WRITES};
+    if (version >= VERSION_REFER)
+        ruleset.files |= ACCESS_REFER; /* else nothing is moved from folder to folder */
+    if (version >= VERSION_TRUNCATE)
+        ruleset.files |= ACCESS_TRUNCATE; /* else truncate() cuts any file */
+    if (version >= VERSION_SIGNAL)
+        ruleset.scope = SCOPE_SIGNAL; /* else it may end the worker */
+    int rules = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof ruleset, 0u);
     if (rules < 0)
         return gantry_err_set(err, GANTRY_IO, "cannot make a Landlock ruleset: %s",
                               strerrordesc_np(errno));
-    int code = allow_all(rules, argc, argv, program, err);
+    int code = allow_all(rules, ruleset.files, argc, argv, program, err);
     if (code == 0 && syscall(SYS_landlock_restrict_self, rules, 0u) != 0)
         code =
             gantry_err_set(err, GANTRY_IO, "cannot enter the sandbox: %s", strerrordesc_np(errno));
@@ -111,9 +126,18 @@ static const unsigned denied[] = {
     SYS_ptrace,
     SYS_process_vm_readv,
     SYS_process_vm_writev,
+    SYS_process_madvise,
+    SYS_pidfd_getfd,
     SYS_kcmp,
     SYS_mount,
     SYS_umount2,
+    SYS_mount_setattr,
+    SYS_move_mount,
+    SYS_open_tree,
+    SYS_fsopen,
+    SYS_fsconfig,
+    SYS_fsmount,
+    SYS_fspick,
     SYS_pivot_root,
     SYS_chroot,
     SYS_unshare,
@@ -122,6 +146,7 @@ static const unsigned denied[] = {
     SYS_finit_module,
     SYS_delete_module,
     SYS_kexec_load,
+    SYS_kexec_file_load,
     SYS_reboot,
     SYS_swapon,
     SYS_swapoff,
@@ -140,11 +165,17 @@ static const unsigned denied[] = {
     SYS_sethostname,
     SYS_setdomainname,
     SYS_open_by_handle_at,
+#ifdef __x86_64__
+    SYS_iopl,
+    SYS_ioperm,
+#endif
 };
+/* What a 32-bit pointer ABI calls by other numbers on x86_64; nobody else has numbers so large. */
+enum { OTHER_NUMBERS = 0x40000000 };
 
 int gt_sandbox_calls(struct gantry_err *err)
 {
-    enum { DENIED = sizeof denied / sizeof denied[0], HEAD = 4 };
+    enum { DENIED = sizeof denied / sizeof denied[0], HEAD = 5 };
     struct sock_filter filter[HEAD + DENIED + 2];
     size_t count = 0;
     filter[count++] =
@@ -155,6 +186,8 @@ int gt_sandbox_calls(struct gantry_err *err)
     filter[count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     filter[count++] =
         (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    filter[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_NUMBERS,
+                                                   (uint8_t)(DENIED + 1), 0);
     for (size_t i = 0; i < DENIED; i++)
         filter[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, denied[i],
                                                        (uint8_t)(DENIED - i), 0);

@@ -5,14 +5,12 @@
 #define GT_HOST_SANDBOX_H
 
 #include <gantry/error.h>
-#include <stdbool.h>
 
 /** Landlock: files can be read below the paths of options `read=PATH` and `write=PATH` among @p
- * argv, and where programs and libraries are; written below those of `write=PATH`. 0, or
+ * argv, and where programs and libraries are; written below those of `write=PATH`. Signals
+ * reach no other process than its own children (Linux 6.12). 0, or
  * GANTRY_UNSUPPORTED where the kernel has no Landlock, GANTRY_IO. */
 int gt_sandbox_files(int argc, char **argv, const char *program, struct gantry_err *err);
-/** Whether the kernel has Landlock. Thread: any. */
-bool gt_sandbox_files_known(void);
 /** seccomp: calls that no connector needs (other processes' memory, mounts, modules, clocks, keys,
  * programs in the kernel) fail with EPERM. 0, GANTRY_UNSUPPORTED, GANTRY_IO. */
 int gt_sandbox_calls(struct gantry_err *err);

@@ -82,8 +82,10 @@ static int send_hello(struct gt_seat *seat, const struct gt_host_plugin *plugin)
 static int start(struct gt_seat *seat, const struct gt_host_plugin *plugin, struct gantry_err *err)
 {
     struct gt_hosts *hosts = seat->hosts;
+    /* Our own hosts take a word that they do not read. */
+    const char *name = plugin->kind != GT_PLUGIN_EXECUTABLE ? seat->name : NULL;
     int code = gt_process_start(&hosts->settings, (const char *const *)plugin->argv, plugin->folder,
-                                plugin->text_out, plugin->files, &seat->process, err);
+                                plugin->text_out, plugin->files, name, &seat->process, err);
     if (code != 0)
         return code;
     seat->state = GT_SEAT_STARTING;
@@ -365,6 +367,19 @@ void gt_seat_look_for_need(struct gt_seat *seat)
     gt_hosts_forget(seat);
 }
 
+/* A connector that has died here, and has no task whose next start would bring it back. */
+static void ask_for(struct gt_seat *seat, const char *name)
+{
+    size_t cursor = 0;
+    void *value;
+    while (gt_map_next(&seat->channels, &cursor, NULL, &value)) {
+        if (strcmp(((const struct gt_channel *)value)->connector, name) == 0)
+            return;
+    }
+    if (seat->hosts->reconfigure != NULL && !seat->hosts->closing)
+        seat->hosts->reconfigure(seat->hosts->arg, name, NULL);
+}
+
 static void finish(struct gt_seat *seat)
 {
     struct gantry_err err = {0};
@@ -379,9 +394,12 @@ static void finish(struct gt_seat *seat)
         gt_info("host", "ended host=%s pid=%ld", seat->name, (long)seat->process.pid);
     else
         gt_warn("host", "%s pid=%ld", err.text, (long)seat->process.pid);
-    fail_all(seat, &err);
-    for (struct gt_seat_name *name = seat->names; name != NULL; name = name->next)
+    for (struct gt_seat_name *name = seat->names; name != NULL; name = name->next) {
         name->lost = true;
+        if (!wanted && name->tasks.len > 0)
+            ask_for(seat, name->name);
+    }
+    fail_all(seat, &err);
     free(seat->plugins);
     seat->plugins = NULL;
     seat->plugin_count = 0;
@@ -482,6 +500,8 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      seat->line_ended ? "closed its line and went on"
                                       : "did not exit when its input had ended");
     check_end(seat, now_ms);
+    if (look_at_memory)
+        check_memory(seat);
     if (seat->state != GT_SEAT_READY)
         return;
     if (now_ms - seat->beat_ms > settings->beat_timeout_ms)
@@ -489,8 +509,6 @@ void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)
                      "gave no sign of life for %lld ms (host.beat.timeout.ms)",
                      (long long)(now_ms - seat->beat_ms));
     check_owed(seat, now_ms);
-    if (look_at_memory)
-        check_memory(seat);
     if (gt_seat_is_idle(seat) && now_ms - seat->idle_ms > settings->idle_ms)
         gt_seat_leave(seat);
 }

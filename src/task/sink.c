@@ -93,7 +93,8 @@ struct sink {
     size_t noted;                /* inputs at the checkpoint: none is ever taken out */
     struct gt_buf reader_states; /* of the last checkpoint, one behind the other ... */
     struct gt_buf state;         /* ... and the connector's */
-    uv_work_t work;
+    struct gt_job flush;
+    bool flushing, flush_late, flushed; /* the job is under way, and late; it has come back */
     struct gantry_err flush_err;
     struct gt_append append;    /* whose commit has the progress; with or without messages */
     struct gt_mail commit_mail; /* the commit is through; nothing else says so, hence no wake-up
@@ -380,8 +381,9 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     if (code == 0)
         code = open_inputs(sink, err);
     if (code == 0)
-        code = gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
-                                                   &task->instance, err);
+        code = GT_CALL(task, "task_start",
+                       gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
+                                                           &task->instance, err));
     task->ctx.state = (struct gantry_view){NULL, 0};
     gt_buf_deinit(&sink->stored);
     return code;
@@ -457,10 +459,11 @@ static void ctx_hold(struct gantry_task_context *ctx, const char *topic, uint32_
 {
     struct sink *sink = of_context(ctx);
     struct input *input = find_input(sink, topic, queue);
-    if (input == NULL)
+    if (input == NULL || !gt_call_enter())
         return;
     input->held = held;
     gt_task_ready(&sink->task);
+    gt_call_leave();
 }
 
 /* Whether the record comes again, because of a seek. */
@@ -484,18 +487,24 @@ static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t
         (gt_topic_is_local(input->topic) && offset > gt_topic_end(input->topic, input->queue)))
         return gantry_err_set(err, GANTRY_INVALID, "queue %u of topic %s has no offset %lld", queue,
                               topic, (long long)offset);
+    if (!gt_call_enter())
+        return gantry_err_set(err, GANTRY_CLOSED, "the call was given up");
     input->seek_to = offset;
     drop_asides(sink, comes_again, sink);
     sink->dirty = true;
     gt_task_ready(&sink->task);
+    gt_call_leave();
     return 0;
 }
 
 static void ctx_want_commit(struct gantry_task_context *ctx)
 {
     struct sink *sink = of_context(ctx);
+    if (!gt_call_enter())
+        return;
     sink->want_commit = sink->dirty = true;
     gt_task_ready(&sink->task);
+    gt_call_leave();
 }
 
 static struct gantry_view keep(char **memory, struct gantry_view view)
@@ -540,6 +549,7 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
         sink->want_commit = sink->want_commit || sink->aside_bytes >= ASIDE_BYTES_MAX;
         gt_task_ready(&sink->task);
     }
+    gt_call_leave();
     gt_arena_deinit(&arena);
     return aside != NULL
                ? 0
@@ -750,8 +760,10 @@ static void submit_progress(struct sink *sink)
     const struct gantry_connector *connector = gt_task_connector(&sink->task);
     struct limits limits = {{sizeof limits.api, keep_back}, sink};
     struct gantry_err err = {0};
-    int code =
-        GANTRY_HAS(connector, limit) ? connector->limit(sink->task.instance, &limits.api, &err) : 0;
+    int code = 0;
+    if (GANTRY_HAS(connector, limit))
+        code =
+            GT_CALL(&sink->task, "limit", connector->limit(sink->task.instance, &limits.api, &err));
     if (code == 0) {
         code = prepare_commit(sink);
         if (code != 0)
@@ -773,7 +785,9 @@ static void look_at_flush(struct sink *sink)
 {
     struct state_output output = {{sizeof output.api, write_state}, &sink->state};
     struct gantry_err err = {0};
-    int code = gt_task_connector(&sink->task)->flush_done(sink->task.instance, &output.api, &err);
+    int code =
+        GT_CALL(&sink->task, "flush_done",
+                gt_task_connector(&sink->task)->flush_done(sink->task.instance, &output.api, &err));
     if (code == GANTRY_AGAIN)
         return;
     if (code == 0 && sink->state.error != 0)
@@ -792,23 +806,52 @@ static bool flushes_elsewhere(const struct sink *sink)
     return GANTRY_HAS(connector, flush_done);
 }
 
-/* Thread: libuv's helper threads. */
-static void run_flush(uv_work_t *work)
+static struct sink *of_flush(struct gt_job *job)
 {
-    struct sink *sink = work->data;
+    return (struct sink *)((char *)job - offsetof(struct sink, flush));
+}
+
+/* Thread: one of the jobs'. */
+static void run_flush(struct gt_job *job)
+{
+    struct sink *sink = of_flush(job);
     int code = gt_task_connector(&sink->task)->flush(sink->task.instance, &sink->flush_err);
     sink->flush_err.code = code;
 }
 
-static void after_flush(uv_work_t *work, int status)
+static void on_flushed(struct gt_mail *mail)
 {
-    struct sink *sink = work->data;
-    (void)status; /* nothing cancels it */
-    if (sink->flush_err.code != 0)
+    struct sink *sink = (struct sink *)((char *)mail - offsetof(struct sink, flush.done));
+    bool late = sink->flush_late;
+    sink->flushing = sink->flush_late = false;
+    sink->flushed = !late; /* then nothing of it counts */
+    if (late)
+        gt_task_resume(&sink->task);
+    else
+        gt_task_ready(&sink->task);
+}
+
+static void on_flush_late(struct gt_mail *mail)
+{
+    struct sink *sink = (struct sink *)((char *)mail - offsetof(struct sink, flush.late));
+    sink->flush_late = true;
+    gt_task_late(&sink->task, "flush");
+}
+
+/* A flush on another thread: its cycle goes on, or ends if it, or the step behind it, was given up.
+ */
+static void take_flush(struct sink *sink)
+{
+    if (sink->cycle != CYCLE_FLUSHING || sink->flushing || flushes_elsewhere(sink))
+        return;
+    bool flushed = sink->flushed;
+    sink->flushed = false;
+    if (!flushed)
+        end_cycle(sink);
+    else if (sink->flush_err.code != 0)
         fail_cycle(sink, &sink->flush_err);
     else
         submit_progress(sink);
-    gt_task_ready(&sink->task);
 }
 
 static void begin_cycle(struct sink *sink)
@@ -818,9 +861,10 @@ static void begin_cycle(struct sink *sink)
     struct state_output output = {{sizeof output.api, write_state}, &sink->state};
     struct gantry_err err = {0};
     gt_buf_clear(&sink->state);
-    int code = connector->checkpoint != NULL
-                   ? connector->checkpoint(task->instance, &output.api, &err)
-                   : 0;
+    int code = 0;
+    if (connector->checkpoint != NULL)
+        code =
+            GT_CALL(task, "checkpoint", connector->checkpoint(task->instance, &output.api, &err));
     if (code == 0 && sink->state.error != 0)
         code = gantry_err_set(&err, sink->state.error,
                               "the connector's state is larger than %d bytes", STATE_MAX);
@@ -847,8 +891,12 @@ static void begin_cycle(struct sink *sink)
         return;
     }
     sink->flush_err = (struct gantry_err){0};
-    sink->work.data = sink;
-    uv_queue_work(gt_executor_loop(task->executor), &sink->work, run_flush, after_flush);
+    sink->flush = (struct gt_job){.run = run_flush,
+                                  .to = gt_executor_mailbox(task->executor),
+                                  .done.run = on_flushed,
+                                  .late.run = on_flush_late};
+    sink->flushing = true;
+    gt_jobs_submit(task->env->jobs, &sink->flush);
 }
 
 /* What is committed, by queue. */
@@ -899,7 +947,9 @@ static void take_commit(struct sink *sink)
     if (!sink->held)
         gt_task_went_well(task);
     const struct gantry_connector *connector = gt_task_connector(task);
-    int code = connector->committed != NULL ? connector->committed(task->instance, &err) : 0;
+    int code = connector->committed != NULL
+                   ? GT_CALL(task, "committed", connector->committed(task->instance, &err))
+                   : 0;
     if (code != 0)
         gt_task_fail(task, code, "%s", err.text);
 }
@@ -928,7 +978,8 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
         bytes += (int64_t)messages[i].body.len;
     }
     struct gantry_put_result result = {0};
-    code = gt_task_connector(task)->put(task->instance, records, count, &result, err);
+    code = GT_CALL(task, "put",
+                   gt_task_connector(task)->put(task->instance, records, count, &result, err));
     if (code != 0 && code != GANTRY_AGAIN)
         return code;
     size_t taken = result.taken < count ? result.taken : count;
@@ -1022,7 +1073,9 @@ static int note_caught_up(struct sink *sink, struct gantry_err *err)
     if (sink->caught_up || !reached_start(sink))
         return 0;
     sink->caught_up = true;
-    return connector->caught_up != NULL ? connector->caught_up(sink->task.instance, err) : 0;
+    return connector->caught_up != NULL
+               ? GT_CALL(&sink->task, "caught_up", connector->caught_up(sink->task.instance, err))
+               : 0;
 }
 
 static void note_lag(struct sink *sink)
@@ -1042,6 +1095,14 @@ static bool commit_due(const struct sink *sink)
     return sink->dirty &&
            (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
             gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
+}
+
+/* Until it is due by its time, at the latest. */
+static int64_t commit_due_ms(const struct sink *sink)
+{
+    int64_t passed_ms = (gt_clock_mono_ns() - sink->commit_begun_ns) / 1000000;
+    int64_t left_ms = sink->task.env->sink_commit_ms - passed_ms;
+    return left_ms > 0 ? left_ms : 0;
 }
 
 /* All inputs can be read again: shown as RUNNING. */
@@ -1065,7 +1126,7 @@ static void look(struct sink *sink)
     struct gantry_err err = {0};
     if (task->failing || task->pausing || !GANTRY_HAS(connector, look))
         return;
-    int code = connector->look(task->instance, &err);
+    int code = GT_CALL(task, "look", connector->look(task->instance, &err));
     if (code == GANTRY_NO_SPACE)
         gt_task_pause(task, err.text);
     else if (code != 0)
@@ -1085,6 +1146,7 @@ static void step(struct gt_task *task)
     const struct gantry_connector *connector = gt_task_connector(task);
     struct gantry_err err = {0};
     take_commit(sink);
+    take_flush(sink);
     if (is_stuck(sink, &err))
         gt_task_hold(task, err.text);
     if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink))
@@ -1123,9 +1185,12 @@ static void step(struct gt_task *task)
         return;
     }
     note_lag(sink);
-    bool idle = !some || sink->full; /* nothing says when there will be more */
-    if (sink->cycle == CYCLE_NONE && (idle ? sink->dirty : commit_due(sink)))
+    /* Without more to read at once. One that is full has more, and takes it when it wakes us: with
+     * a commit each time its pace were that of the disk. */
+    if (sink->cycle == CYCLE_NONE && (some ? commit_due(sink) : sink->dirty))
         begin_cycle(sink);
+    else if (sink->cycle == CYCLE_NONE && sink->full && sink->dirty)
+        gt_task_again(task, commit_due_ms(sink));
     if (some && !sink->full)
         gt_task_ready(task);
     else if (!some)
@@ -1138,6 +1203,7 @@ static bool drain(struct gt_task *task)
     struct sink *sink = (struct sink *)task;
     struct gantry_err err = {0};
     take_commit(sink);
+    take_flush(sink);
     if (is_stuck(sink, &err))
         gt_writer_abandon(sink->writer);
     if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink)) {

@@ -19,13 +19,21 @@ static void free_wish(struct wish *wish)
     free(wish);
 }
 
-static void grant(struct gt_worker *worker, const struct wish *wish)
+static void grant(struct gt_worker *worker, struct wish *wish)
 {
     struct slot *slot = gt_slot_find(worker, wish->connector);
     if (slot == NULL || worker->closing)
         return;
-    if (slot->connector == NULL) { /* split, and about to be opened */
-        slot->split_again = slot->split_again || slot->head != NULL;
+    if (slot->connector == NULL) {
+        if (slot->head == NULL)
+            return;
+        if (wish->reason == NULL) { /* split, and about to be opened */
+            slot->split_again = true;
+        } else {
+            free(slot->broken);
+            slot->broken = wish->reason;
+            wish->reason = NULL;
+        }
         return;
     }
     if (wish->reason == NULL)

@@ -148,6 +148,10 @@ static const struct setting table[] = {
              "The longest such pause."),
     NUMBER("task.restart.max", GANTRY_CONFIG_INT, "-1", -1, INT32_MAX, PLACE_INT64, AT(restart_max),
            "A task that failed so often in a row stays FAILED. -1: it is tried for ever."),
+    DURATION("task.call.timeout.ms", "60s", 100, DAY_MS, AT(call_timeout_ms),
+             "A call of a plugin in the worker that has not come back for so long is given up: its "
+             "task is FAILED, its thread is replaced. A connector that says that it waits may poll "
+             "for longer, until it is stopped."),
 
     /* connectors */
     TEXT("connectors.file.roots", NULL, PLACE_GIVEN_PATH, 0,
@@ -183,7 +187,8 @@ static const struct setting table[] = {
            AT(hosts.files_max), "Files that a host may have open."),
     FLAG("host.landlock", "false", AT(hosts.landlock),
          "Hosts may touch no files but those of host.paths.read and host.paths.write, their plugin "
-         "and the system's programs and libraries. Needs a kernel with Landlock (5.13)."),
+         "and the system's programs and libraries, and signal no process but their own (6.12). "
+         "Needs a kernel with Landlock (5.13)."),
     TEXT("host.paths.read", NULL, PLACE_PATH, AT(hosts.read_paths),
          "With host.landlock: folders and files that hosts may read, separated by commas."),
     TEXT("host.paths.write", NULL, PLACE_PATH, AT(hosts.write_paths),

@@ -2,7 +2,9 @@
 """Plugins in hosts: what a plugin does to itself reaches neither the worker nor other connectors, is told with its reason,
 and costs no record. tests/hosts/bad.c misbehaves in each way on purpose."""
 
+import ctypes
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -81,7 +83,7 @@ REASONS = {
     "stop-self": r"host bad\.so gave no sign of life",
 }
 CASES = [(where, how) for how in ("segv", "loop") for where in ("start", "poll", "committed")]
-CASES += [("poll", how) for how in ("abort", "exit", "say-and-exit", "close", "garbage", "stop-self", "sleep")]
+CASES += [("start", "exit")] + [("poll", how) for how in ("abort", "exit", "say-and-exit", "close", "garbage", "stop-self", "sleep")]
 
 
 @pytest.mark.parametrize("where, how", CASES)
@@ -116,6 +118,15 @@ def test_bad_checks_refuse_the_configuration(worker, others, tmp_path, where, ho
     worker.create("badsource", config)
     wait_file(tmp_path / "numbers", NUMBERS)
     others()
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+@pytest.mark.parametrize("where, reason", [("validate", "bad.how: is wrong"), ("split", "cannot set what is nothing")])
+def test_checks_that_say_nothing(worker, where, reason, isolation):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "isolation": isolation, "bad.where": where, "bad.how": "nonsense"}
+    assert reason in worker.refuse("badsource", config)
+    assert worker.alive()
 
 
 def test_findings_come_from_the_host(worker):
@@ -227,7 +238,7 @@ def test_a_host_that_nobody_needs_ends_and_comes_back(worker, tmp_path):
     worker.sink("good", "b", tmp_path / "numbers")
     source(worker, limit=1000)
     wait_file(tmp_path / "numbers", NUMBERS)
-    assert len(hosts(worker)) == 1
+    assert len(hosts_of(worker, "gantry host bad.so")) == 1
 
 
 def test_a_host_for_each_connector(worker, tmp_path):
@@ -235,7 +246,11 @@ def test_a_host_for_each_connector(worker, tmp_path):
     source(worker, limit=1000)
     sink(worker, tmp_path / "written")
     wait_file(tmp_path / "written", NUMBERS)
-    assert len(hosts(worker)) >= 2
+    shown = subprocess.run(["ps", "-o", "comm=,args=", "--ppid", str(worker.process.pid)], stdout=subprocess.PIPE, text=True, check=False)
+    found = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert [found.count(f"gantry-host gantry host bad.so/{name}") for name in ("badsource", "badsink")] == [1, 1], found
+    os.kill(hosts_of(worker, "host bad.so/badsink")[0], signal.SIGKILL)
+    worker.wait_failed("badsink", r"host bad\.so/badsink was ended by signal 9")
 
 
 def test_an_isolation_of_none_needs_no_host(worker, tmp_path):
@@ -291,10 +306,18 @@ def test_batches_of_many_records_are_one(worker, tmp_path):
     wait_file(tmp_path / "numbers", numbers)
 
 
+def test_a_batch_that_is_too_large_fails_its_task_alone(worker, others):
+    worker.restart(host_record_max="1m")
+    source(worker, limit=100000, batch=100000)
+    worker.wait_failed("badsource", r"the batch up to it, is too large \(host\.record\.max\)")
+    assert "broke the protocol" not in worker.log()
+    others()
+
+
 def test_the_environment_of_a_host(worker, bad, tmp_path):
     worker.end()
     worker.environment.update(SECRET_OF_MINE="no", LC_TIME="C")
-    worker.set(host_env="PATH,LC_*,GIVEN=yes")
+    worker.set(host_env="PATH,LC_*,GIVEN=yes", host_files_max=150)
     worker.start()
     source(worker, limit=10)
     pid = wait_for(lambda: hosts(worker), "a host")[0]
@@ -303,6 +326,36 @@ def test_the_environment_of_a_host(worker, bad, tmp_path):
     assert "SECRET_OF_MINE" not in found and "HOME" not in found
     status = read(f"/proc/{pid}/status").decode()
     assert re.search(r"NoNewPrivs:\s+1", status)
+    limits = read(f"/proc/{pid}/limits").decode()
+    assert re.search(r"Max core file size +0 +0 ", limits) and re.search(r"Max open files +150 +150 ", limits), limits
+    assert int(read(f"/proc/{pid}/oom_score_adj")) >= 500
+
+
+def test_a_worker_without_standard_input(worker, tmp_path):
+    """No file of the worker's gets its number."""
+    worker.end()
+    worker.prefix = ["sh", "-c", 'exec "$@" <&-', "sh"]
+    worker.start()
+    assert os.readlink(f"/proc/{worker.process.pid}/fd/0") == "/dev/null"
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+
+
+def test_a_host_inherits_no_descriptor(worker, tmp_path):
+    worker.end()
+    with open(tmp_path / "secret", "wb") as secret:
+        worker.pass_fds = (secret.fileno(),)
+        worker.start()
+    source(worker, limit=10)
+    pid = wait_for(lambda: hosts(worker), "a host")[0]
+    worker.wait_running("badsource")
+
+    def targets(process):
+        return [os.readlink(entry.path) for entry in os.scandir(f"/proc/{process}/fd")]
+    assert str(tmp_path / "secret") in targets(worker.process.pid)
+    kinds = sorted(re.sub(r":\[\d+\]", "", target) for target in targets(pid))
+    assert kinds == ["/dev/null", "pipe", "pipe", "socket"]
 
 
 def test_host_refuses_to_be_started_by_hand():
@@ -341,6 +394,29 @@ def test_a_host_in_another_language(worker, tmp_path):
     wait_file(tmp_path / "out", b"".join(b"%d\n" % number for number in range(21000)))
 
 
+def test_a_program_that_says_nothing_is_ended(worker, tmp_path):
+    write(tmp_path / "silent.plugin", b"command=sleep 1000\n")
+    worker.restart(pluginPaths=tmp_path / "silent.plugin", host_start_timeout_ms=500)
+    worker.wait_log(r"silent\.plugin.*did not say HELLO within 500 ms \(host\.start\.timeout\.ms\)")
+
+
+def test_restarts_of_what_ends_its_host_are_limited(worker, others):
+    worker.restart(task_restart_backoff_ms=1, task_restart_max=2)
+    source(worker, where="start", how="say-and-exit")
+    worker.wait_log("no further restart connector=badsource restarts=2")
+    assert len(re.findall("task FAILED connector=badsource.*these are my last words", worker.log())) == 3
+    others()
+
+
+@pytest.mark.parametrize("where", ["start", "stop"])
+def test_a_start_and_a_stop_that_take_their_time(worker, tmp_path, where):
+    worker.sink("good", "b", tmp_path / "numbers")
+    source(worker, where=where, how="late", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    worker.stop_connector("badsource")
+    assert "host.call.timeout.ms" not in worker.log() and "FAILED" not in worker.log()
+
+
 def test_a_manifest_that_is_wrong_is_refused(worker, tmp_path):
     folder = tmp_path / "wrong"
     folder.mkdir()
@@ -359,9 +435,14 @@ def test_the_sandbox(worker, tmp_path):
     """With host.landlock a host writes where it may and nowhere else; with host.seccomp it runs as before."""
     for name in ("may", "may-not"):
         (tmp_path / name).mkdir()
-    worker.restart(host_seccomp="true")
+    victim = write(tmp_path / "may-not" / "victim", b"1234")
+    worker.restart(host_seccomp="true", host_env=f"PATH,BAD_VICTIM={victim}")
     worker.source("good", "b", write(tmp_path / "numbers", NUMBERS))
-    sink(worker, tmp_path / "may" / "seccomp")
+    sink(worker, tmp_path / "may" / "seccomp", where="start", how="rights")
+    for line in ("truncate: done", "kill: done", "ptrace: Operation not permitted", "other number: Operation not permitted"):
+        if platform.machine() == "x86_64" or not line.startswith("other"):
+            worker.wait_log(line)
+    write(victim, b"1234")
     wait_file(tmp_path / "may" / "seccomp", NUMBERS)
     assert re.search(r"Seccomp:\s+2", read(f"/proc/{hosts(worker)[0]}/status").decode())
     worker.stop_connector("badsink")
@@ -371,5 +452,122 @@ def test_the_sandbox(worker, tmp_path):
         pytest.skip("this kernel has no Landlock")
     sink(worker, tmp_path / "may-not" / "written", name="outside")
     worker.wait_failed("outside", "cannot open")
-    sink(worker, tmp_path / "may" / "written", name="inside")
+    sink(worker, tmp_path / "may" / "written", name="inside", where="start", how="rights")
     wait_file(tmp_path / "may" / "written", NUMBERS)
+    version = ctypes.CDLL(None).syscall(444, None, 0, 1)  # landlock_create_ruleset()
+    if version >= 3:
+        worker.wait_log("truncate: Permission denied")
+        assert read(victim) == b"1234"
+    if version >= 6:
+        worker.wait_log("kill: Operation not permitted")
+
+
+# --- In the worker (isolation none): what can be survived there is
+
+
+@pytest.fixture
+def inside(worker):
+    """Plugins run in the worker."""
+    return worker.restart(plugin_isolation="none", task_call_timeout_ms=600 * SLOWER)
+
+
+NOT_BACK = r"%s\(\) does not come back \(task\.call\.timeout\.ms\)"
+
+
+@pytest.mark.parametrize("where", ["start", "poll", "committed"])
+def test_a_source_that_hangs_in_the_worker(inside, others, tmp_path, where):
+    """Others go on, on all threads; nothing of the late call counts; then the task starts again by itself."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, where=where, how="hang", once=tmp_path / "once", limit=1000)
+    inside.wait_failed("badsource", NOT_BACK % ("task_start" if where == "start" else where))
+    for _ in range(3):
+        others()
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "numbers", NUMBERS)
+    inside.wait_log("has come back that was given up.* connector=badsource")
+    others()
+
+
+@pytest.mark.parametrize("where", ["start", "put", "checkpoint", "flush", "committed", "caught_up"])
+def test_a_sink_that_hangs_in_the_worker(inside, others, tmp_path, where):
+    inside.source("good", "b", write(tmp_path / "numbers", NUMBERS))
+    sink(inside, tmp_path / "written", where=where, how="hang", once=tmp_path / "once")
+    inside.wait_failed("badsink", NOT_BACK % ("task_start" if where == "start" else where))
+    for _ in range(3):
+        others()
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "written", NUMBERS)
+    others()
+
+
+@pytest.mark.parametrize("where", ["poll", "stop"])
+def test_what_hangs_in_the_worker_can_be_stopped(inside, others, tmp_path, where):
+    """It is gone, but nothing of its name starts before the call has come back."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    keys = {"where": where, "how": "hang", "once": tmp_path / "once"}
+    source(inside, limit=1000, **keys)
+    if where == "stop":
+        wait_file(tmp_path / "numbers", NUMBERS)
+    else:
+        inside.wait_failed("badsource", NOT_BACK % "poll")
+    inside.stop_connector("badsource")
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "bad.limit": "1500"}
+    assert "has not come back" in inside.refuse("badsource", config)
+    others()
+    write(tmp_path / "once.go", b"")
+    inside.wait_log("that was left behind has come back connector=badsource")
+    inside.create("badsource", config)
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
+    others()
+
+
+@pytest.mark.parametrize("where", ["validate", "split"])
+def test_checks_that_hang_in_the_worker(inside, others, tmp_path, where):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "bad.where": where, "bad.how": "hang", "bad.once": str(tmp_path / "once"), "bad.limit": "1000"}
+    assert "task.call.timeout.ms" in inside.refuse("badsource", config)
+    assert "has not come back" in inside.refuse("badsource", config)
+    others()
+    write(tmp_path / "once.go", b"")
+    inside.wait_log("that was left behind has come back connector=badsource")
+    inside.sink("good", "b", tmp_path / "numbers")
+    inside.create("badsource", config)
+    wait_file(tmp_path / "numbers", NUMBERS)
+
+
+@pytest.mark.parametrize("how", ["loop", "sleep"])
+def test_a_worker_ends_though_calls_hang_in_it(inside, others, tmp_path, how):
+    """One that was given up before, others at the end: in stop() and in flush()."""
+    inside.restart(shutdown_timeout_ms=9000)
+    inside.source("numbers", "c", write(tmp_path / "numbers", NUMBERS))
+    source(inside, where="poll", how=how, limit=1000)
+    inside.wait_failed("badsource", NOT_BACK % "poll")
+    others()
+    if how == "sleep":
+        sink(inside, tmp_path / "written", "c", where="stop", how=how)
+        sink(inside, tmp_path / "flushed", "c", name="badflush", where="flush", how=how)
+        wait_file(tmp_path / "written", NUMBERS)
+    inside.end()
+
+
+@pytest.mark.parametrize("how", ["flood", "flood-log", "stdout", "leak-some"])
+def test_nuisances_in_the_worker(inside, others, tmp_path, how):
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, where="poll", how=how, once=tmp_path / "once", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    others()
+
+
+@pytest.mark.parametrize("kind", ["source", "sink"])
+def test_nonsense_is_told_in_the_worker(inside, others, tmp_path, kind):
+    test_nonsense_is_told(inside, others, tmp_path, kind)
+
+
+def test_a_worker_ends_in_time_though_a_plugin_does_not_close(inside, tmp_path):
+    inside.restart(connectors_bad_close="sleep", shutdown_timeout_ms=1500)
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    inside.end()
+    assert re.search(r"a plugin does not close, and is left behind path=\S+bad\.so", inside.log())

@@ -342,6 +342,7 @@ def hostile(headers, tmp_path_factory):
 def test_what_crashes_when_it_is_opened(plugin_worker, plugins, example, hostile, tmp_path):
     """Another process finds it out (its host, or one that opens it first); the worker goes on."""
     worker, out = plugin_worker, tmp_path / "out"
+    worker.crashing = ("segv.so", "abort.so", "damaged-1.so", "damaged-2.so", "damaged-3.so")
     worker.create("lines", append_to(out))
     worker.create("count", counter(count_interval_ms=1))
     for name, code in {"segv.so": "raise(SIGSEGV);", "abort.so": "abort();", "exit.so": "_exit(0);"}.items():

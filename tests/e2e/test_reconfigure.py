@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from harness import Broker, lines, read, wait_file, wait_for, wait_same_lines, write
-from test_hosts import QUICK, hosts_of
+from test_hosts import QUICK, SLOWER, hosts_of
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
@@ -110,6 +110,14 @@ def test_a_connector_that_cannot_go_on(worker, odd, tmp_path):
     worker.wait_running("odd")
 
 
+def test_a_reason_to_stop_during_the_first_split_is_not_lost(worker, odd, tmp_path):
+    worker.sink("good", "t", tmp_path / "out")
+    worker.create("odd", config(odd, how="break-at-once"))
+    worker.wait_failed("odd", "the tables are gone")
+    wait_same_lines(tmp_path / "out", numbers(1))
+    assert events(odd) == ["split"]
+
+
 @pytest.mark.parametrize("what", ["lines-source", "lines-source I do not like it"])
 def test_a_host_speaks_for_its_own_connectors_only(worker, odd, tmp_path, what):
     worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
@@ -133,9 +141,65 @@ def test_a_connector_that_was_refused_is_released(worker, odd):
     wait_for(lambda: events(odd) == ["split", "release"], lambda: f"it is released: {events(odd)}")
 
 
+@pytest.mark.parametrize("how", ["refused", "fail", "endless"])
+def test_an_update_that_is_refused_leaves_what_runs(worker, odd, tmp_path, how):
+    """Its split has taken the running connector's place in the host: the running one is split there once more."""
+    worker.restart(host_call_timeout_ms=20000, host_beat_timeout_ms=20000)
+    worker.sink("good", "t", tmp_path / "out")
+    worker.create("odd", config(odd))
+    wait_same_lines(tmp_path / "out", numbers(1))
+    worker.refuse("odd", config(odd, how=how))
+    wait_for(lambda: events(odd) == ["split", "release", "split", "release", "split"], lambda: f"it is split again: {events(odd)}")
+    worker.wait_running("odd")
+    assert "as its connector asks" not in worker.log()
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    wait_same_lines(tmp_path / "out", numbers(2))
+    worker.stop_connector("odd")
+    wait_for(lambda: events(odd)[-1] == "release", "the connector is released")
+
+
+@pytest.mark.parametrize("dialect", ["manual", "code-2019"])
+def test_no_work_yet(worker, odd, tmp_path, dialect):
+    """A connector without tasks runs: it asks to be split again when there is work. It survives the worker and its host."""
+    def runs():
+        wait_for(lambda: worker.status("odd") in ("runing", "running"), "it runs")  # as each dialect spells it
+
+    worker.restart(rest_dialect=dialect)
+    worker.sink("good", "t", tmp_path / "out")
+    write(odd / "tasks", b"0")
+    worker.create("odd", config(odd))
+    runs()
+    assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
+    worker.restart()
+    runs()
+    assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
+    for pid in hosts_of(worker, "odd.py"):
+        os.kill(pid, signal.SIGKILL)
+    worker.wait_log("as its connector asks connector=odd")
+    runs()
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    runs()
+    wait_same_lines(tmp_path / "out", numbers(2))
+    write(odd / "tasks", b"0")
+    ask(odd, "odd")
+    wait_for(lambda: worker.configs()[1]["odd"] == [], "no tasks any more")
+    runs()
+    worker.stop_connector("odd")
+    assert "odd" not in worker.configs()[0]
+
+
 def odd_sink(worker, odd, how):
     worker.create("oddsink", {"connector-class": "test.OddSink", "topicNames": Broker.topics("t"), "source-record-converter": "string",
                               "odd.folder": str(odd), "odd.how": how})
+
+
+def test_a_flush_keeps_back_so_many_queues(worker, odd):
+    odd_sink(worker, odd, "limits")
+    worker.wait_failed("oddsink", "broke the protocol: FLUSHED keeps back more than 65536 queues")
 
 
 def test_nothing_is_taken_that_was_not_sent(worker, odd):
@@ -151,9 +215,29 @@ def test_credit_has_a_limit(worker, odd, tmp_path):
     assert int(read(odd / "peak")) <= (16 << 20) + (2 << 20)
 
 
-def test_a_frame_has_so_many_records(worker, odd):
-    worker.create("odd", config(odd, how="many"))
-    worker.wait_failed("odd", "broke the protocol: RECORDS has more than 4096 records")
+@pytest.mark.parametrize("how, reason", [("many", "RECORDS has more than 4096 records"), ("marks", "RECORDS is malformed"),
+                                         ("together", "a batch of more than 1048576 records and marks")])
+def test_a_batch_is_bounded(worker, odd, how, reason):
+    worker.create("odd", config(odd, how=how))
+    worker.wait_failed("odd", f"broke the protocol: {reason}")
+
+
+def test_answers_that_are_not_read_are_bounded(worker, odd):
+    """A host asks 2000 times for positions of 200 kB before it reads the first answer; then it has them all."""
+    def memory():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", read(f"/proc/{worker.process.pid}/status").decode()).group(1))
+    before = memory()
+    worker.create("odd", config(odd, how="positions"))
+    worker.wait_failed("odd", "that were all positions")
+    assert memory() < before + 120000 * SLOWER
+
+
+def test_a_host_that_talks_without_end_leaves_others_their_turn(worker, odd, tmp_path):
+    worker.restart(executor_threads=1)
+    worker.create("odd", config(odd, how="lag"))
+    worker.wait_running("odd")
+    worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
+    wait_file(tmp_path / "lines", lines(10))
 
 
 def create_raw(worker, text):

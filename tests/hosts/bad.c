@@ -6,14 +6,18 @@
  * feed to bad.file, and its state is the file's length, to which it is cut at the start: so what is
  * put again is written again, and nothing is there twice unless the worker loses a state. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gantry/connector.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +106,32 @@ static void flood(void)
         (void)fprintf(stderr, "flood %d\n", i);
 }
 
+static void tell(const char *what, long result)
+{
+    (void)fprintf(stderr, "%s: %s\n", what, result == 0 ? "done" : strerror(errno));
+}
+
+/* What a host may do beyond its work. */
+static void use_rights(void)
+{
+    const char *victim = getenv("BAD_VICTIM");
+    tell("truncate", truncate(victim != NULL ? victim : "/", 1));
+    tell("kill", kill(getppid(), 0));
+    tell("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+#ifdef __x86_64__
+    tell("other number", syscall(0x40000000 | SYS_getpid) > 0 ? 0 : -1);
+#endif
+}
+
+/* Until somebody makes the file that is named like bad.once, with .go behind it. */
+static void hang(const char *once)
+{
+    char go[4096];
+    (void)snprintf(go, sizeof go, "%s.go", once);
+    while (access(go, F_OK) != 0)
+        (void)usleep(10000);
+}
+
 static void misbehave(const char *how, struct gantry_task_context *ctx)
 {
     if (strcmp(how, "segv") == 0) {
@@ -123,6 +153,11 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)sleep(1000);
     if (strcmp(how, "leak") == 0)
         leak();
+    if (strcmp(how, "leak-some") == 0) {
+        char *volatile memory = malloc(16 << 20);
+        if (memory != NULL)
+            memset(memory, 1, 16 << 20);
+    }
     if (strcmp(how, "close") == 0) {
         for (int fd = 0; fd < 4096; fd++)
             (void)close(fd);
@@ -147,6 +182,8 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)execlp("sleep", "sleep", "4242", (char *)NULL);
         _exit(1);
     }
+    if (strcmp(how, "rights") == 0)
+        use_rights();
     if (strcmp(how, "stop-self") == 0)
         (void)kill(getpid(), SIGSTOP);
 }
@@ -169,8 +206,13 @@ static int here(const struct gantry_config *config, const char *where)
 static void maybe(const struct gantry_config *config, const char *where,
                   struct gantry_task_context *ctx)
 {
-    if (here(config, where))
-        misbehave(gantry_config_get(config, "bad.how"), ctx);
+    const char *how = gantry_config_get(config, "bad.how");
+    if (!here(config, where))
+        return;
+    if (strcmp(how, "hang") == 0)
+        hang(gantry_config_get(config, "bad.once"));
+    else
+        misbehave(how, ctx);
 }
 
 static void validate(void *plugin, const char *name, const struct gantry_config *config,
@@ -181,6 +223,8 @@ static void validate(void *plugin, const char *name, const struct gantry_config 
     maybe(config, "validate", NULL);
     if (strcmp(gantry_config_get(config, "bad.how"), "refuse") == 0)
         findings->add(findings, "bad.how", "cannot be refuse");
+    if (strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0 && here(config, "validate"))
+        findings->add(findings, "bad.how", NULL);
 }
 
 static int split(void *plugin, const struct gantry_config *config, uint32_t max_tasks,
@@ -188,9 +232,13 @@ static int split(void *plugin, const struct gantry_config *config, uint32_t max_
 {
     (void)plugin;
     (void)max_tasks;
-    (void)err;
-    maybe(config, "split", NULL);
-    return list->begin(list);
+    bool nonsense = strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0;
+    if (!nonsense)
+        maybe(config, "split", NULL);
+    int code = list->begin(list);
+    if (code == 0 && nonsense && here(config, "split") && list->set(list, NULL, NULL) != 0)
+        code = gantry_err_set(err, GANTRY_INVALID, "cannot set what is nothing");
+    return code;
 }
 
 /* --- The source --- */
@@ -199,7 +247,8 @@ struct source {
     struct gantry_task_context *ctx;
     const struct gantry_config *config;
     long next, limit, batch, large;
-    bool null, armed;
+    bool null;
+    int late; /* how often a start or a stop has been looked at */
 };
 
 static const char partition[] = "numbers";
@@ -246,6 +295,28 @@ static int add_number(struct source *source, struct gantry_batch *batch, struct 
     }
     source->next++;
     return 0;
+}
+
+/* Not the first three times; nothing but the timer brings the next look. */
+static int late(struct source *source, const char *where)
+{
+    if (strcmp(gantry_config_get(source->config, "bad.how"), "late") != 0 ||
+        strcmp(gantry_config_get(source->config, "bad.where"), where) != 0 || source->late == 3)
+        return 0;
+    source->late++;
+    source->ctx->wake_after(source->ctx, 20);
+    return GANTRY_AGAIN;
+}
+
+static int source_start_done(void *task, struct gantry_err *err)
+{
+    (void)err;
+    return late(task, "start");
+}
+
+static int source_stop_done(void *task)
+{
+    return late(task, "stop");
 }
 
 static int source_poll(void *task, struct gantry_batch *batch, struct gantry_err *err)
@@ -414,8 +485,10 @@ static const struct gantry_connector bad_source = {
     .validate = validate,
     .split = split,
     .task_start = source_start,
+    .start_done = source_start_done,
     .poll = source_poll,
     .committed = source_committed,
+    .stop_done = source_stop_done,
     .task_stop = source_stop,
 };
 
@@ -441,19 +514,24 @@ static const struct gantry_connector bad_sink = {
 
 static const struct gantry_connector *const connectors[] = {&bad_source, &bad_sink};
 
+static const char *how_to_close;
+
+static void close_plugin(void *plugin)
+{
+    (void)plugin;
+    if (how_to_close != NULL)
+        misbehave(how_to_close, NULL);
+}
+
 static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct gantry_err *err)
 {
     (void)err;
     *ret = NULL;
     const char *how = runtime->setting(runtime, "connectors.bad.load");
+    how_to_close = runtime->setting(runtime, "connectors.bad.close");
     if (how != NULL)
         misbehave(how, NULL);
     return 0;
-}
-
-static void close_plugin(void *plugin)
-{
-    (void)plugin;
 }
 
 static const struct gantry_plugin plugin = {

@@ -64,8 +64,12 @@ def jdks():
     return found
 
 
-def cost(value, key):
-    return len(value or b"") + len(key or b"") + 64
+def cost(record):
+    def size(text):
+        return len(text.encode() if isinstance(text, str) else text or b"")
+
+    items = list(record) + [None] * (6 - len(record))
+    return size(items[0]) + size(items[1]) + 64 + sum(size(name) + size(value) + 32 for name, value in items[5] or [])
 
 
 class Record:
@@ -83,7 +87,7 @@ class Record:
 
 class Host:
     def __init__(self, folder, java=None, options=(), library=LIBRARY, record_max=64 << 20, beat_ms=100, settings=None,
-                 stdout_is_socket=True, hello=True):
+                 stdout_is_socket=True, hello=True, command=None):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.java = java or shutil.which("java")
@@ -106,8 +110,8 @@ class Host:
         self.began = time.monotonic()
         with open(self.stderr_path, "ab") as errors:
             self.process = subprocess.Popen(
-                [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs, stdout=theirs if stdout_is_socket else errors,
-                stderr=errors, cwd=self.folder, start_new_session=True)
+                command or [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs,
+                stdout=theirs if stdout_is_socket else errors, stderr=errors, cwd=self.folder, start_new_session=True)
         theirs.close()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -428,7 +432,7 @@ class Source(Channel):
             if not covered <= covers <= len(records) or not isinstance(partition, bytes) or not isinstance(position, bytes):
                 raise Violation(f"a mark {covers} {partition!r} {position!r} behind {covered} of {len(records)}")
             covered = covers
-        spent = sum(cost(record[0], record[1] if len(record) > 1 else None) for record in records)
+        spent = sum(cost(record) for record in records)
         self.left -= spent
         self.records += [Record(record, self.schemas) for record in records]
         self.frames.append((seq, len(records), marks))
@@ -513,7 +517,7 @@ class Sink(Channel):
         records = [record if isinstance(record, list) else [record] for record in records]
         self.host.wait(lambda: self.left > 0 or self.failed, "credit")
         self.check()
-        spent = sum(cost(record[0], record[1] if len(record) > 1 else None) for record in records)
+        spent = sum(cost(record) for record in records)
         with self.host.changed:
             self.left -= spent
             self.sent += spent

@@ -208,3 +208,22 @@ def test_who_shares_a_jvm(tmp_path, share, count):
             assert sorted(worker.bodies(f"t-{name}")) == sorted([b"v%d" % number for number in range(1, 81)] * 2)
         wait_for(lambda: len(worker.bodies("t-file")) >= 200, lambda: f"200 lines; the log:\n{worker.log()}", 60)
         assert worker.bodies("t-file") == lines(200).splitlines()
+
+
+# --- what a JVM may do
+
+
+@pytest.mark.parametrize("share", ["plugin", "all"])
+def test_jars_in_the_sandbox(tmp_path, share):
+    """With Landlock and seccomp jars run as ever, each reads its own, and a file that is not allowed cannot be read."""
+    (tmp_path / "may").mkdir()
+    with workers.java_worker(tmp_path / "w", PROBE, "connect-file-3.9.2.jar", host_share=share, host_landlock="true", host_seccomp="true",
+                             host_paths_read=tmp_path / "may") as worker:
+        worker.create("c", source("c"))
+        wait_for(lambda: len(worker.bodies("t-c")) == 50, lambda: f"50 records; the log:\n{worker.log()}")
+        for name in ("may", "."):
+            write(tmp_path / name / "in", lines(100))
+            worker.create(f"file-{name}", {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+                                           "file": str(tmp_path / name / "in"), "topic": f"t-{len(name)}", **workers.STRING})
+        wait_for(lambda: len(worker.bodies("t-3")) == 100, lambda: f"100 lines; the log:\n{worker.log()}")
+        assert worker.bodies("t-1") == []

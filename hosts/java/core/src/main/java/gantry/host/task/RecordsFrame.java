@@ -16,6 +16,7 @@ final class RecordsFrame implements RecordOut {
     private Packer packer = new Packer(64 << 10);
     private final Packer headers = new Packer(256);
     private int headerCount;
+    private long headersCost;
     private int place;
     private int count;
     private int lastStart;
@@ -46,6 +47,7 @@ final class RecordsFrame implements RecordOut {
         marks.clear();
         headers.clear();
         headerCount = 0;
+        headersCost = 0;
         if (carried != null) {
             lastStart = packer.size();
             packer.raw(carried);
@@ -89,6 +91,7 @@ final class RecordsFrame implements RecordOut {
     public void header(String name, byte[] value) {
         headers.array(2).text(name).bin(value);
         headerCount++;
+        headersCost += Frame.HEADER_COST + Packer.sizeOf(name) + (value == null ? 0 : value.length);
     }
 
     @Override
@@ -112,7 +115,8 @@ final class RecordsFrame implements RecordOut {
             headers.clear();
             headerCount = 0;
         }
-        lastCost = (value == null ? 0 : value.length) + (key == null ? 0 : key.length) + Frame.RECORD_COST;
+        lastCost = (value == null ? 0 : value.length) + (key == null ? 0 : key.length) + Frame.RECORD_COST + headersCost;
+        headersCost = 0;
         cost += lastCost;
         count++;
     }

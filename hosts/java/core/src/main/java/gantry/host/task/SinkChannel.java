@@ -14,6 +14,7 @@ import gantry.host.wire.Halt;
 import gantry.host.wire.Packer;
 import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -164,19 +165,20 @@ final class SinkChannel extends Channel implements SinkControl {
         List<RecordIn> records = new ArrayList<>(size);
         long cost = 0;
         for (int i = 0; i < size; i++) {
-            RecordIn record = record(in);
+            RecordIn record = new RecordIn();
+            cost += read(in, record);
             record.offset = offset + i;
-            cost += Frame.RECORD_COST + (record.value == null ? 0 : record.value.length) + (record.key == null ? 0 : record.key.length);
             records.add(record);
         }
         return new Put(lastQueue, offset, records, cost);
     }
 
-    private RecordIn record(Unpacker in) {
+    /** What it counts. */
+    private long read(Unpacker in, RecordIn record) {
         int items = in.array();
-        RecordIn record = new RecordIn();
         record.value = items > 0 ? in.bytes() : null;
         record.key = items > 1 ? in.bytes() : null;
+        long cost = Frame.RECORD_COST + (record.value == null ? 0 : record.value.length) + (record.key == null ? 0 : record.key.length);
         record.ms = items > 2 && !in.nil() ? in.number() : 0;
         if (items > 3) {
             in.skip(); // the topic: the frame says it
@@ -194,13 +196,16 @@ final class SinkChannel extends Channel implements SinkControl {
             record.headerValues = new byte[count][];
             for (int i = 0; i < count; i++) {
                 int parts = in.array();
-                record.headerNames[i] = in.text();
-                record.headerValues[i] = in.bytes();
+                byte[] name = in.bytes();
+                byte[] value = in.bytes();
+                record.headerNames[i] = new String(name, StandardCharsets.UTF_8);
+                record.headerValues[i] = value;
+                cost += Frame.HEADER_COST + name.length + (value == null ? 0 : value.length);
                 in.skipFrom(2, parts);
             }
         }
         in.skipFrom(6, items);
-        return record;
+        return cost;
     }
 
     private synchronized void add(Item item) {

@@ -51,6 +51,8 @@ public final class Frame {
     public static final int RECORDS_COUNT = 4096;
     /** What a record counts besides its value and key. */
     public static final int RECORD_COST = 64;
+    /** What a header counts besides its name and value. */
+    public static final int HEADER_COST = 32;
 
     /** Errors of gantry/error.h that a host has a use for. */
     public static final int AGAIN = -1;

@@ -186,6 +186,16 @@ public final class Packer {
         return this;
     }
 
+    /** Bytes that a text has. */
+    public static int sizeOf(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (text.charAt(i) >= 0x80) {
+                return text.getBytes(StandardCharsets.UTF_8).length;
+            }
+        }
+        return text.length();
+    }
+
     /** Bytes; null is nil. */
     public Packer bin(byte[] data) {
         return data == null ? nil() : bin(data, 0, data.length);
