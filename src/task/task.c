@@ -402,7 +402,8 @@ static void step(struct gt_runnable *runnable)
 static void on_start(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, start_mail));
-    if (task->stuck > 0) {
+    /* Shown as FAILED, but not through with that: a call has not come back, or has just now. */
+    if (task->stuck > 0 || (task->live && task->failing)) {
         task->begin_again = true;
         return;
     }
