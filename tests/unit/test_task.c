@@ -33,6 +33,7 @@ static struct script {
     int fail_start_code;       /* 0: GANTRY_IO */
     const char *const *topics; /* source: record N names topics[N % 3]; NULL: none does */
     atomic_bool marks_only;    /* source: a mark and no record with each poll */
+    atomic_bool hang;          /* source: poll does not come back as long as this is set */
     struct gantry_task_context *ctx;
 
     atomic_long next;       /* sink: the number that must come next */
@@ -104,6 +105,8 @@ static int source_poll(void *arg, struct gantry_batch *batch, struct gantry_err 
 {
     struct number_task *task = arg;
     atomic_fetch_add(&script.polls, 1);
+    while (atomic_load(&script.hang))
+        (void)usleep(100);
     for (int i = 0; i < BATCH && task->next < atomic_load(&script.limit); i++) {
         if (task->next == atomic_load(&script.fail_poll_at)) {
             atomic_store(&script.fail_poll_at, -1);
@@ -660,6 +663,52 @@ static int64_t topic_end(struct bench *bench)
 }
 
 /* --- Tests --- */
+
+static void busy_step(struct gt_runnable *runnable)
+{
+    (void)runnable;
+    atomic_store(&stuck.calling, 1);
+    while (atomic_load(&stuck.go) == 0)
+        (void)usleep(100);
+}
+
+static int sits_of(struct gt_task *task)
+{
+    struct gt_task_status status;
+    gt_task_status(task, &status);
+    return status.sits;
+}
+
+/* The call has come back, and its task is told to start again before it is through with failing. */
+static void a_start_that_comes_with_a_late_call_counts(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    script.limit = 100;
+    atomic_store(&script.hang, true);
+    struct gt_task *source = new_task(bench, &source_class, &reports);
+    gt_task_start(source);
+    WAIT(bench, (gt_executor_look(bench->executor, 2, false), sits_of(source) == 1));
+    assert_int_equal(state_of(source), GT_TASK_FAILED);
+    memset(&stuck, 0, sizeof stuck);
+    stuck.executor = bench->executor;
+    stuck.runnable.step = busy_step;
+    stuck.mail.run = make_stuck_ready;
+    gt_executor_send(bench->executor, &stuck.mail);
+    await_int(&stuck.calling, 1);
+    atomic_store(&script.hang, false);
+    for (int i = 0; i < 100; i++) { /* it is told to the executor, which cannot listen now */
+        uv_run(&bench->loop, UV_RUN_NOWAIT);
+        (void)usleep(1000);
+    }
+    gt_task_start(source);
+    atomic_store(&stuck.go, 1);
+    WAIT(bench, topic_end(bench) == 100);
+    assert_int_equal(sits_of(source), 0);
+    WAIT(bench, state_of(source) == GT_TASK_RUNNING);
+    assert_int_equal(atomic_load(&script.started_at), 0); /* nothing of the late poll counts */
+    stop_task(bench, source);
+}
 
 static void test_moves(void **state)
 {
@@ -1333,6 +1382,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),
         cmocka_unit_test_setup_teardown(jobs_that_hang_take_no_thread_from_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_that_comes_with_a_late_call_counts, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_call_that_does_not_come_back_is_given_up, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
