@@ -595,11 +595,11 @@ static void test_a_file_that_is_being_written_is_refused(void **state)
 static void test_a_full_disk(void **state)
 {
     struct bench *bench = *state;
+    put_probe(bench, "probe-1", "p.so");
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) { /* points are parsed once a process */
         setenv("GANTRY_FAULT", "enospc:plugin.write:1:1", 1);
-        put_probe(bench, "probe-1", "p.so");
         open_registry(bench, false);
         bool fine = scan(bench).refused == 1 && count_copies(bench) == 0 &&
                     strstr(look(bench, "p.so").reason, "No space left") != NULL &&
