@@ -181,7 +181,8 @@ static int on_aside(struct sink_proxy *sink, struct gt_frame_head *head, struct 
     int64_t queue = gt_mp_item_int(&head->items, -1);
     int64_t offset = gt_mp_item_int(&head->items, -1);
     uint32_t count = gt_mp_item_array(&head->items);
-    if (!gt_mp_ok(&head->mp) || name.data == NULL || queue < 0 || queue > UINT32_MAX || offset < 0)
+    if (!gt_mp_ok(&head->mp) || name.data == NULL || queue < 0 || queue > UINT32_MAX ||
+        offset < 0 || offset > INT64_MAX - UINT32_MAX)
         return gt_proxy_broken(&sink->base, "ASIDE is malformed", err);
     gt_arena_init(&arena, 4096, 0);
     char *topic = gt_arena_copy(&arena, name);

@@ -21,7 +21,8 @@ enum {
     PROGRESS_MAX = STATE_MAX + (8 << 20), /* with the offsets: 50,000 topics of the longest names */
     VAIN_COMMITS_MAX = 16,     /* asked for in turn, with no record of the queue taken in between */
     BEHIND_MS = 1000,          /* until a commit of which something was kept back is repeated */
-    ASIDE_BYTES_MAX = 8 << 20, /* laid aside without a commit */
+    ASIDE_BYTES_MAX = 8 << 20, /* laid aside, at which a commit is due ... */
+    ASIDE_BYTES_MOST = 256 << 20, /* ... and at which none can have been allowed for long */
 };
 
 /* A topic that the task reads, and how many of its queues were dealt out. */
@@ -525,6 +526,10 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
     if (sink->aside_topic == NULL)
         return gantry_err_set(err, GANTRY_UNSUPPORTED,
                               "errors.deadletterqueue.topic.name is not set");
+    if (sink->aside_bytes >= ASIDE_BYTES_MOST)
+        return gantry_err_set(err, GANTRY_TOO_LARGE,
+                              "the connector has laid %zu bytes aside that no commit passes over",
+                              sink->aside_bytes);
     if (!gt_call_enter())
         return gantry_err_set(err, GANTRY_CLOSED, "the call was given up");
     gt_arena_init(&arena, 4096, 0);
@@ -533,7 +538,8 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
     struct aside *aside = code == 0 ? malloc(sizeof *aside + size) : NULL;
     if (aside != NULL) {
         char *memory = (char *)(aside + 1);
-        const struct input *input = find_input(sink, record->topic, record->queue);
+        const struct input *input =
+            record->topic != NULL ? find_input(sink, record->topic, record->queue) : NULL;
         *aside = (struct aside){
             .size = sizeof *aside + size,
             .input = input != NULL ? (size_t)(input - sink->inputs) : NOWHERE,

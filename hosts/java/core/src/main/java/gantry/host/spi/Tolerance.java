@@ -53,7 +53,7 @@ public final class Tolerance {
         void because(Exception error);
     }
 
-    private static final Left NOTHING = error -> { };
+    public static final Left NOTHING = error -> { };
 
     public <T> T run(String what, Step<T> step) throws Exception {
         return run(what, step, NOTHING);

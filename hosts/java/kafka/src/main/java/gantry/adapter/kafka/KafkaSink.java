@@ -44,8 +44,9 @@ final class KafkaSink implements SinkWork {
     private final Transforms<SinkRecord> transforms;
     private final Tolerance tolerance;
     private final DeadLetters letters;
-    /** What convert() is at. */
+    /** What read() is at. */
     private String stage;
+    private Object at;
     private final Set<TopicPartition> open = new HashSet<>();
     /** What the task wants for its next call of put; -1: nothing said. Also set by threads of the plugin's. */
     private volatile long timeoutMs = -1;
@@ -87,14 +88,13 @@ final class KafkaSink implements SinkWork {
 
     @Override
     public Object read(Queue queue, RecordIn record) throws Exception {
-        SinkRecord made = tolerance.run("converter", () -> convert(queue, record),
-                e -> letters.add(queue, record, stage, stage.startsWith("VALUE") ? converters.value.getClass()
-                        : stage.startsWith("KEY") ? converters.key.getClass() : converters.header.getClass(), e));
+        Tolerance.Left left = letters.on() ? e -> letters.add(queue, record, stage, at.getClass(), e) : Tolerance.NOTHING;
+        SinkRecord made = tolerance.run("converter", () -> convert(queue, record), left);
         if (made == null) {
             return null;
         }
-        SinkRecord changed = tolerance.run("transforms", () -> transforms.apply(made),
-                e -> letters.add(queue, record, "TRANSFORMATION", transforms.getClass(), e));
+        step("TRANSFORMATION", transforms);
+        SinkRecord changed = tolerance.run("transforms", () -> transforms.apply(made), left);
         return changed == null || !letters.on() ? changed : new Given(changed, queue, record);
     }
 
@@ -111,17 +111,22 @@ final class KafkaSink implements SinkWork {
         }
     }
 
+    private void step(String name, Object object) {
+        stage = name;
+        at = object;
+    }
+
     private SinkRecord convert(Queue queue, RecordIn record) {
         RecordHeaders raw = new RecordHeaders();
         ConnectHeaders headers = new ConnectHeaders();
-        stage = "HEADER_CONVERTER";
+        step("HEADER_CONVERTER", converters.header);
         for (int i = 0; i < record.headerNames.length; i++) {
             raw.add(record.headerNames[i], record.headerValues[i]);
             headers.add(record.headerNames[i], converters.header.toConnectHeader(queue.topic, record.headerNames[i], record.headerValues[i]));
         }
-        stage = "KEY_CONVERTER";
+        step("KEY_CONVERTER", converters.key);
         SchemaAndValue key = converters.key.toConnectData(queue.topic, raw, record.key);
-        stage = "VALUE_CONVERTER";
+        step("VALUE_CONVERTER", converters.value);
         SchemaAndValue value = converters.value.toConnectData(queue.topic, raw, record.value);
         return new SinkRecord(queue.topic, queue.number, key.schema(), key.value(), value.schema(), value.value(), record.offset,
                 record.ms, TimestampType.CREATE_TIME, headers);

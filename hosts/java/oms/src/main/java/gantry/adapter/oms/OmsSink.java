@@ -105,13 +105,13 @@ final class OmsSink implements SinkWork {
 
     @Override
     public Object read(Queue queue, RecordIn record) throws Exception {
-        ConnectRecord made = tolerance.run("converter", () -> convert(queue, record),
-                e -> letters.add(queue, record, "CONVERTER", converters.value.getClass(), e));
+        Tolerance.Left unread = letters.on() ? e -> letters.add(queue, record, "CONVERTER", converters.value.getClass(), e) : Tolerance.NOTHING;
+        ConnectRecord made = tolerance.run("converter", () -> convert(queue, record), unread);
         if (made == null) {
             return null;
         }
-        ConnectRecord changed = tolerance.run("transforms", () -> transforms.apply(made),
-                e -> letters.add(queue, record, "TRANSFORMATION", transforms.getClass(), e));
+        Tolerance.Left unchanged = letters.on() ? e -> letters.add(queue, record, "TRANSFORMATION", transforms.getClass(), e) : Tolerance.NOTHING;
+        ConnectRecord changed = tolerance.run("transforms", () -> transforms.apply(made), unchanged);
         return changed == null || !letters.on() ? changed : new Given(changed, queue, record);
     }
 
