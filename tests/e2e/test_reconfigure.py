@@ -187,6 +187,8 @@ def test_a_host_that_talks_without_end_leaves_others_their_turn(worker, odd, tmp
     worker.wait_running("odd")
     worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
     wait_file(tmp_path / "lines", lines(10))
+    worker.stop_connector("odd")  # which it does not hear
+    worker.wait_log("host odd.plugin did not start or stop a task within")
 
 
 def create_raw(worker, text):
