@@ -33,7 +33,7 @@ build: ## build build/gantry
 	@ninja -C build
 
 test: ## everything: checks, unit tests (plain, ASan+UBSan, TSan), end to end, RocketMQ, short crash test
-	@scripts/install-deps build test broker java databases
+	@scripts/install-deps build test broker java jdks databases
 	@scripts/test
 
 test-unit: ## unit tests, plain build
@@ -53,7 +53,7 @@ test-rocketmq: ## tests with a real RocketMQ name server and broker
 	@scripts/test rocketmq
 
 test-java: ## the Java host with jars of all kinds, and with real databases
-	@scripts/install-deps build java test broker databases
+	@scripts/install-deps build java test broker jdks databases
 	@scripts/test java
 
 test-faults: ## every fault of a real broker, network and worker in full length (half an hour); FAULT_KILLS=100

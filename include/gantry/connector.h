@@ -111,6 +111,12 @@ struct gantry_task_context {
     /* Sink: checkpoint, flush and commit before the next put(), as want_commit of its result.
      * Thread: the task's. */
     void (*want_commit)(struct gantry_task_context *ctx);
+    /* Sink: this record, which put() was given, cannot be taken: write it, as bytes with its key,
+     * headers and time, to the topic that errors.deadletterqueue.topic.name names, together with
+     * the commit that passes over it. Copied; topic, queue and offset say which one it is. Thread:
+     * the task's. 0; GANTRY_UNSUPPORTED: there is no such topic; GANTRY_NO_MEMORY. */
+    int (*lay_aside)(struct gantry_task_context *ctx, const struct gantry_record *record,
+                     struct gantry_err *err);
 };
 
 /** Bytes that a callback hands back; the runtime owns the memory and gives room on request. */
@@ -211,8 +217,9 @@ struct gantry_connector {
     /* Like split(), and used instead of it, with the connector's name. */
     int (*split_named)(void *plugin, const char *name, const struct gantry_config *config,
                        uint32_t max_tasks, struct gantry_task_list *list, struct gantry_err *err);
-    /* The connector of that name, which was split before, is gone. Must not block. Thread: any, but
-     * none of its tasks is left. */
+    /* The connector of that name, which was split before, does not live here any more: it is gone,
+     * and none of its tasks is left; or, in a cluster, another worker has it, and tasks of it may
+     * go on here. Must not block. Thread: any. */
     void (*release)(void *plugin, const char *name);
 
     /* For tasks whose work is done elsewhere. Each says GANTRY_AGAIN while it is under way, and is

@@ -68,6 +68,9 @@ struct gantry_schema {
  * through topics like any other. */
 #define GANTRY_HEADER_NULL "gantry-null"
 
+/** A header that stands for one that has a name, which is this one's value, and no value at all. */
+#define GANTRY_HEADER_NULL_HEADER "gantry-null-header"
+
 struct gantry_header {
     struct gantry_view name;
     struct gantry_view value;

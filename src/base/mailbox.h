@@ -17,7 +17,8 @@ struct gt_mail {
 };
 
 struct gt_mailbox {
-    uv_async_t async;
+    uv_poll_t poll;
+    int event; /* owned; readable: mails wait */
     pthread_mutex_t lock;
     struct gt_mail *head, **tail; /* guarded by lock */
 };

@@ -64,13 +64,21 @@ int gt_command_connector_reset(const struct gt_command *command, int argc, char 
     return status;
 }
 
+/* A class that is missed may be one of theirs. */
+static void tell_unused(void *arg, const struct gt_plugin_view *view)
+{
+    const struct gt_command *command = arg;
+    if (view->plugin == NULL)
+        fprintf(stderr, "gantry %s: %s is not used: %s\n", command->name, view->path, view->reason);
+}
+
 int gt_command_connector_classes(const struct gt_command *command, int argc, char **argv)
 {
     static const char *const titles[] = {"CLASS", "KIND", "VERSION", "WHAT IT DOES"};
     struct gt_plugin_option option = {0};
     const struct gt_option options_table[] = {GT_PLUGIN_OPTIONS(option)};
     struct gt_options options = {.table = options_table, .count = 2};
-    struct gt_registry *registry = NULL;
+    struct gt_plugin_look look = {NULL, NULL};
     struct gt_settings settings;
     struct gt_class_list list;
     struct gt_text_table table;
@@ -82,12 +90,12 @@ int gt_command_connector_classes(const struct gt_command *command, int argc, cha
     int status = gt_plugin_option_settle(command, &option, &settings);
     if (status != GT_EXIT_OK)
         return status;
-    status = gt_plugin_option_open(command, &settings, NULL, &registry);
+    status = gt_plugin_look_open(command, &settings, NULL, &look);
     if (status != GT_EXIT_OK)
         goto out;
     gt_arena_init(&arena, 16 << 10, 0);
     gt_text_table_init(&table, &arena, titles, 4, 0);
-    table.no_memory = gt_registry_list(registry, &list) != 0;
+    table.no_memory = gt_registry_list(look.registry, &list) != 0;
     for (size_t i = 0; i < list.count; i++) {
         const struct gantry_connector *connector = list.items[i]->connector;
         const char **row = gt_text_table_row(&table);
@@ -99,11 +107,12 @@ int gt_command_connector_classes(const struct gt_command *command, int argc, cha
         row[3] = connector->doc;
     }
     gt_text_table_print(&table, stdout);
+    gt_registry_each(look.registry, tell_unused, (void *)(uintptr_t)command);
     status = table.no_memory ? GT_EXIT_FAILED : GT_EXIT_OK;
     gt_class_list_release(&list);
     gt_arena_deinit(&arena);
 out:
-    gt_registry_close(registry);
+    gt_plugin_look_close(&look);
     gt_settings_deinit(&settings);
     return status;
 }
@@ -117,6 +126,7 @@ static int unknown_class(const struct gt_command *command, struct gt_registry *r
     fprintf(stderr, "gantry %s: there is no connector class '%s'; %s%s%s\n", command->name, name,
             nearest != NULL ? "did you mean " : "see: gantry connector classes",
             nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+    gt_registry_each(registry, tell_unused, (void *)(uintptr_t)command);
     gt_class_list_release(&list);
     return GT_EXIT_FAILED;
 }
@@ -132,7 +142,7 @@ int gt_command_connector_describe(const struct gt_command *command, int argc, ch
                                  .operands_min = 1,
                                  .operands_max = 1,
                                  .operands_name = "the CLASS"};
-    struct gt_registry *registry = NULL;
+    struct gt_plugin_look look = {NULL, NULL};
     struct gt_settings settings;
     struct gantry_err err;
 
@@ -141,16 +151,16 @@ int gt_command_connector_describe(const struct gt_command *command, int argc, ch
     int status = gt_plugin_option_settle(command, &option, &settings);
     if (status != GT_EXIT_OK)
         return status;
-    status = gt_plugin_option_open(command, &settings, NULL, &registry);
+    status = gt_plugin_look_open(command, &settings, NULL, &look);
     if (status == GT_EXIT_OK) {
-        const struct gt_connector_class *found = gt_registry_find(registry, name);
+        const struct gt_connector_class *found = gt_registry_find(look.registry, name);
         if (found == NULL)
-            status = unknown_class(command, registry, name);
+            status = unknown_class(command, look.registry, name);
         else
             gt_print_connector(found->connector);
         gt_class_release(found);
     }
-    gt_registry_close(registry);
+    gt_plugin_look_close(&look);
     gt_settings_deinit(&settings);
     return status;
 }

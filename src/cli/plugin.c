@@ -86,13 +86,13 @@ static int read_list(const char *store, struct gt_buf *buf, struct gantry_err *e
 static int make_list(const struct gt_command *command, const struct gt_settings *settings,
                      struct gt_buf *buf)
 {
-    struct gt_registry *registry = NULL;
-    int status = gt_plugin_option_open(command, settings, NULL, &registry);
-    if (status == GT_EXIT_OK && gt_plugin_list_json(registry, buf) != 0) {
+    struct gt_plugin_look look = {NULL, NULL};
+    int status = gt_plugin_look_open(command, settings, NULL, &look);
+    if (status == GT_EXIT_OK && gt_plugin_list_json(look.registry, buf) != 0) {
         fprintf(stderr, "gantry %s: no memory for the list\n", command->name);
         status = GT_EXIT_FAILED;
     }
-    gt_registry_close(registry);
+    gt_plugin_look_close(&look);
     return status;
 }
 
@@ -194,13 +194,13 @@ static void describe(void *arg, const struct gt_plugin_view *view)
 static int describe_one(const struct gt_command *command, const struct gt_settings *settings,
                         const char *name)
 {
-    struct gt_registry *registry = NULL;
+    struct gt_plugin_look look = {NULL, NULL};
     bool is_path = strchr(name, '/') != NULL || gt_scan_kind(name) != GT_PLUGIN_KINDS;
     struct describing describing = {.name = is_path ? NULL : name};
-    int status = gt_plugin_option_open(command, settings, is_path ? name : NULL, &registry);
+    int status = gt_plugin_look_open(command, settings, is_path ? name : NULL, &look);
     if (status != GT_EXIT_OK)
         return status;
-    gt_registry_each(registry, describe, &describing);
+    gt_registry_each(look.registry, describe, &describing);
     if (describing.found == 0) {
         const char *nearest =
             is_path ? NULL : gt_nearest(name, describing.names, describing.name_count);
@@ -210,7 +210,7 @@ static int describe_one(const struct gt_command *command, const struct gt_settin
                 nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
         status = GT_EXIT_FAILED;
     }
-    gt_registry_close(registry);
+    gt_plugin_look_close(&look);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/serve.h"
 #include "plugin/so_loader.h"
+#include <signal.h>
 
 int gt_plugin_option_settle(const struct gt_command *command, struct gt_plugin_option *option,
                             struct gt_settings *ret)
@@ -19,33 +20,62 @@ int gt_plugin_option_settle(const struct gt_command *command, struct gt_plugin_o
     return status;
 }
 
-int gt_plugin_option_open(const struct gt_command *command, const struct gt_settings *settings,
-                          const char *only, struct gt_registry **ret)
+/* Nothing runs that could be split again. */
+static void no_wish(void *arg, const char *connector, const char *reason)
 {
-    struct gt_registry *registry = NULL;
+    (void)arg;
+    (void)connector;
+    (void)reason;
+}
+
+static int look_at_files(struct gt_plugin_look *look, const struct gt_settings *settings,
+                         const char *paths, struct gantry_err *err)
+{
+    struct gt_hosts_settings hosts = settings->hosts;
     struct gt_scan_counts counts;
-    struct gantry_err err = {0, ""};
+    (void)signal(SIGPIPE, SIG_IGN); /* a host that ends is an error of one write */
+    hosts.worker = "gantry";
+    hosts.given = &settings->given;
+    int rc = gt_hosts_open(&hosts, no_wish, NULL, &look->hosts, err);
+    if (rc != 0)
+        return rc;
+    const struct gt_loader hosted = {gt_host_load, look->hosts};
     struct gt_plugin_files files = {
-        .paths = only != NULL ? only : settings->plugin_paths,
+        .paths = paths,
         .prefer_files = strcmp(settings->plugin_prefer, "file") == 0,
         .in_worker = strcmp(settings->plugin_isolation, "none") == 0,
-        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, NULL}},
+        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, NULL},
+                    .hosted[GT_PLUGIN_JAR] = hosted,
+                    .hosted[GT_PLUGIN_JARS] = hosted,
+                    .hosted[GT_PLUGIN_EXECUTABLE] = hosted},
     };
+    rc = gt_registry_set_files(look->registry, &files);
+    if (rc != 0)
+        return gantry_err_set(err, rc, "out of memory");
+    return gt_registry_scan(look->registry, &counts, err);
+}
+
+int gt_plugin_look_open(const struct gt_command *command, const struct gt_settings *settings,
+                        const char *only, struct gt_plugin_look *ret)
+{
+    struct gantry_err err = {0, ""};
+    const char *paths = only != NULL ? only : settings->plugin_paths;
     gt_log_set_level(GANTRY_LOG_ERROR); /* what is refused, and why, is in the tables */
-    int rc = gt_registry_open(&settings->given, &registry, &err);
-    if (rc == 0 && files.paths != NULL) {
-        rc = gt_registry_set_files(registry, &files);
-        if (rc != 0)
-            gantry_err_set(&err, rc, "out of memory");
-        if (rc == 0)
-            rc = gt_registry_scan(registry, &counts, &err);
-    }
+    int rc = gt_registry_open(&settings->given, &ret->registry, &err);
+    if (rc == 0 && paths != NULL)
+        rc = look_at_files(ret, settings, paths, &err);
     if (rc != 0) {
-        gt_registry_close(registry);
+        gt_plugin_look_close(ret);
         return gt_command_failed(command, &err);
     }
-    *ret = registry;
     return GT_EXIT_OK;
+}
+
+void gt_plugin_look_close(struct gt_plugin_look *look)
+{
+    gt_registry_close(look->registry);
+    gt_hosts_close(look->hosts);
+    *look = (struct gt_plugin_look){NULL, NULL};
 }
 
 const char *gt_kind_name(const struct gantry_connector *connector)

@@ -3,6 +3,7 @@
  * sees to it that each one ends: by an answer, or with its host. */
 #include "host/internal.h"
 
+#include "base/jobs.h"
 #include <stdlib.h>
 
 int gt_call_init(struct gt_call *call, struct gt_host_plugin *plugin, enum gt_frame_type type,
@@ -172,6 +173,8 @@ void gt_calls_fail(struct gt_seat *seat, const struct gantry_err *err)
 {
     for (struct gt_call *call = seat->calls, *next; call != NULL; call = next) {
         next = call->next;
+        if (call->type == GT_FRAME_SPLIT && !call->own)
+            gt_seat_release(seat, call->name); /* the asker hears that there is none */
         end_call(call, NULL, err);
     }
     seat->calls = NULL;
@@ -186,10 +189,12 @@ int gt_call_run(struct gt_call *call, struct gantry_err *err)
                               gantry_error_text(call->rest.error));
     call->mail.run = run_call;
     gt_mailbox_send(&call->hosts->mailbox, &call->mail);
+    gt_job_bounded(true);
     pthread_mutex_lock(&call->lock);
     while (!call->done)
         pthread_cond_wait(&call->cond, &call->lock);
     pthread_mutex_unlock(&call->lock);
+    gt_job_bounded(false);
     if (call->err.code != 0)
         *err = call->err;
     return call->err.code;

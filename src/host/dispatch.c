@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void broken(struct gt_seat *seat, c
 
 static const char *name_of(int64_t type)
 {
-    static const char *const names[GT_FRAME_SCHEMA + 1] = {
+    static const char *const names[GT_FRAME_ASIDE + 1] = {
         [GT_FRAME_PART] = "PART",
         [GT_FRAME_HELLO] = "HELLO",
         [GT_FRAME_LOAD] = "LOAD",
@@ -59,8 +59,9 @@ static const char *name_of(int64_t type)
         [GT_FRAME_SEEK] = "SEEK",
         [GT_FRAME_COMMIT] = "COMMIT",
         [GT_FRAME_SCHEMA] = "SCHEMA",
+        [GT_FRAME_ASIDE] = "ASIDE",
     };
-    const char *name = type >= 0 && type <= GT_FRAME_SCHEMA ? names[type] : NULL;
+    const char *name = type >= 0 && type <= GT_FRAME_ASIDE ? names[type] : NULL;
     return name != NULL ? name : "unknown";
 }
 
@@ -277,6 +278,7 @@ static void dispatch_task(struct gt_seat *seat, struct gt_channel *channel,
     case GT_FRAME_SEEK:
     case GT_FRAME_COMMIT:
     case GT_FRAME_SCHEMA:
+    case GT_FRAME_ASIDE:
         break;
     default:
         broken(seat, "a frame of type %lld (%s) for a task", (long long)head->type,

@@ -57,6 +57,7 @@ enum gt_frame_type {
     GT_FRAME_SEEK,
     GT_FRAME_COMMIT,
     GT_FRAME_SCHEMA = 50,
+    GT_FRAME_ASIDE,
 };
 
 /** One frame. On the way in: its array, without the length. On the way out: with it. */

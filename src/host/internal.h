@@ -25,7 +25,7 @@
 #include "host/record.h"
 
 enum {
-    GT_HOST_CREDIT = 2 << 20,      /* bytes that a source may send ahead */
+    GT_HOST_CREDIT = 4 << 20,      /* bytes that a source may send ahead */
     GT_HOST_CREDIT_MAX = 16 << 20, /* that a sink is sent ahead, whatever it says: they wait in
                                       our memory when it does not read */
     GT_HOST_OUT_MAX = 16 << 20, /* that wait for a host: what it says beyond is not answered yet */

@@ -53,10 +53,9 @@ static uint64_t number(struct gt_mp *mp, unsigned size)
     if (left(mp) < 1 + (size_t)size)
         return fail(mp);
     uint64_t value = 0;
-    for (unsigned i = 1; i <= size; i++)
-        value = value << 8 | mp->pos[i];
+    memcpy(&value, mp->pos + 1, size);
     mp->pos += 1 + size;
-    return value;
+    return be64toh(value) >> (64 - 8 * size);
 }
 
 int64_t gt_mp_int(struct gt_mp *mp)
@@ -203,11 +202,6 @@ void gt_mp_skip(struct gt_mp *mp)
 
 /* --- Items --- */
 
-struct gt_mp_items gt_mp_items(struct gt_mp *mp)
-{
-    return (struct gt_mp_items){mp, gt_mp_array(mp)};
-}
-
 bool gt_mp_item(struct gt_mp_items *items)
 {
     if (items->left == 0 || items->mp->bad)
@@ -219,7 +213,7 @@ bool gt_mp_item(struct gt_mp_items *items)
     return false;
 }
 
-int64_t gt_mp_item_int(struct gt_mp_items *items, int64_t fallback)
+int64_t gt_mp_item_any_int(struct gt_mp_items *items, int64_t fallback)
 {
     return gt_mp_item(items) ? gt_mp_int(items->mp) : fallback;
 }
@@ -229,7 +223,7 @@ bool gt_mp_item_bool(struct gt_mp_items *items, bool fallback)
     return gt_mp_item(items) ? gt_mp_bool(items->mp) : fallback;
 }
 
-struct gantry_view gt_mp_item_bytes(struct gt_mp_items *items)
+struct gantry_view gt_mp_item_any_bytes(struct gt_mp_items *items)
 {
     return gt_mp_item(items) ? gt_mp_bytes(items->mp) : (struct gantry_view){NULL, 0};
 }
@@ -249,10 +243,10 @@ void gt_mp_items_end(struct gt_mp_items *items)
 
 static uint8_t *set_number(uint8_t *out, uint8_t first, uint64_t value, unsigned size)
 {
+    value = htobe64(value << (64 - 8 * size));
     *out++ = first;
-    for (unsigned i = size; i-- > 0;)
-        *out++ = (uint8_t)(value >> (8 * i));
-    return out;
+    memcpy(out, &value, size);
+    return out + size;
 }
 
 uint8_t *gt_mp_set_int(uint8_t *out, int64_t value)

@@ -8,6 +8,8 @@
 #define GT_HOST_MSGPACK_H
 
 #include "base/buf.h"
+#include <endian.h>
+#include <string.h>
 
 enum gt_mp_kind {
     GT_MP_NIL,
@@ -49,14 +51,64 @@ struct gt_mp_items {
     uint32_t left;
 };
 
-struct gt_mp_items gt_mp_items(struct gt_mp *mp);
+static inline struct gt_mp_items gt_mp_items(struct gt_mp *mp)
+{
+    /* A short array, most often, of items of a byte at least. */
+    ptrdiff_t left = mp->bad ? 0 : mp->end - mp->pos;
+    if (left > 0 && (*mp->pos & 0xf0) == 0x90 && (*mp->pos & 0x0f) < left)
+        return (struct gt_mp_items){mp, *mp->pos++ & 0x0fu};
+    return (struct gt_mp_items){mp, gt_mp_array(mp)};
+}
 /** The next item is there and not nil. A nil is passed over. */
 bool gt_mp_item(struct gt_mp_items *items);
+int64_t gt_mp_item_any_int(struct gt_mp_items *items, int64_t fallback);
+struct gantry_view gt_mp_item_any_bytes(struct gt_mp_items *items);
+
 /** The next item; nil gives @p fallback. */
-int64_t gt_mp_item_int(struct gt_mp_items *items, int64_t fallback);
+static inline int64_t gt_mp_item_int(struct gt_mp_items *items, int64_t fallback)
+{
+    struct gt_mp *mp = items->mp;
+    if (items->left == 0)
+        return fallback;
+    /* A time in ms, most often; each record has one. */
+    if (mp->bad || mp->end - mp->pos < 9 || *mp->pos != 0xcf || (int8_t)mp->pos[1] < 0)
+        return gt_mp_item_any_int(items, fallback);
+    uint64_t value;
+    memcpy(&value, mp->pos + 1, sizeof value);
+    mp->pos += 9;
+    items->left--;
+    return (int64_t)be64toh(value);
+}
+
 bool gt_mp_item_bool(struct gt_mp_items *items, bool fallback);
+
 /** Nil gives .data NULL. */
-struct gantry_view gt_mp_item_bytes(struct gt_mp_items *items);
+static inline struct gantry_view gt_mp_item_bytes(struct gt_mp_items *items)
+{
+    struct gt_mp *mp = items->mp;
+    if (items->left == 0)
+        return (struct gantry_view){NULL, 0};
+    /* Short bytes and texts, most often. */
+    ptrdiff_t left = mp->bad ? 0 : mp->end - mp->pos;
+    size_t head = 2, len = 0;
+    if (left < 2)
+        return gt_mp_item_any_bytes(items);
+    if (*mp->pos == 0xc4 || *mp->pos == 0xd9) {
+        len = mp->pos[1];
+    } else if ((*mp->pos & 0xe0) == 0xa0) {
+        head = 1;
+        len = *mp->pos & 0x1f;
+    } else {
+        return gt_mp_item_any_bytes(items);
+    }
+    if ((size_t)left < head + len)
+        return gt_mp_item_any_bytes(items);
+    struct gantry_view view = {(const char *)mp->pos + head, len};
+    mp->pos += head + len;
+    items->left--;
+    return view;
+}
+
 /** The number of items of an array that is the next item; nil: 0. */
 uint32_t gt_mp_item_array(struct gt_mp_items *items);
 /** Pass over those that are left. */

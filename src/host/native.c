@@ -350,8 +350,9 @@ static int begin_task(struct gantry_task_list *list)
 static int set_key(struct gantry_task_list *list, const char *key, const char *value)
 {
     struct answer_tasks *answer = (struct answer_tasks *)list;
-    return answer->count > 0 ? gt_props_set(&answer->tasks[answer->count - 1], key, value)
-                             : GANTRY_INVALID;
+    return answer->count > 0 && key != NULL && value != NULL
+               ? gt_props_set(&answer->tasks[answer->count - 1], key, value)
+               : GANTRY_INVALID;
 }
 
 static void tell_findings(int64_t id, const struct answer_findings *answer)

@@ -178,8 +178,39 @@ static void ctx_want_commit(struct gantry_task_context *ctx)
         want_commit(sink_of(ctx));
 }
 
+static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_record *record,
+                         struct gantry_err *err)
+{
+    struct gt_native_task *task =
+        (struct gt_native_task *)((char *)ctx - offsetof(struct gt_native_task, ctx));
+    const char *topic = gantry_config_get(ctx->config, "errors.deadletterqueue.topic.name");
+    struct gantry_record bytes = *record;
+    struct gt_frames before; /* stays empty: there is no schema */
+    struct gt_buf buf;
+    int64_t credit;
+    if (topic == NULL || *topic == '\0')
+        return gantry_err_set(err, GANTRY_UNSUPPORTED,
+                              "errors.deadletterqueue.topic.name is not set");
+    bytes.schema = NULL;
+    bytes.topic = NULL;
+    gt_frames_init(&before);
+    gt_native_begin(&buf, GT_FRAME_ASIDE, task->channel, 6);
+    gt_mp_put_text(&buf, record->topic);
+    gt_mp_put_int(&buf, record->queue);
+    gt_mp_put_int(&buf, record->offset);
+    int done = gt_records_put(&buf, NULL, task->channel, &bytes, 1, &before, &credit);
+    if (done < 0) {
+        gt_buf_deinit(&buf);
+        return gantry_err_set(err, done, "cannot lay a record of %zu bytes aside: %s",
+                              record->value.len, gantry_error_text(done));
+    }
+    gt_native_end(&buf, task->channel);
+    return 0;
+}
+
 void gt_native_sink_offer(struct gantry_task_context *ctx)
 {
+    ctx->lay_aside = ctx_lay_aside;
     ctx->hold = ctx_hold;
     ctx->seek = ctx_seek;
     ctx->want_commit = ctx_want_commit;
@@ -276,6 +307,26 @@ static int add_limit(struct gantry_limits *limits, const char *topic, uint32_t q
     return keep_back(sink, gantry_view_of(topic), queue, offset) ? 0 : GANTRY_NO_MEMORY;
 }
 
+static bool put_waits(struct gt_native_task *task)
+{
+    struct gt_frame_head head;
+    bool waits = false;
+    pthread_mutex_lock(&task->lock);
+    for (struct gt_frame *frame = task->in.head; frame != NULL && !waits; frame = frame->next)
+        waits = gt_frame_read(&head, frame->data, frame->len) && head.type == GT_FRAME_PUT;
+    pthread_mutex_unlock(&task->lock);
+    return waits;
+}
+
+/* What was kept back is taken by now: the worker is asked for a commit of it. */
+static void ask_for_kept_back(struct sink *sink)
+{
+    if (!sink->kept_back || sink->frame != NULL || put_waits(sink->task))
+        return;
+    sink->kept_back = false;
+    ask_commit(sink->task);
+}
+
 /* It is durable. */
 static void tell_flushed(struct sink *sink)
 {
@@ -306,6 +357,7 @@ static void tell_flushed(struct sink *sink)
         gt_mp_put_int(&buf, mark->offset);
     }
     gt_native_end(&buf, task->channel);
+    ask_for_kept_back(sink); /* with a flush beside put() it may be taken already */
 }
 
 static void *run_flusher(void *arg)
@@ -414,27 +466,13 @@ static void committed(struct sink *sink, int64_t seq)
 
 /* --- Records --- */
 
-static bool put_waits(struct gt_native_task *task)
-{
-    struct gt_frame_head head;
-    bool waits = false;
-    pthread_mutex_lock(&task->lock);
-    for (struct gt_frame *frame = task->in.head; frame != NULL && !waits; frame = frame->next)
-        waits = gt_frame_read(&head, frame->data, frame->len) && head.type == GT_FRAME_PUT;
-    pthread_mutex_unlock(&task->lock);
-    return waits;
-}
-
 static void end_frame(struct sink *sink)
 {
     gt_frame_free(sink->frame);
     sink->frame = NULL;
     gt_schemas_in_forget(&sink->task->schemas_in);
     gt_native_number(sink->task, GT_FRAME_TAKEN, sink->frame_credit);
-    if (sink->kept_back && !put_waits(sink->task)) {
-        sink->kept_back = false;
-        ask_commit(sink->task);
-    }
+    ask_for_kept_back(sink);
 }
 
 /* Read a PUT frame, which is in hand then. */

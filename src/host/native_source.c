@@ -2,6 +2,7 @@
 /* A source in the native host: poll as long as there is credit, send, hear of commits. */
 #include "host/native.h"
 
+#include "plugin/plugin_check.h"
 #include <stdlib.h>
 
 enum { BATCH_BYTES = 256 << 10 };
@@ -195,12 +196,7 @@ static void poll(struct source *source)
         gt_native_fail(task, GANTRY_TOO_LARGE, &err);
         return;
     }
-    for (size_t i = 0; i < batch->mark_count; i++) {
-        if (batch->marks[i].covers <= batch->count)
-            continue;
-        gantry_err_set(&err, GANTRY_INVALID,
-                       "the connector's mark covers %zu records of a batch of %zu",
-                       batch->marks[i].covers, batch->count);
+    if (gt_marks_check(batch, &err) != 0) {
         gt_native_fail(task, GANTRY_INVALID, &err);
         return;
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LAG_MS = 200, SINK_CREDIT = 2 << 20 };
+enum { LAG_MS = 200, SINK_CREDIT = 4 << 20 };
 
 /* All tasks. The list is short, or its walk rare: each frame looks here, though. */
 static struct tasks {

@@ -165,6 +165,42 @@ static int on_queue(struct sink_proxy *sink, struct gt_frame_head *head, struct 
     return code;
 }
 
+static void *aside_alloc(void *arg, size_t size)
+{
+    return gt_arena_alloc(arg, size);
+}
+
+/* Records of one queue; their bytes are all of them: no schema is heard of. */
+static int on_aside(struct sink_proxy *sink, struct gt_frame_head *head, struct gantry_err *err)
+{
+    static const struct gt_schemas_in no_schemas = {.count = 0};
+    struct gantry_task_context *ctx = sink->base.ctx;
+    struct gt_arena arena;
+    struct gt_record_reader reader = {.schemas = &no_schemas, .alloc = aside_alloc, .arg = &arena};
+    struct gantry_view name = gt_mp_item_bytes(&head->items);
+    int64_t queue = gt_mp_item_int(&head->items, -1);
+    int64_t offset = gt_mp_item_int(&head->items, -1);
+    uint32_t count = gt_mp_item_array(&head->items);
+    if (!gt_mp_ok(&head->mp) || name.data == NULL || queue < 0 || queue > UINT32_MAX || offset < 0)
+        return gt_proxy_broken(&sink->base, "ASIDE is malformed", err);
+    gt_arena_init(&arena, 4096, 0);
+    char *topic = gt_arena_copy(&arena, name);
+    int code = topic != NULL ? 0 : GANTRY_NO_MEMORY;
+    for (uint32_t i = 0; i < count && code == 0; i++) {
+        struct gantry_record record;
+        code = gt_record_read(&head->mp, &reader, &record);
+        record.topic = topic;
+        record.queue = (uint32_t)queue;
+        record.offset = offset + i;
+        if (code == 0 && (code = ctx->lay_aside(ctx, &record, err)) != 0)
+            break;
+    }
+    gt_arena_deinit(&arena);
+    if (code == GANTRY_NO_MEMORY)
+        return gantry_err_set(err, code, "no memory for what a host lays aside");
+    return code == GANTRY_INVALID ? gt_proxy_broken(&sink->base, "ASIDE is malformed", err) : code;
+}
+
 static int hear(struct sink_proxy *sink, struct gantry_err *err)
 {
     struct gt_frame *frame = NULL;
@@ -178,6 +214,8 @@ static int hear(struct sink_proxy *sink, struct gantry_err *err)
             code = on_flushed(sink, &head, err);
         else if (head.type == GT_FRAME_HOLD || head.type == GT_FRAME_SEEK)
             code = on_queue(sink, &head, err);
+        else if (head.type == GT_FRAME_ASIDE)
+            code = on_aside(sink, &head, err);
         else if (head.type == GT_FRAME_COMMIT)
             sink->base.ctx->want_commit(sink->base.ctx);
         else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records on the line. A value that is nil there is an empty one with the header GANTRY_HEADER_NULL
- * here, so that it passes through every converter. */
+ * here, and a header whose value is nil is a GANTRY_HEADER_NULL_HEADER, so that both pass through
+ * every converter, and through brokers, which drop what is empty. */
 #include "host/record.h"
 
 #include <stdlib.h>
@@ -97,12 +98,17 @@ static int number_of(struct gt_schemas_out *schemas, uint32_t channel,
 
 /* --- Records out --- */
 
+static bool is_header(const struct gantry_header *header, const char *name)
+{
+    return gantry_view_equal(header->name, gantry_view_of(name));
+}
+
 static bool is_null(const struct gantry_record *record)
 {
     if (record->value.len > 0)
         return false;
     for (uint32_t i = 0; i < record->header_count; i++) {
-        if (gantry_view_equal(record->headers[i].name, gantry_view_of(GANTRY_HEADER_NULL)))
+        if (is_header(&record->headers[i], GANTRY_HEADER_NULL))
             return true;
     }
     return false;
@@ -111,7 +117,7 @@ static bool is_null(const struct gantry_record *record)
 /* What stands for a value of nil is no header on the line. */
 static bool is_sent(const struct gantry_header *header, bool null)
 {
-    return !null || !gantry_view_equal(header->name, gantry_view_of(GANTRY_HEADER_NULL));
+    return !null || !is_header(header, GANTRY_HEADER_NULL);
 }
 
 static int64_t credit_of(const struct gantry_record *record)
@@ -119,8 +125,12 @@ static int64_t credit_of(const struct gantry_record *record)
     bool null = is_null(record);
     size_t credit = record->value.len + record->key.len + GT_RECORD_CREDIT;
     for (uint32_t i = 0; i < record->header_count; i++) {
-        if (is_sent(&record->headers[i], null))
-            credit += record->headers[i].name.len + record->headers[i].value.len + GT_HEADER_CREDIT;
+        const struct gantry_header *header = &record->headers[i];
+        if (!is_sent(header, null))
+            continue;
+        if (!is_header(header, GANTRY_HEADER_NULL_HEADER)) /* whose value is the name */
+            credit += header->name.len;
+        credit += header->value.len + GT_HEADER_CREDIT;
     }
     return (int64_t)credit;
 }
@@ -148,9 +158,10 @@ static uint8_t *set_headers(uint8_t *out, const struct gantry_record *record, bo
         const struct gantry_header *header = &record->headers[i];
         if (!is_sent(header, null))
             continue;
+        bool no_value = is_header(header, GANTRY_HEADER_NULL_HEADER);
         out = gt_mp_set_array(out, 2);
-        out = gt_mp_set_bytes(out, header->name);
-        out = gt_mp_set_bytes(out, header->value);
+        out = gt_mp_set_bytes(out, no_value ? header->value : header->name);
+        out = no_value ? gt_mp_set_nil(out) : gt_mp_set_bytes(out, header->value);
     }
     return out;
 }
@@ -214,7 +225,8 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
     const struct gantry_schema *last = NULL;
     int number = -1;
     size_t done = 0;
-    schemas->frame++;
+    if (schemas != NULL)
+        schemas->frame++;
     for (; done < most; done++) {
         const struct gantry_record *record = &records[done];
         if (record->schema != last) {
@@ -379,6 +391,9 @@ static int read_headers(struct gt_mp *mp, uint32_t count, bool null,
         if (headers[i].name.data == NULL)
             mp->bad = true;
         reader->credit += (int64_t)(headers[i].name.len + headers[i].value.len + GT_HEADER_CREDIT);
+        if (headers[i].value.data == NULL)
+            headers[i] =
+                (struct gantry_header){gantry_view_of(GANTRY_HEADER_NULL_HEADER), headers[i].name};
     }
     if (null)
         headers[count++] =

@@ -367,6 +367,19 @@ void gt_seat_look_for_need(struct gt_seat *seat)
     gt_hosts_forget(seat);
 }
 
+/* A connector that has died here, and has no task whose next start would bring it back. */
+static void ask_for(struct gt_seat *seat, const char *name)
+{
+    size_t cursor = 0;
+    void *value;
+    while (gt_map_next(&seat->channels, &cursor, NULL, &value)) {
+        if (strcmp(((const struct gt_channel *)value)->connector, name) == 0)
+            return;
+    }
+    if (seat->hosts->reconfigure != NULL && !seat->hosts->closing)
+        seat->hosts->reconfigure(seat->hosts->arg, name, NULL);
+}
+
 static void finish(struct gt_seat *seat)
 {
     struct gantry_err err = {0};
@@ -381,9 +394,12 @@ static void finish(struct gt_seat *seat)
         gt_info("host", "ended host=%s pid=%ld", seat->name, (long)seat->process.pid);
     else
         gt_warn("host", "%s pid=%ld", err.text, (long)seat->process.pid);
-    fail_all(seat, &err);
-    for (struct gt_seat_name *name = seat->names; name != NULL; name = name->next)
+    for (struct gt_seat_name *name = seat->names; name != NULL; name = name->next) {
         name->lost = true;
+        if (!wanted && name->tasks.len > 0)
+            ask_for(seat, name->name);
+    }
+    fail_all(seat, &err);
     free(seat->plugins);
     seat->plugins = NULL;
     seat->plugin_count = 0;

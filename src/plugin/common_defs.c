@@ -13,7 +13,7 @@
     }
 #define TASKS                                                                                      \
     {                                                                                              \
-        .name = "tasks.max", .aliases = "max-task,tasks.num", .type = GANTRY_CONFIG_INT,           \
+        .name = "tasks.max", .aliases = "max-task,max.tasks,tasks.num", .type = GANTRY_CONFIG_INT, \
         .default_value = "1", .min = 1, .max = 1024,                                               \
         .doc = "At most how many tasks the connector's work is split into.",                       \
     }
@@ -64,6 +64,11 @@ static const struct gantry_config_def sink_defs[] = {
         .type = GANTRY_CONFIG_LIST,
         .flags = GANTRY_CONFIG_REQUIRED | GANTRY_CONFIG_NOT_EMPTY,
         .doc = "The topics that records are taken from, separated by commas.",
+    },
+    {
+        .name = "errors.deadletterqueue.topic.name",
+        .type = GANTRY_CONFIG_STRING,
+        .doc = "The topic for records that the connector lays aside, because it cannot take them.",
     },
     CONVERTER,
     ISOLATION,

@@ -260,6 +260,8 @@ static int check_topics(struct check *check, const char *key, const char *value,
     return GANTRY_OK;
 }
 
+static const char aside_key[] = "errors.deadletterqueue.topic.name";
+
 /* What the runtime's own keys must be beyond their type. */
 static int check_common(struct check *check, const struct gantry_config_def *def, const char *value,
                         struct gantry_err *err)
@@ -271,7 +273,8 @@ static int check_common(struct check *check, const struct gantry_config_def *def
                       "is not a known converter; known: string, bytes, json2019, rocketmq, and the "
                       "class names that stand for them");
     bool one_topic = strcmp(def->name, "topic") == 0 || strcmp(def->name, "dlq.topic") == 0;
-    if (check->connector->kind == GANTRY_SOURCE && one_topic && *value != '\0' &&
+    bool aside = strcmp(def->name, aside_key) == 0;
+    if ((check->connector->kind == GANTRY_SOURCE ? one_topic : aside) && *value != '\0' &&
         gt_topic_name_check(value, &inner) != 0)
         return gantry_err_set(err, GANTRY_INVALID, "%s: %s", def->name, inner.text);
     if (check->connector->kind != GANTRY_SINK || strcmp(def->name, "topicNames") != 0)
@@ -385,6 +388,25 @@ static int complete(struct check *check, const struct gantry_config_def *defs, s
     return GANTRY_OK;
 }
 
+/* What a sink lays aside must not come to it again. */
+static void check_aside(struct check *check)
+{
+    const struct gantry_config_entry *aside = find_entry(check, aside_key);
+    const struct gantry_config_entry *topics = find_entry(check, "topicNames");
+    if (check->connector->kind != GANTRY_SINK || aside == NULL || topics == NULL)
+        return;
+    struct gantry_view rest = gantry_view_of(topics->value), item;
+    while (rest.len > 0 && next_item(&rest, &item)) {
+        struct gantry_err err = {.code = 0};
+        if (!gantry_view_equal(item, gantry_view_of(aside->value)))
+            continue;
+        (void)gantry_err_set(&err, GANTRY_INVALID,
+                             "%s: the connector itself reads topic %.*s; name another one",
+                             aside_key, SHOWN_MAX, aside->value);
+        add_err(check, aside_key, &err);
+    }
+}
+
 static size_t collect_names(const char **names, size_t room, const struct gantry_config_def *defs,
                             size_t count)
 {
@@ -416,7 +438,10 @@ static int run(struct check *check, const struct gantry_config_def *common, size
         gt_findings_add(check->findings, "", false, true, text);
     }
     int rc = complete(check, common, common_count);
-    return rc != 0 ? rc : complete(check, check->connector->defs, check->connector->def_count);
+    if (rc == 0)
+        rc = complete(check, check->connector->defs, check->connector->def_count);
+    check_aside(check);
+    return rc;
 }
 
 int gt_config_check(const struct gantry_connector *connector, const struct gt_props *props,

@@ -375,8 +375,8 @@ static int read_part(struct reading *reading, const char *path, const char *copy
 }
 
 /* Read all parts, and copy them to @p copy unless that is NULL. */
-static int read_parts(const struct parts *parts, const char *path, const char *copy, char *ret_hash,
-                      struct gantry_err *err)
+static int read_parts(const struct parts *parts, enum gt_plugin_kind kind, const char *path,
+                      const char *copy, char *ret_hash, struct gantry_err *err)
 {
     struct reading reading = {.hash = XXH3_createState(), .room = malloc(PART_BYTES)};
     int code = 0;
@@ -384,6 +384,8 @@ static int read_parts(const struct parts *parts, const char *path, const char *c
         code = gantry_err_set(err, GANTRY_NO_MEMORY, "out of memory");
     else
         XXH3_128bits_reset(reading.hash);
+    if (code == 0) /* a library that is called .jar is no library */
+        XXH3_128bits_update(reading.hash, &kind, sizeof kind);
     for (size_t i = 0; i < parts->count && code == 0; i++) {
         const char *name = parts->names[i];
         char *from = *name == '/' ? strdup(name) : join(path, name);
@@ -464,8 +466,8 @@ static struct gt_copy *find_or_enter(struct gt_copies *copies, struct gt_copy *f
 }
 
 /* Copy the parts to FOLDER/HASH/NAME. */
-static int fill(struct gt_copy *copy, const struct parts *parts, const char *path, const char *name,
-                struct gantry_err *err)
+static int fill(struct gt_copy *copy, const struct parts *parts, enum gt_plugin_kind kind,
+                const char *path, const char *name, struct gantry_err *err)
 {
     char hash[sizeof copy->hash] = "";
     copy->folder = join(copy->copies->folder, copy->hash);
@@ -477,7 +479,7 @@ static int fill(struct gt_copy *copy, const struct parts *parts, const char *pat
         return gt_file_error(err, "make", copy->folder);
     if (*parts->names[0] != '\0' && mkdir(copy->path, 0755) != 0) /* a folder of parts */
         return gt_file_error(err, "make", copy->path);
-    int code = read_parts(parts, path, copy->path, hash, err);
+    int code = read_parts(parts, kind, path, copy->path, hash, err);
     if (code == 0 && strcmp(hash, copy->hash) != 0)
         code = gantry_err_set(err, GANTRY_BUSY, "it is being written; reload when it is whole");
     return code;
@@ -498,7 +500,7 @@ int gt_copy_take(struct gt_copies *copies, const char *path, enum gt_plugin_kind
     if (code == 0)
         code = find_parts(real, kind, &parts, err);
     if (code == 0)
-        code = read_parts(&parts, real, NULL, fresh->hash, err);
+        code = read_parts(&parts, kind, real, NULL, fresh->hash, err);
     if (code != 0) {
         free_copy(fresh);
         goto out;
@@ -512,7 +514,7 @@ int gt_copy_take(struct gt_copies *copies, const char *path, enum gt_plugin_kind
         copy->path = real;
         real = NULL;
     } else {
-        code = fill(copy, &parts, real, slash != NULL ? slash + 1 : path, err);
+        code = fill(copy, &parts, kind, real, slash != NULL ? slash + 1 : path, err);
     }
     if (code != 0) {
         discard(copy);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { FROM_CONNECTOR_MAX = 1000 }; /* more than anybody reads; and a plugin may be in a loop */
+
 /* A connector's text may be that of a failed call, which does not know the key. */
 static void add_from_connector(struct gantry_findings *api, const char *key, const char *text)
 {
@@ -12,6 +14,10 @@ static void add_from_connector(struct gantry_findings *api, const char *key, con
     char named[sizeof((struct gantry_err *)NULL)->text];
     size_t len = key != NULL ? strlen(key) : 0;
 
+    if (findings->count >= FROM_CONNECTOR_MAX)
+        return;
+    if (text == NULL)
+        text = "is wrong";
     if (len > 0 && (strncmp(text, key, len) != 0 || text[len] != ':')) {
         (void)snprintf(named, sizeof named, "%s: %s", key, text); /* a cut text is still a text */
         text = named;

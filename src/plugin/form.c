@@ -6,6 +6,7 @@
  *         +--------------------------^   it could not be loaded */
 #include "plugin/form.h"
 
+#include "base/jobs.h"
 #include "base/log.h"
 #include "plugin/plugin_check.h"
 #include <assert.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CLOSE_S = 10 }; /* how long somebody waits for a plugin's close() */
+enum { CLOSE_MS = 10000 }; /* how long somebody waits for a plugin's close() */
 
 struct gt_form {
     struct gt_forms *forms;
@@ -52,27 +53,32 @@ int gt_forms_open(const struct gantry_runtime *runtime, struct gt_forms **ret)
     return 0;
 }
 
-static struct timespec in_a_while(void)
+static struct timespec in_ms(int64_t ms)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_sec += CLOSE_S;
+    time.tv_sec += ms / 1000;
+    time.tv_nsec += ms % 1000 * 1000000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000;
+    }
     return time;
 }
 
-bool gt_forms_close(struct gt_forms *forms)
+bool gt_forms_close(struct gt_forms *forms, int64_t most_ms)
 {
     if (forms == NULL)
         return true;
-    struct timespec deadline = in_a_while();
+    struct timespec deadline = in_ms(most_ms);
     int waited = 0;
     pthread_mutex_lock(&forms->lock);
     while (forms->list != NULL && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&forms->changed, &forms->lock, &deadline);
     const struct gt_form *left = forms->list;
     if (left != NULL)
-        gt_warn("plugin", "a plugin does not close, and is left behind path=%s after=%ds",
-                left->origin, CLOSE_S);
+        gt_warn("plugin", "a plugin does not close, and is left behind path=%s after=%lldms",
+                left->origin, (long long)most_ms);
     pthread_mutex_unlock(&forms->lock);
     if (left != NULL)
         return false;
@@ -186,16 +192,20 @@ static struct gt_form *find(const struct gt_forms *forms, const struct gt_form_s
 static int find_open(struct gt_forms *forms, const struct gt_form_spec *spec, struct gt_form **ret,
                      struct gantry_err *err)
 {
-    struct timespec deadline = in_a_while();
+    struct timespec deadline = in_ms(CLOSE_MS);
     struct gt_form *form;
-    while ((form = find(forms, spec)) != NULL && form->state != OPEN) {
-        if (form->state == OPENING) /* ends by itself: loaders do */
-            pthread_cond_wait(&forms->changed, &forms->lock);
-        else if (pthread_cond_timedwait(&forms->changed, &forms->lock, &deadline) == ETIMEDOUT)
-            return gantry_err_set(err, GANTRY_BUSY,
-                                  "the same plugin was in use before and has not closed yet; "
-                                  "reload again later");
+    int waited = 0;
+    while ((form = find(forms, spec)) != NULL && form->state != OPEN && waited != ETIMEDOUT) {
+        gt_job_bounded(spec->hosted || form->state == CLOSING); /* hosts have a time of their own */
+        waited = form->state == CLOSING
+                     ? pthread_cond_timedwait(&forms->changed, &forms->lock, &deadline)
+                     : pthread_cond_wait(&forms->changed, &forms->lock);
     }
+    gt_job_bounded(false);
+    if (form != NULL && form->state != OPEN)
+        return gantry_err_set(err, GANTRY_BUSY,
+                              "the same plugin was in use before and has not closed yet; "
+                              "reload again later");
     if (form != NULL)
         form->refs++;
     *ret = form;

@@ -41,8 +41,8 @@ struct gt_form_spec {
 /** @p runtime is what plugins get; borrowed. 0 or GANTRY_NO_MEMORY. */
 int gt_forms_open(const struct gantry_runtime *runtime, struct gt_forms **ret);
 /** Wait until all forms are closed. Nobody may hold one. False: a plugin has not come back from its
- * close() within 10 s, and is left behind with all that it may use. NULL is fine. */
-bool gt_forms_close(struct gt_forms *forms);
+ * close() within @p most_ms, and is left behind with all that it may use. NULL is fine. */
+bool gt_forms_close(struct gt_forms *forms, int64_t most_ms);
 
 /** The form, held once more: the one that there is, or a new one. May block. */
 int gt_form_open(struct gt_forms *forms, const struct gt_form_spec *spec, struct gt_form **ret,

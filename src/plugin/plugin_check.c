@@ -17,15 +17,19 @@ enum {
                   GANTRY_CONNECTOR_OPEN_KEYS,
 };
 
-/* The least size is that of version 1 of the interface, where every struct is whole. */
+/* The least size is that of the first headers of this version of the interface: what came later is
+ * looked for with GANTRY_HAS. */
+enum { CONNECTOR_LEAST = offsetof(struct gantry_connector, limit) };
+
 static int check_size(const char *what, size_t size, size_t least, struct gantry_err *err)
 {
     if (size >= least && size <= STRUCT_MAX)
         return 0;
-    return gantry_err_set(err, GANTRY_VERSION,
-                          "its %s has %zu bytes, this worker's has %zu; build it anew with the "
-                          "headers of this version",
-                          what, size, least);
+    return gantry_err_set(
+        err, GANTRY_VERSION,
+        "its %s has %zu bytes, this worker's has at least %zu; build it anew with "
+        "the headers of this version",
+        what, size, least);
 }
 
 static bool is_text(const char *text)
@@ -121,8 +125,7 @@ static int check_connector(const struct gantry_plugin *plugin, size_t index, str
     const struct gantry_connector *connector = plugin->connectors[index];
     if (connector == NULL)
         return gantry_err_set(err, GANTRY_INVALID, "connector number %zu is not there", index + 1);
-    int code =
-        check_size("struct gantry_connector", connector->struct_size, sizeof *connector, err);
+    int code = check_size("struct gantry_connector", connector->struct_size, CONNECTOR_LEAST, err);
     if (code == 0)
         code = check_names(connector, index, err);
     if (code != 0)
@@ -179,4 +182,17 @@ int gt_plugin_check(const struct gantry_plugin *plugin, struct gantry_err *err)
     for (size_t i = 0; i < plugin->connector_count && code == 0; i++)
         code = check_connector(plugin, i, err);
     return code;
+}
+
+int gt_marks_check(const struct gantry_batch *batch, struct gantry_err *err)
+{
+    for (size_t i = 0, covered = 0; i < batch->mark_count; i++) {
+        size_t covers = batch->marks[i].covers;
+        if (covers < covered || covers > batch->count)
+            return gantry_err_set(
+                err, GANTRY_INVALID, "the connector's mark covers %zu records of a batch of %zu%s",
+                covers, batch->count, covers < covered ? ", fewer than the one before it" : "");
+        covered = covers;
+    }
+    return 0;
 }

@@ -10,4 +10,8 @@
  * text names connector, key and what is wrong. */
 int gt_plugin_check(const struct gantry_plugin *plugin, struct gantry_err *err);
 
+/** Whether what poll() has filled can be right: marks stand in the batch's order, and behind
+ * records that there are. 0 or GANTRY_INVALID. */
+int gt_marks_check(const struct gantry_batch *batch, struct gantry_err *err);
+
 #endif

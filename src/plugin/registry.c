@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "plugin/scan.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { IN_WORKER, HOSTED, FORMS };
@@ -42,7 +43,7 @@ struct gt_registry {
     pthread_mutex_t scanning;
     pthread_mutex_t lock;
     struct table table;
-    gt_registry_reconfigure_fn reconfigure; /* NULL: nobody looks after connectors */
+    _Atomic(gt_registry_reconfigure_fn) reconfigure; /* NULL: nobody looks after connectors */
     void *reconfigure_arg;
 };
 
@@ -60,15 +61,16 @@ static void reconfigure(const struct gantry_runtime *runtime, const char *connec
                         const char *reason)
 {
     const struct gt_registry *registry = (const struct gt_registry *)runtime;
-    if (registry->reconfigure != NULL)
-        registry->reconfigure(registry->reconfigure_arg, connector, reason);
+    gt_registry_reconfigure_fn fn = atomic_load(&registry->reconfigure);
+    if (fn != NULL)
+        fn(registry->reconfigure_arg, connector, reason);
 }
 
 void gt_registry_set_reconfigure(struct gt_registry *registry, gt_registry_reconfigure_fn fn,
                                  void *arg)
 {
-    registry->reconfigure = fn;
     registry->reconfigure_arg = arg;
+    atomic_store(&registry->reconfigure, fn);
 }
 
 /* --- Tables --- */
@@ -244,10 +246,16 @@ int gt_registry_open(const struct gt_props *settings, struct gt_registry **ret,
 
 void gt_registry_close(struct gt_registry *registry)
 {
+    gt_registry_close_within(registry, 10000);
+}
+
+void gt_registry_close_within(struct gt_registry *registry, int64_t most_ms)
+{
     if (registry == NULL)
         return;
     free_table(&registry->table, &(struct table){0});
-    if (registry->forms != NULL && !gt_forms_close(registry->forms))
+    atomic_store(&registry->reconfigure, NULL);
+    if (registry->forms != NULL && !gt_forms_close(registry->forms, most_ms))
         return; /* a plugin that does not come back may still use all this */
     gt_copies_close(registry->copies);
     gt_props_deinit(&registry->settings);

@@ -25,8 +25,11 @@ int gt_registry_open(const struct gt_props *settings, struct gt_registry **ret,
 int gt_registry_open_plugins(const struct gantry_plugin *const *plugins,
                              const struct gt_props *settings, struct gt_registry **ret,
                              struct gantry_err *err);
-/** Nobody may hold a class. NULL is fine. */
+/** Nobody may hold a class. NULL is fine. Waits up to 10 s for plugins that close; one that does
+ * not come back is left behind. */
 void gt_registry_close(struct gt_registry *registry);
+/** The same, waiting for so long at most. */
+void gt_registry_close_within(struct gt_registry *registry, int64_t most_ms);
 /** The functions that plugins of this registry get; for task contexts. */
 const struct gantry_runtime *gt_registry_runtime(const struct gt_registry *registry);
 

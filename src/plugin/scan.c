@@ -100,6 +100,11 @@ static int add_entry(struct gt_scan *scan, char *path)
     if (path == NULL)
         return GANTRY_NO_MEMORY;
     bool there = stat(path, &st) == 0;
+    if (!there && errno != ENOENT && gt_scan_kind(path) == GT_PLUGIN_KINDS) {
+        int code = add_unreadable(scan, path); /* a link to a folder that is away, it may be */
+        free(path);
+        return code;
+    }
     enum gt_plugin_kind kind = there && S_ISDIR(st.st_mode) ? GT_PLUGIN_JARS : gt_scan_kind(path);
     if (kind != GT_PLUGIN_KINDS)
         return add(scan, path, kind, false);

@@ -3,6 +3,7 @@
 #include "plugin/so_loader.h"
 
 #include "base/file.h"
+#include "base/jobs.h"
 #include "plugin/trial.h"
 #include <dlfcn.h>
 #include <elf.h>
@@ -114,8 +115,11 @@ int gt_so_load(void *arg, const char *path, enum gt_plugin_kind kind, struct gt_
     gantry_plugin_fn get;
     (void)kind;
     int code = check_file(path, err);
-    if (code == 0 && arg != NULL)
+    if (code == 0 && arg != NULL) {
+        gt_job_bounded(true);
         code = gt_trial(arg, path, err);
+        gt_job_bounded(false);
+    }
     if (code != 0)
         return code;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

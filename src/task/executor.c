@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An executor's loop. Tasks that are ready take one step each per turn of the loop, then the loop
- * looks at its timers and messages: so no task holds up the others for longer than one batch. */
+ * looks at its timers and messages: so no task holds up the others for longer than one batch.
+ *
+ * A thread sits on a seat, which is what it alone needs. What is under way on it is one word:
+ *
+ *      IDLE <-> CALLING <-> INSIDE    the plugin has called a function of ours
+ *                 +-> GIVEN_UP        by gt_executor_look(); the thread ends when the call returns
+ */
 #include "task/executor.h"
 
+#include "base/log.h"
+#include <semaphore.h>
 #include <stdlib.h>
 
 enum {
@@ -13,15 +21,35 @@ enum {
     FIRST_RECORDS = 512,
 };
 
-struct gt_executor {
+enum { IDLE, CALLING, INSIDE, GIVEN_UP };
+
+struct seat {
+    struct gt_executor *executor;
     pthread_t thread;
+    sem_t go; /* the loop is this thread's, or the seat is not needed; later: it was given up */
+    bool needed;
+    struct gt_scratch scratch;
+    atomic_int doing;
+    atomic_uint calls;            /* so many have begun */
+    atomic_bool condemned;        /* it is too late to do anything more inside of a call */
+    struct gt_runnable *runnable; /* whose call it is, and ... */
+    _Atomic(const char *) what;   /* ... of what */
+};
+
+struct gt_executor {
+    struct seat *seat; /* owned: of the thread that runs the loop */
+    char name[16];
     uv_loop_t loop;
     struct gt_mailbox mailbox;
-    uv_idle_t idle; /* active while somebody is ready */
+    uv_idle_t idle; /* active while somebody is ready: then the loop does not sleep */
     struct gt_runnable *head, **tail;
-    struct gt_scratch scratch;
     struct gt_mail end_mail;
+    struct gt_watch *watch; /* borrowed, or NULL */
+    unsigned seen_calls;    /* the watcher's: at its last look ... */
+    int seen_times;         /* ... and so often it was the same one */
 };
+
+static _Thread_local struct seat *own_seat;
 
 /* Members of struct gantry_batch are the public API's; this is what is behind them. */
 static struct gt_scratch *scratch_of(struct gantry_batch *batch)
@@ -84,9 +112,8 @@ void gt_scratch_begin(struct gt_scratch *scratch)
 
 /* Each runnable that is ready now takes one step; one that becomes ready meanwhile waits for the
  * next turn. A step may take another out of the list, so the list itself is the only state. */
-static void run_ready(uv_idle_t *idle)
+static void run_ready(struct gt_executor *executor)
 {
-    struct gt_executor *executor = idle->data;
     size_t turns = 0;
     for (struct gt_runnable *runnable = executor->head; runnable != NULL; runnable = runnable->next)
         turns++;
@@ -107,20 +134,74 @@ static void end_loop(struct gt_mail *mail)
     gt_mailbox_close(&executor->mailbox, NULL);
 }
 
+/* --- Threads --- */
+
+static void await_go(struct seat *seat)
+{
+    while (sem_wait(&seat->go) != 0) { /* a signal */
+    }
+}
+
 static void *run_executor(void *arg)
 {
-    struct gt_executor *executor = arg;
-    uv_run(&executor->loop, UV_RUN_DEFAULT);
+    struct seat *seat = arg;
+    struct gt_executor *executor = seat->executor;
+    await_go(seat);
+    own_seat = seat;
+    while (seat->needed && uv_run(&executor->loop, UV_RUN_ONCE) != 0)
+        run_ready(executor);
     return NULL;
 }
 
-int gt_executor_open(const char *name, struct gt_executor **ret, struct gantry_err *err)
+static void free_seat(struct seat *seat)
+{
+    sem_destroy(&seat->go);
+    scratch_deinit(&seat->scratch);
+    free(seat);
+}
+
+/* A seat with a thread that waits to be let go. */
+static int take_seat(struct gt_executor *executor, struct seat **ret, struct gantry_err *err)
+{
+    struct seat *seat = calloc(1, sizeof *seat);
+    if (seat == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for an executor");
+    seat->executor = executor;
+    sem_init(&seat->go, 0, 0);
+    scratch_init(&seat->scratch);
+    int rc = pthread_create(&seat->thread, NULL, run_executor, seat);
+    if (rc != 0) {
+        free_seat(seat);
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start an executor thread: %s",
+                              strerror(rc));
+    }
+    pthread_setname_np(seat->thread, executor->name);
+    *ret = seat;
+    return 0;
+}
+
+static void let_go(struct seat *seat, bool needed)
+{
+    seat->needed = needed;
+    sem_post(&seat->go);
+}
+
+static void leave_seat(struct seat *seat)
+{
+    pthread_join(seat->thread, NULL);
+    free_seat(seat);
+}
+
+int gt_executor_open(const char *name, struct gt_watch *watch, struct gt_executor **ret,
+                     struct gantry_err *err)
 {
     struct gt_executor *executor = calloc(1, sizeof *executor);
     if (executor == NULL)
         return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for an executor");
     executor->tail = &executor->head;
     executor->end_mail.run = end_loop;
+    executor->watch = watch;
+    snprintf(executor->name, sizeof executor->name, "%s", name);
     int rc = uv_loop_init(&executor->loop);
     if (rc != 0) {
         free(executor);
@@ -135,19 +216,15 @@ int gt_executor_open(const char *name, struct gt_executor **ret, struct gantry_e
                               uv_strerror(rc));
     }
     uv_idle_init(&executor->loop, &executor->idle);
-    executor->idle.data = executor;
-    scratch_init(&executor->scratch);
-    rc = pthread_create(&executor->thread, NULL, run_executor, executor);
-    if (rc != 0) {
+    int code = take_seat(executor, &executor->seat, err);
+    if (code != 0) {
         end_loop(&executor->end_mail);
         uv_run(&executor->loop, UV_RUN_DEFAULT);
         uv_loop_close(&executor->loop);
-        scratch_deinit(&executor->scratch);
         free(executor);
-        return gantry_err_set(err, GANTRY_NO_MEMORY, "cannot start an executor thread: %s",
-                              strerror(rc));
+        return code;
     }
-    pthread_setname_np(executor->thread, name);
+    let_go(executor->seat, true);
     *ret = executor;
     return 0;
 }
@@ -157,15 +234,106 @@ void gt_executor_close(struct gt_executor *executor)
     if (executor == NULL)
         return;
     gt_mailbox_send(&executor->mailbox, &executor->end_mail);
-    pthread_join(executor->thread, NULL);
+    leave_seat(executor->seat);
     uv_loop_close(&executor->loop);
-    scratch_deinit(&executor->scratch);
     free(executor);
+}
+
+/* --- Calls --- */
+
+void gt_call_begin(struct gt_runnable *runnable, const char *what)
+{
+    struct seat *seat = own_seat;
+    seat->runnable = runnable;
+    atomic_store_explicit(&seat->what, what, memory_order_relaxed);
+    atomic_fetch_add_explicit(&seat->calls, 1, memory_order_relaxed);
+    atomic_store(&seat->doing, CALLING);
+    gt_watch_arm(seat->executor->watch);
+}
+
+int gt_call_end(int code)
+{
+    struct seat *seat = own_seat;
+    int doing = CALLING;
+    if (atomic_compare_exchange_strong(&seat->doing, &doing, IDLE)) {
+        atomic_store_explicit(&seat->condemned, false, memory_order_relaxed);
+        return code;
+    }
+    struct gt_runnable *runnable = seat->runnable;
+    await_go(seat);
+    own_seat = NULL;
+    free_seat(seat);
+    pthread_detach(pthread_self());
+    runnable->came_back(runnable, code);
+    pthread_exit(NULL);
+}
+
+bool gt_call_enter(void)
+{
+    struct seat *seat = own_seat;
+    int doing = CALLING;
+    if (seat == NULL || atomic_load(&seat->doing) == IDLE)
+        return true; /* not out of a call */
+    return !atomic_load(&seat->condemned) &&
+           atomic_compare_exchange_strong(&seat->doing, &doing, INSIDE);
+}
+
+void gt_call_leave(void)
+{
+    struct seat *seat = own_seat;
+    int doing = INSIDE;
+    if (seat != NULL)
+        (void)atomic_compare_exchange_strong(&seat->doing, &doing, CALLING);
+}
+
+/* Another thread goes on with the loop. Not while the call is inside of a function of ours: the
+ * next one is refused, and the next look finds it outside. */
+static void give_up(struct gt_executor *executor)
+{
+    struct seat *old = executor->seat, *seat = NULL;
+    struct gantry_err err;
+    int doing = CALLING;
+    if (take_seat(executor, &seat, &err) != 0) {
+        gt_error("task", "a call that does not come back keeps its thread: %s", err.text);
+        return;
+    }
+    atomic_store(&old->condemned, true);
+    if (!atomic_compare_exchange_strong(&old->doing, &doing, GIVEN_UP)) {
+        let_go(seat, false);
+        leave_seat(seat);
+        return;
+    }
+    executor->seat = seat;
+    executor->seen_times = 0;
+    old->runnable->gave_up(old->runnable, old->what);
+    sem_post(&old->go); /* it may be about to end already */
+    let_go(seat, true);
+}
+
+bool gt_executor_look(struct gt_executor *executor, int most, bool patient)
+{
+    struct seat *seat = executor->seat;
+    unsigned calls = atomic_load(&seat->calls);
+    bool calling = atomic_load(&seat->doing) != IDLE, same = calls == executor->seen_calls;
+    executor->seen_calls = calls;
+    executor->seen_times = calling && same ? executor->seen_times + 1 : 0;
+    if (calling && patient && strcmp(seat->what, "poll") == 0) {
+        executor->seen_times = 0;
+        return false;
+    }
+    if (executor->seen_times > most)
+        give_up(executor);
+    return calling || !same;
 }
 
 bool gt_executor_send(struct gt_executor *executor, struct gt_mail *mail)
 {
     return gt_mailbox_send(&executor->mailbox, mail);
+}
+
+struct gt_mailbox *gt_executor_mailbox(struct gt_executor *executor)
+{
+    return &executor->mailbox;
 }
 
 uv_loop_t *gt_executor_loop(struct gt_executor *executor)
@@ -175,7 +343,12 @@ uv_loop_t *gt_executor_loop(struct gt_executor *executor)
 
 struct gt_scratch *gt_executor_scratch(struct gt_executor *executor)
 {
-    return &executor->scratch;
+    return &executor->seat->scratch;
+}
+
+static void stay_awake(uv_idle_t *idle)
+{
+    (void)idle; /* that there is one is what counts */
 }
 
 void gt_executor_ready(struct gt_executor *executor, struct gt_runnable *runnable)
@@ -185,7 +358,7 @@ void gt_executor_ready(struct gt_executor *executor, struct gt_runnable *runnabl
     runnable->ready = true;
     runnable->next = NULL;
     if (executor->head == NULL)
-        uv_idle_start(&executor->idle, run_ready);
+        uv_idle_start(&executor->idle, stay_awake);
     *executor->tail = runnable;
     executor->tail = &runnable->next;
 }

@@ -57,13 +57,20 @@ struct gt_task {
 
     /* The executor's. */
     bool timer_open, live, stopping, failing, pausing;
+    bool to_begin;          /* the next step begins */
+    int stuck;              /* calls that were given up: nothing is done until they come back ... */
+    bool begin_again;       /* ... and this then */
+    bool in_start, in_stop; /* of task_start() or task_stop() */
     bool starting;  /* task_start was called, start_done has not said yet that it is through */
     bool preparing; /* prepare() has said 0: on_wake tries again */
     bool paused;    /* shown as PAUSED until something goes well */
     struct gantry_err failure;
 
-    struct gt_mail start_mail, stop_mail, wake_mail, break_mail, last_mail; /* to the executor */
-    struct gt_mail report_mail, stopped_mail;                               /* to control */
+    struct gt_mail start_mail, stop_mail, wake_mail, break_mail, resume_mail,
+        last_mail;                                       /* to the executor */
+    struct gt_mail report_mail, back_mail, stopped_mail; /* to control */
+    bool told_to_stop;                                   /* control's */
+    int late_code; /* what a call that was given up came back with */
 
     pthread_mutex_t lock; /* guards status and broken */
     struct gt_task_status status;
@@ -72,6 +79,14 @@ struct gt_task {
     atomic_ullong records;
 };
 
+/** A call of the connector, of that name; it may not come back (gt_call_end). What the step was
+ * about is lost then: all that drain() needs stands in the task. */
+#define GT_CALL(task, what, call) (gt_call_begin(&(task)->runnable, what), gt_call_end(call))
+
+/** A call of the connector that runs elsewhere is late: the task is FAILED, and nothing is done
+ * until gt_task_resume(). Thread: the executor. */
+void gt_task_late(struct gt_task *task, const char *what);
+void gt_task_resume(struct gt_task *task);
 /** The task cannot go on: it drains, stops its connector and is FAILED. */
 void gt_task_fail(struct gt_task *task, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -13,13 +13,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/tables.h"
+#include "topic/topic.h"
 #include <stdlib.h>
 
 enum {
     STATE_MAX = 1 << 20,
     PROGRESS_MAX = STATE_MAX + (8 << 20), /* with the offsets: 50,000 topics of the longest names */
-    VAIN_COMMITS_MAX = 16, /* asked for in turn, with no record of the queue taken in between */
-    BEHIND_MS = 1000,      /* until a commit of which something was kept back is repeated */
+    VAIN_COMMITS_MAX = 16,     /* asked for in turn, with no record of the queue taken in between */
+    BEHIND_MS = 1000,          /* until a commit of which something was kept back is repeated */
+    ASIDE_BYTES_MAX = 8 << 20, /* laid aside without a commit */
 };
 
 /* A topic that the task reads, and how many of its queues were dealt out. */
@@ -49,6 +51,17 @@ struct input {
     int vain_commits;
 };
 
+#define NOWHERE SIZE_MAX
+
+/* A record that was laid aside, with its bytes in one piece of memory. */
+struct aside {
+    struct aside *next;
+    size_t size;
+    size_t input; /* where the record came from; NOWHERE: from none of ours */
+    int64_t offset;
+    struct gt_message message;
+};
+
 enum cycle { CYCLE_NONE, CYCLE_FLUSHING, CYCLE_COMMITTING };
 
 struct sink {
@@ -58,6 +71,9 @@ struct sink {
     char **topics; /* in task memory */
     size_t topic_count;
     struct source_topic *sources; /* in task memory: by topic */
+    struct gt_topic *aside_topic; /* NULL: nothing may be laid aside */
+    struct gt_waiter aside_waiter;
+    struct gt_writer *writer; /* to it */
 
     /* The executor's. */
     size_t turn; /* the input to read next */
@@ -68,16 +84,19 @@ struct sink {
     bool held;        /* some input cannot be read now: shown as PAUSED ... */
     size_t shown;     /* ... because of this one, counted from 1; 0: of the next one that says so */
     int64_t dirty_bytes, commit_begun_ns;
-    bool behind; /* of the last commit something was kept back */
-    bool ending; /* the commit of the end has begun */
+    bool behind;                         /* of the last commit something was kept back */
+    bool ending;                         /* the commit of the end has begun */
+    struct aside *asides, **asides_tail; /* owned; not submitted yet */
+    size_t aside_bytes;
 
     enum cycle cycle;
     size_t noted;                /* inputs at the checkpoint: none is ever taken out */
     struct gt_buf reader_states; /* of the last checkpoint, one behind the other ... */
     struct gt_buf state;         /* ... and the connector's */
-    uv_work_t work;
+    struct gt_job flush;
+    bool flushing, flush_late, flushed; /* the job is under way, and late; it has come back */
     struct gantry_err flush_err;
-    struct gt_commit commit;
+    struct gt_append append;    /* whose commit has the progress; with or without messages */
     struct gt_mail commit_mail; /* the commit is through; nothing else says so, hence no wake-up
                                    comes after it */
     bool commit_done;
@@ -113,6 +132,18 @@ static int split_topics(struct sink *sink, const char *list, struct gantry_err *
                                 : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for the topics");
 }
 
+static int setup_aside(struct sink *sink, struct gantry_err *err)
+{
+    const char *name = gantry_config_get(&sink->task.config, "errors.deadletterqueue.topic.name");
+    sink->asides_tail = &sink->asides;
+    if (name == NULL || *name == '\0')
+        return 0;
+    sink->aside_topic = gt_topic_get(sink->task.env->topics, name);
+    return sink->aside_topic != NULL
+               ? 0
+               : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for topic %s", name);
+}
+
 static int setup(struct gt_task *task, struct gantry_err *err)
 {
     struct sink *sink = (struct sink *)task;
@@ -132,7 +163,7 @@ static int setup(struct gt_task *task, struct gantry_err *err)
     }
     if (code == 0 && sink->topic_count == 0)
         code = gantry_err_set(err, GANTRY_INVALID, "topicNames: required; name the topics to read");
-    return code;
+    return code == 0 ? setup_aside(sink, err) : code;
 }
 
 static void teardown(struct gt_task *task)
@@ -270,6 +301,22 @@ static void wake_sink(void *arg)
     gt_task_wake(arg);
 }
 
+/* The topic for what is laid aside, and a way into it. */
+static int prepare_aside(struct sink *sink, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    sink->aside_waiter.wake = wake_sink;
+    sink->aside_waiter.arg = task;
+    int code = gt_topic_ready(sink->aside_topic, &sink->aside_waiter, err);
+    if (code > 0 && sink->writer == NULL) {
+        const struct gt_writer_spec spec = {.claim = &task->claim, .wake = wake_sink, .arg = task};
+        int rc = gt_writer_open(task->env->topics, &spec, &sink->writer, err);
+        if (rc != 0)
+            return rc;
+    }
+    return code > 0 ? gt_writer_ready(sink->writer, err) : code;
+}
+
 /* All topics. */
 static int prepare(struct gt_task *task, struct gantry_err *err)
 {
@@ -293,7 +340,7 @@ static int prepare(struct gt_task *task, struct gantry_err *err)
             *err = reason;
         code = rc == 0 ? 0 : code;
     }
-    return code;
+    return code > 0 && sink->aside_topic != NULL ? prepare_aside(sink, err) : code;
 }
 
 static int load_state(struct sink *sink, struct gantry_err *err)
@@ -334,16 +381,46 @@ static int begin(struct gt_task *task, struct gantry_err *err)
     if (code == 0)
         code = open_inputs(sink, err);
     if (code == 0)
-        code = gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
-                                                   &task->instance, err);
+        code = GT_CALL(task, "task_start",
+                       gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
+                                                           &task->instance, err));
     task->ctx.state = (struct gantry_view){NULL, 0};
     gt_buf_deinit(&sink->stored);
     return code;
 }
 
+/* Let go of what the function says yes to. */
+static void drop_asides(struct sink *sink, bool (*goes)(const struct aside *aside, const void *arg),
+                        const void *arg)
+{
+    struct aside **at = &sink->asides;
+    for (struct aside *aside = *at; aside != NULL; aside = *at) {
+        if (!goes(aside, arg)) {
+            at = &aside->next;
+            continue;
+        }
+        *at = aside->next;
+        sink->aside_bytes -= aside->size;
+        free(aside);
+    }
+    sink->asides_tail = at;
+}
+
+static bool is_any(const struct aside *aside, const void *arg)
+{
+    (void)aside;
+    (void)arg;
+    return true;
+}
+
 static void end(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
+    drop_asides(sink, is_any, NULL);
+    if (sink->aside_topic != NULL)
+        gt_topic_disarm(sink->aside_topic, &sink->aside_waiter);
+    gt_writer_close(sink->writer);
+    sink->writer = NULL;
     for (size_t i = 0; i < sink->input_count; i++) {
         gt_reader_close(sink->inputs[i].reader);
         gt_buf_deinit(&sink->inputs[i].kept);
@@ -382,10 +459,20 @@ static void ctx_hold(struct gantry_task_context *ctx, const char *topic, uint32_
 {
     struct sink *sink = of_context(ctx);
     struct input *input = find_input(sink, topic, queue);
-    if (input == NULL)
+    if (input == NULL || !gt_call_enter())
         return;
     input->held = held;
     gt_task_ready(&sink->task);
+    gt_call_leave();
+}
+
+/* Whether the record comes again, because of a seek. */
+static bool comes_again(const struct aside *aside, const void *arg)
+{
+    const struct sink *sink = arg;
+    const struct input *input =
+        aside->input < sink->input_count ? &sink->inputs[aside->input] : NULL;
+    return input != NULL && input->seek_to >= 0 && aside->offset >= input->seek_to;
 }
 
 static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t queue,
@@ -400,21 +487,78 @@ static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t
         (gt_topic_is_local(input->topic) && offset > gt_topic_end(input->topic, input->queue)))
         return gantry_err_set(err, GANTRY_INVALID, "queue %u of topic %s has no offset %lld", queue,
                               topic, (long long)offset);
+    if (!gt_call_enter())
+        return gantry_err_set(err, GANTRY_CLOSED, "the call was given up");
     input->seek_to = offset;
+    drop_asides(sink, comes_again, sink);
     sink->dirty = true;
     gt_task_ready(&sink->task);
+    gt_call_leave();
     return 0;
 }
 
 static void ctx_want_commit(struct gantry_task_context *ctx)
 {
     struct sink *sink = of_context(ctx);
+    if (!gt_call_enter())
+        return;
     sink->want_commit = sink->dirty = true;
     gt_task_ready(&sink->task);
+    gt_call_leave();
+}
+
+static struct gantry_view keep(char **memory, struct gantry_view view)
+{
+    char *copy = *memory;
+    if (view.len > 0)
+        memcpy(copy, view.data, view.len);
+    *memory += view.len;
+    return (struct gantry_view){copy, view.len};
+}
+
+static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_record *record,
+                         struct gantry_err *err)
+{
+    struct sink *sink = of_context(ctx);
+    struct gantry_view properties = {NULL, 0};
+    struct gt_arena arena;
+    if (sink->aside_topic == NULL)
+        return gantry_err_set(err, GANTRY_UNSUPPORTED,
+                              "errors.deadletterqueue.topic.name is not set");
+    gt_arena_init(&arena, 4096, 0);
+    int code = gt_properties_encode(record->headers, record->header_count, &arena, &properties);
+    size_t size = record->key.len + record->value.len + properties.len;
+    struct aside *aside = code == 0 ? malloc(sizeof *aside + size) : NULL;
+    if (aside != NULL) {
+        char *memory = (char *)(aside + 1);
+        const struct input *input = find_input(sink, record->topic, record->queue);
+        *aside = (struct aside){
+            .size = sizeof *aside + size,
+            .input = input != NULL ? (size_t)(input - sink->inputs) : NOWHERE,
+            .offset = record->offset,
+        };
+        aside->message.key = keep(&memory, record->key);
+        aside->message.body = keep(&memory, record->value);
+        aside->message.properties = keep(&memory, properties);
+        aside->message.timestamp_ms =
+            record->timestamp_ms != 0 ? record->timestamp_ms : gt_clock_wall_ms();
+        *sink->asides_tail = aside;
+        sink->asides_tail = &aside->next;
+        sink->aside_bytes += aside->size;
+        sink->dirty = true;
+        sink->want_commit = sink->want_commit || sink->aside_bytes >= ASIDE_BYTES_MAX;
+        gt_task_ready(&sink->task);
+    }
+    gt_call_leave();
+    gt_arena_deinit(&arena);
+    return aside != NULL
+               ? 0
+               : gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a record of %zu bytes", size);
 }
 
 static void offer(struct gantry_task_context *ctx)
 {
+    ctx->lay_aside = ctx_lay_aside;
     ctx->hold = ctx_hold;
     ctx->seek = ctx_seek;
     ctx->want_commit = ctx_want_commit;
@@ -456,11 +600,16 @@ static int write_state(struct gantry_output *output, const void *data, size_t le
     return gt_buf_add(((struct state_output *)output)->buf, data, len);
 }
 
-/* Thread: the committer. */
+/* Thread: the committer, or the link. */
+static void on_append_done(struct gt_append *append)
+{
+    struct sink *sink = (struct sink *)((char *)append - offsetof(struct sink, append));
+    gt_executor_send(sink->task.executor, &sink->commit_mail);
+}
+
 static void on_commit_done(struct gt_commit *commit)
 {
-    struct sink *sink = (struct sink *)((char *)commit - offsetof(struct sink, commit));
-    gt_executor_send(sink->task.executor, &sink->commit_mail);
+    on_append_done((struct gt_append *)commit); /* its first member */
 }
 
 static void on_commit_mail(struct gt_mail *mail)
@@ -526,21 +675,58 @@ static int prepare_commit(struct sink *sink)
     gt_buf_init(&value, PROGRESS_MAX);
     gt_progress_record_write(&value, &record);
     gt_key_progress(&key, task->connector, task->ctx.task);
-    gt_commit_init(&sink->commit, &progress_ops);
-    sink->commit.claim = &task->claim;
-    gt_commit_put(&sink->commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
-    int code = value.error != 0 ? value.error : sink->commit.changes.error;
+    struct gt_commit *commit = &sink->append.commit;
+    gt_append_init(&sink->append, on_append_done);
+    commit->ops = &progress_ops; /* unless there is something to append */
+    commit->claim = &task->claim;
+    gt_commit_put(commit, GT_TABLE_PROGRESS, gt_key_view(&key), gt_buf_view(&value));
+    int code = value.error != 0 ? value.error : commit->changes.error;
     gt_buf_deinit(&value);
     free(record.offsets);
     if (code != 0)
-        gt_commit_deinit(&sink->commit);
+        gt_append_deinit(&sink->append);
+    return code;
+}
+
+/* Whether the commit passes over the record. */
+static bool is_due(const struct aside *aside, const void *arg)
+{
+    const struct sink *sink = arg;
+    return aside->input == NOWHERE ||
+           (aside->input < sink->noted && aside->offset < sink->inputs[aside->input].committed);
+}
+
+/* The progress, and with it what was laid aside of that. */
+static int submit_commit(struct sink *sink, struct gantry_err *err)
+{
+    struct gt_task *task = &sink->task;
+    struct gt_append_part part = {.topic = sink->aside_topic};
+    for (const struct aside *aside = sink->asides; aside != NULL; aside = aside->next)
+        part.count += is_due(aside, sink);
+    if (part.count == 0)
+        return gt_store_submit(task->env->store, &sink->append.commit, err);
+    struct gt_message *messages = malloc(part.count * sizeof *messages);
+    if (messages == NULL)
+        return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for %zu messages", part.count);
+    part.messages = messages;
+    for (const struct aside *aside = sink->asides; aside != NULL; aside = aside->next) {
+        if (is_due(aside, sink))
+            *messages++ = aside->message;
+    }
+    part.queue = gt_writer_queue(sink->writer, sink->aside_topic, 0);
+    sink->append.writer = sink->writer;
+    int code = gt_append_submit(task->env->topics, &sink->append, &part, 1,
+                                &gt_executor_scratch(task->executor)->append, err);
+    free((void *)(uintptr_t)part.messages);
+    if (code == 0)
+        drop_asides(sink, is_due, sink);
     return code;
 }
 
 static void end_cycle(struct sink *sink)
 {
     if (sink->cycle == CYCLE_COMMITTING)
-        gt_commit_deinit(&sink->commit);
+        gt_append_deinit(&sink->append);
     sink->cycle = CYCLE_NONE;
 }
 
@@ -574,8 +760,10 @@ static void submit_progress(struct sink *sink)
     const struct gantry_connector *connector = gt_task_connector(&sink->task);
     struct limits limits = {{sizeof limits.api, keep_back}, sink};
     struct gantry_err err = {0};
-    int code =
-        GANTRY_HAS(connector, limit) ? connector->limit(sink->task.instance, &limits.api, &err) : 0;
+    int code = 0;
+    if (GANTRY_HAS(connector, limit))
+        code =
+            GT_CALL(&sink->task, "limit", connector->limit(sink->task.instance, &limits.api, &err));
     if (code == 0) {
         code = prepare_commit(sink);
         if (code != 0)
@@ -584,7 +772,7 @@ static void submit_progress(struct sink *sink)
     if (code == 0) {
         sink->cycle = CYCLE_COMMITTING;
         sink->commit_done = false;
-        code = gt_store_submit(sink->task.env->store, &sink->commit, &err);
+        code = submit_commit(sink, &err);
     }
     if (code != 0) {
         err.code = code;
@@ -597,7 +785,9 @@ static void look_at_flush(struct sink *sink)
 {
     struct state_output output = {{sizeof output.api, write_state}, &sink->state};
     struct gantry_err err = {0};
-    int code = gt_task_connector(&sink->task)->flush_done(sink->task.instance, &output.api, &err);
+    int code =
+        GT_CALL(&sink->task, "flush_done",
+                gt_task_connector(&sink->task)->flush_done(sink->task.instance, &output.api, &err));
     if (code == GANTRY_AGAIN)
         return;
     if (code == 0 && sink->state.error != 0)
@@ -616,23 +806,52 @@ static bool flushes_elsewhere(const struct sink *sink)
     return GANTRY_HAS(connector, flush_done);
 }
 
-/* Thread: libuv's helper threads. */
-static void run_flush(uv_work_t *work)
+static struct sink *of_flush(struct gt_job *job)
 {
-    struct sink *sink = work->data;
+    return (struct sink *)((char *)job - offsetof(struct sink, flush));
+}
+
+/* Thread: one of the jobs'. */
+static void run_flush(struct gt_job *job)
+{
+    struct sink *sink = of_flush(job);
     int code = gt_task_connector(&sink->task)->flush(sink->task.instance, &sink->flush_err);
     sink->flush_err.code = code;
 }
 
-static void after_flush(uv_work_t *work, int status)
+static void on_flushed(struct gt_mail *mail)
 {
-    struct sink *sink = work->data;
-    (void)status; /* nothing cancels it */
-    if (sink->flush_err.code != 0)
+    struct sink *sink = (struct sink *)((char *)mail - offsetof(struct sink, flush.done));
+    bool late = sink->flush_late;
+    sink->flushing = sink->flush_late = false;
+    sink->flushed = !late; /* then nothing of it counts */
+    if (late)
+        gt_task_resume(&sink->task);
+    else
+        gt_task_ready(&sink->task);
+}
+
+static void on_flush_late(struct gt_mail *mail)
+{
+    struct sink *sink = (struct sink *)((char *)mail - offsetof(struct sink, flush.late));
+    sink->flush_late = true;
+    gt_task_late(&sink->task, "flush");
+}
+
+/* A flush on another thread: its cycle goes on, or ends if it, or the step behind it, was given up.
+ */
+static void take_flush(struct sink *sink)
+{
+    if (sink->cycle != CYCLE_FLUSHING || sink->flushing || flushes_elsewhere(sink))
+        return;
+    bool flushed = sink->flushed;
+    sink->flushed = false;
+    if (!flushed)
+        end_cycle(sink);
+    else if (sink->flush_err.code != 0)
         fail_cycle(sink, &sink->flush_err);
     else
         submit_progress(sink);
-    gt_task_ready(&sink->task);
 }
 
 static void begin_cycle(struct sink *sink)
@@ -642,9 +861,10 @@ static void begin_cycle(struct sink *sink)
     struct state_output output = {{sizeof output.api, write_state}, &sink->state};
     struct gantry_err err = {0};
     gt_buf_clear(&sink->state);
-    int code = connector->checkpoint != NULL
-                   ? connector->checkpoint(task->instance, &output.api, &err)
-                   : 0;
+    int code = 0;
+    if (connector->checkpoint != NULL)
+        code =
+            GT_CALL(task, "checkpoint", connector->checkpoint(task->instance, &output.api, &err));
     if (code == 0 && sink->state.error != 0)
         code = gantry_err_set(&err, sink->state.error,
                               "the connector's state is larger than %d bytes", STATE_MAX);
@@ -671,8 +891,12 @@ static void begin_cycle(struct sink *sink)
         return;
     }
     sink->flush_err = (struct gantry_err){0};
-    sink->work.data = sink;
-    uv_queue_work(gt_executor_loop(task->executor), &sink->work, run_flush, after_flush);
+    sink->flush = (struct gt_job){.run = run_flush,
+                                  .to = gt_executor_mailbox(task->executor),
+                                  .done.run = on_flushed,
+                                  .late.run = on_flush_late};
+    sink->flushing = true;
+    gt_jobs_submit(task->env->jobs, &sink->flush);
 }
 
 /* What is committed, by queue. */
@@ -703,7 +927,7 @@ static void take_commit(struct sink *sink)
     struct gt_task *task = &sink->task;
     if (sink->cycle != CYCLE_COMMITTING || !sink->commit_done)
         return;
-    struct gantry_err err = sink->commit.err;
+    struct gantry_err err = sink->append.commit.err;
     end_cycle(sink);
     if (err.code == GANTRY_NO_SPACE || err.code == GANTRY_AGAIN) {
         gt_task_pause(task, err.text);
@@ -723,7 +947,9 @@ static void take_commit(struct sink *sink)
     if (!sink->held)
         gt_task_went_well(task);
     const struct gantry_connector *connector = gt_task_connector(task);
-    int code = connector->committed != NULL ? connector->committed(task->instance, &err) : 0;
+    int code = connector->committed != NULL
+                   ? GT_CALL(task, "committed", connector->committed(task->instance, &err))
+                   : 0;
     if (code != 0)
         gt_task_fail(task, code, "%s", err.text);
 }
@@ -752,7 +978,8 @@ static int put_messages(struct sink *sink, struct input *input, const struct gt_
         bytes += (int64_t)messages[i].body.len;
     }
     struct gantry_put_result result = {0};
-    code = gt_task_connector(task)->put(task->instance, records, count, &result, err);
+    code = GT_CALL(task, "put",
+                   gt_task_connector(task)->put(task->instance, records, count, &result, err));
     if (code != 0 && code != GANTRY_AGAIN)
         return code;
     size_t taken = result.taken < count ? result.taken : count;
@@ -846,7 +1073,9 @@ static int note_caught_up(struct sink *sink, struct gantry_err *err)
     if (sink->caught_up || !reached_start(sink))
         return 0;
     sink->caught_up = true;
-    return connector->caught_up != NULL ? connector->caught_up(sink->task.instance, err) : 0;
+    return connector->caught_up != NULL
+               ? GT_CALL(&sink->task, "caught_up", connector->caught_up(sink->task.instance, err))
+               : 0;
 }
 
 static void note_lag(struct sink *sink)
@@ -866,6 +1095,14 @@ static bool commit_due(const struct sink *sink)
     return sink->dirty &&
            (sink->want_commit || sink->dirty_bytes >= env->sink_commit_bytes ||
             gt_clock_mono_ns() - sink->commit_begun_ns >= env->sink_commit_ms * 1000000);
+}
+
+/* Until it is due by its time, at the latest. */
+static int64_t commit_due_ms(const struct sink *sink)
+{
+    int64_t passed_ms = (gt_clock_mono_ns() - sink->commit_begun_ns) / 1000000;
+    int64_t left_ms = sink->task.env->sink_commit_ms - passed_ms;
+    return left_ms > 0 ? left_ms : 0;
 }
 
 /* All inputs can be read again: shown as RUNNING. */
@@ -889,11 +1126,18 @@ static void look(struct sink *sink)
     struct gantry_err err = {0};
     if (task->failing || task->pausing || !GANTRY_HAS(connector, look))
         return;
-    int code = connector->look(task->instance, &err);
+    int code = GT_CALL(task, "look", connector->look(task->instance, &err));
     if (code == GANTRY_NO_SPACE)
         gt_task_pause(task, err.text);
     else if (code != 0)
         gt_task_fail(task, code, "%s", err.text);
+}
+
+/* Whether a commit waits for a topic that takes nothing now; why is in @p err. */
+static bool is_stuck(const struct sink *sink, struct gantry_err *err)
+{
+    return sink->cycle == CYCLE_COMMITTING && sink->append.writer != NULL &&
+           gt_writer_ready(sink->writer, err) == 0 && err->text[0] != '\0';
 }
 
 static void step(struct gt_task *task)
@@ -902,6 +1146,9 @@ static void step(struct gt_task *task)
     const struct gantry_connector *connector = gt_task_connector(task);
     struct gantry_err err = {0};
     take_commit(sink);
+    take_flush(sink);
+    if (is_stuck(sink, &err))
+        gt_task_hold(task, err.text);
     if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink))
         look_at_flush(sink);
     look(sink);
@@ -938,9 +1185,12 @@ static void step(struct gt_task *task)
         return;
     }
     note_lag(sink);
-    bool idle = !some || sink->full; /* nothing says when there will be more */
-    if (sink->cycle == CYCLE_NONE && (idle ? sink->dirty : commit_due(sink)))
+    /* Without more to read at once. One that is full has more, and takes it when it wakes us: with
+     * a commit each time its pace were that of the disk. */
+    if (sink->cycle == CYCLE_NONE && (some ? commit_due(sink) : sink->dirty))
         begin_cycle(sink);
+    else if (sink->cycle == CYCLE_NONE && sink->full && sink->dirty)
+        gt_task_again(task, commit_due_ms(sink));
     if (some && !sink->full)
         gt_task_ready(task);
     else if (!some)
@@ -951,7 +1201,11 @@ static void step(struct gt_task *task)
 static bool drain(struct gt_task *task)
 {
     struct sink *sink = (struct sink *)task;
+    struct gantry_err err = {0};
     take_commit(sink);
+    take_flush(sink);
+    if (is_stuck(sink, &err))
+        gt_writer_abandon(sink->writer);
     if (sink->cycle == CYCLE_FLUSHING && flushes_elsewhere(sink)) {
         if (task->failing || task->pausing)
             end_cycle(sink);

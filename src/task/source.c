@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "plugin/config_check.h"
+#include "plugin/plugin_check.h"
 #include "store/tables.h"
 #include <stdlib.h>
 
@@ -87,8 +88,9 @@ static int prepare(struct gt_task *task, struct gantry_err *err)
 
 static int begin(struct gt_task *task, struct gantry_err *err)
 {
-    return gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
-                                               &task->instance, err);
+    return GT_CALL(task, "task_start",
+                   gt_task_connector(task)->task_start(task->klass->plugin_state, &task->ctx,
+                                                       &task->instance, err));
 }
 
 /* Thread: the committer. */
@@ -111,35 +113,43 @@ static void free_flight(struct in_flight *flight)
     free(flight);
 }
 
-/* Take the batches whose commits are through. */
+static struct in_flight *next_done(struct source *source)
+{
+    pthread_mutex_lock(&source->lock);
+    struct in_flight *flight = source->done;
+    if (flight != NULL)
+        source->done = flight->next;
+    if (source->done == NULL)
+        source->done_tail = &source->done;
+    pthread_mutex_unlock(&source->lock);
+    return flight;
+}
+
+/* Take the batches whose commits are through: one by one, for committed() may not come back. */
 static void take_done(struct source *source)
 {
     struct gt_task *task = &source->task;
-    pthread_mutex_lock(&source->lock);
-    struct in_flight *flight = source->done;
-    source->done = NULL;
-    source->done_tail = &source->done;
-    pthread_mutex_unlock(&source->lock);
-    for (struct in_flight *next; flight != NULL; flight = next) {
-        next = flight->next;
+    for (struct in_flight *flight; (flight = next_done(source)) != NULL;) {
         const struct gantry_err *err = &flight->append.commit.err;
+        size_t records = flight->records;
+        int code = err->code;
         source->pending--;
         source->pending_bytes -= flight->bytes;
-        if (err->code == GANTRY_NO_SPACE || err->code == GANTRY_AGAIN) {
+        if (code == GANTRY_NO_SPACE || code == GANTRY_AGAIN)
             gt_task_pause(task, err->text);
-        } else if (err->code != 0) {
-            gt_task_fail(task, err->code, "%s", err->text);
-        } else {
-            atomic_fetch_add(&task->records, flight->records);
-            gt_task_went_well(task);
-            struct gantry_err failure = {0};
-            const struct gantry_connector *connector = gt_task_connector(task);
-            int code =
-                connector->committed != NULL ? connector->committed(task->instance, &failure) : 0;
-            if (code != 0)
-                gt_task_fail(task, code, "%s", failure.text);
-        }
+        else if (code != 0)
+            gt_task_fail(task, code, "%s", err->text);
         free_flight(flight);
+        if (code != 0)
+            continue;
+        atomic_fetch_add(&task->records, records);
+        gt_task_went_well(task);
+        struct gantry_err failure = {0};
+        const struct gantry_connector *connector = gt_task_connector(task);
+        if (connector->committed != NULL)
+            code = GT_CALL(task, "committed", connector->committed(task->instance, &failure));
+        if (code != 0)
+            gt_task_fail(task, code, "%s", failure.text);
     }
 }
 
@@ -465,7 +475,10 @@ static void step(struct gt_task *task)
 
     struct gt_scratch *scratch = gt_executor_scratch(task->executor);
     gt_scratch_begin(scratch);
-    int code = gt_task_connector(task)->poll(task->instance, &scratch->batch, &err);
+    int code =
+        GT_CALL(task, "poll", gt_task_connector(task)->poll(task->instance, &scratch->batch, &err));
+    if (code == 0)
+        code = gt_marks_check(&scratch->batch, &err);
     if (code != 0) {
         gt_task_fail(task, code, "%s", err.text);
         return;

@@ -113,12 +113,15 @@ static void on_timer(uv_timer_t *timer)
 static void ctx_wake_after(struct gantry_task_context *ctx, int64_t delay_ms)
 {
     struct gt_task *task = of_context(ctx);
+    if (!gt_call_enter())
+        return;
     if (delay_ms < 0) {
         uv_timer_stop(&task->timer);
-        return;
+    } else {
+        uv_update_time(gt_executor_loop(task->executor));
+        uv_timer_start(&task->timer, on_timer, (uint64_t)delay_ms, 0);
     }
-    uv_update_time(gt_executor_loop(task->executor));
-    uv_timer_start(&task->timer, on_timer, (uint64_t)delay_ms, 0);
+    gt_call_leave();
 }
 
 void gt_task_again(struct gt_task *task, int64_t delay_ms)
@@ -239,13 +242,18 @@ void gt_task_hold(struct gt_task *task, const char *reason)
     show(task, GT_TASK_PAUSED, reason);
 }
 
-static void begin(struct gt_task *task);
+/* Plugins are called in steps only: see executor.h. */
+static void begin_soon(struct gt_task *task)
+{
+    task->to_begin = true;
+    gt_task_ready(task);
+}
 
 static void restart_after_pause(uv_timer_t *timer)
 {
     struct gt_task *task = timer->data;
     if (!task->stopping && !task->live)
-        begin(task);
+        begin_soon(task);
 }
 
 /* Show PAUSED and start again in a while. */
@@ -269,8 +277,11 @@ static void begin(struct gt_task *task)
             gt_task_hold(task, err.text);
         return;
     }
-    if (code > 0)
+    if (code > 0) {
+        task->in_start = true;
         code = task->ops->begin(task, &err);
+        task->in_start = false;
+    }
     if (code != 0) {
         task->ops->end(task);
         if (code == GANTRY_AGAIN || code == GANTRY_NO_SPACE) {
@@ -294,7 +305,8 @@ static bool started(struct gt_task *task)
     struct gantry_err err = {0};
     if (!task->starting)
         return true;
-    int code = gt_task_connector(task)->start_done(task->instance, &err);
+    int code =
+        GT_CALL(task, "start_done", gt_task_connector(task)->start_done(task->instance, &err));
     if (code == GANTRY_AGAIN)
         return false;
     task->starting = false;
@@ -311,7 +323,22 @@ static bool started(struct gt_task *task)
 static bool stopped(struct gt_task *task)
 {
     const struct gantry_connector *connector = gt_task_connector(task);
-    return !GANTRY_HAS(connector, stop_done) || connector->stop_done(task->instance) == 0;
+    return !GANTRY_HAS(connector, stop_done) ||
+           GT_CALL(task, "stop_done", connector->stop_done(task->instance)) == 0;
+}
+
+static void start_over(struct gt_task *task)
+{
+    task->begin_again = false;
+    if (current_state(task) == GT_TASK_FAILED)
+        show(task, GT_TASK_UNASSIGNED, "");
+    begin_soon(task);
+}
+
+static int stop_instance(struct gt_task *task)
+{
+    gt_task_connector(task)->task_stop(task->instance);
+    return 0;
 }
 
 /* Everything is at rest: let the connector go and show where the task stands now. */
@@ -320,7 +347,11 @@ static void end_run(struct gt_task *task)
     uv_timer_stop(&task->timer);
     uv_timer_stop(&task->again);
     if (task->live) {
-        gt_task_connector(task)->task_stop(task->instance);
+        if (!task->in_stop) {
+            task->in_stop = true;
+            (void)GT_CALL(task, "task_stop", stop_instance(task));
+        }
+        task->in_stop = false;
         task->instance = NULL;
         task->live = false;
         task->ops->end(task);
@@ -334,6 +365,8 @@ static void end_run(struct gt_task *task)
     } else if (task->failing) {
         task->paused = false;
         show(task, GT_TASK_FAILED, task->failure.text);
+        if (task->begin_again)
+            start_over(task);
     } else {
         begin_later(task, task->failure.text);
     }
@@ -342,11 +375,18 @@ static void end_run(struct gt_task *task)
 static void step(struct gt_runnable *runnable)
 {
     struct gt_task *task = (struct gt_task *)runnable;
-    if (!task->live)
+    if (task->stuck > 0)
         return;
+    if (!task->live) {
+        bool to_begin = task->to_begin && !task->stopping;
+        task->to_begin = false;
+        if (to_begin)
+            begin(task);
+        return;
+    }
     if (task->failing || task->pausing || task->stopping) {
-        bool idle = task->starting || task->ops->drain(task);
-        if (idle && stopped(task))
+        bool idle = task->starting || task->in_stop || task->ops->drain(task);
+        if (idle && (task->in_stop || stopped(task)))
             end_run(task);
         return;
     }
@@ -362,6 +402,10 @@ static void step(struct gt_runnable *runnable)
 static void on_start(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, start_mail));
+    if (task->stuck > 0) {
+        task->begin_again = true;
+        return;
+    }
     if (task->stopping || task->live || task->preparing)
         return;
     if (!task->timer_open) {
@@ -370,15 +414,15 @@ static void on_start(struct gt_mail *mail)
         task->timer.data = task->again.data = task;
         task->timer_open = true;
     }
-    if (current_state(task) == GT_TASK_FAILED)
-        show(task, GT_TASK_UNASSIGNED, "");
-    begin(task);
+    start_over(task);
 }
 
 static void on_stop(struct gt_mail *mail)
 {
     struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, stop_mail));
     task->stopping = true;
+    if (task->stuck > 0)
+        return; /* gt_task_resume() comes back to it */
     if (task->preparing) {
         task->preparing = false;
         task->ops->end(task);
@@ -397,7 +441,7 @@ static void on_wake(struct gt_mail *mail)
     if (task->live)
         gt_task_ready(task);
     else if (task->preparing)
-        begin(task);
+        begin_soon(task);
 }
 
 static void on_break(struct gt_mail *mail)
@@ -407,7 +451,8 @@ static void on_break(struct gt_mail *mail)
     pthread_mutex_lock(&task->lock);
     memcpy(reason, task->broken, sizeof reason);
     pthread_mutex_unlock(&task->lock);
-    if (task->stopping || !task->timer_open || current_state(task) == GT_TASK_FAILED)
+    if (task->stopping || task->stuck > 0 || !task->timer_open ||
+        current_state(task) == GT_TASK_FAILED)
         return;
     if (task->live) {
         gt_task_fail(task, GANTRY_IO, "%s", reason);
@@ -416,9 +461,90 @@ static void on_break(struct gt_mail *mail)
     /* It was about to begin, or to try again. */
     if (task->preparing)
         task->ops->end(task);
-    task->preparing = task->paused = false;
+    task->preparing = task->to_begin = task->paused = false;
     uv_timer_stop(&task->timer);
     show(task, GT_TASK_FAILED, reason);
+}
+
+/* --- Calls that do not come back --- */
+
+/* With the reason, unless there is one already. */
+static void get_stuck(struct gt_task *task, const char *what)
+{
+    char text[sizeof task->failure.text];
+    (void)snprintf(text, sizeof text, /* fits */
+                   "%s() does not come back (task.call.timeout.ms); its thread and memory are left "
+                   "to it",
+                   what);
+    task->stuck++;
+    task->preparing = task->to_begin = task->paused = false;
+    if (!task->failing) {
+        gantry_err_set(&task->failure, GANTRY_TIMEOUT, "%s", text);
+        task->failing = true;
+        task->pausing = false;
+    }
+    pthread_mutex_lock(&task->lock);
+    task->status.sits++;
+    pthread_mutex_unlock(&task->lock);
+    show(task, GT_TASK_FAILED, text);
+}
+
+/* Thread: control, while the executor has none. */
+static void gave_up(struct gt_runnable *runnable, const char *what)
+{
+    struct gt_task *task = (struct gt_task *)runnable;
+    uv_timer_stop(&task->timer);
+    get_stuck(task, what);
+}
+
+void gt_task_late(struct gt_task *task, const char *what)
+{
+    get_stuck(task, what);
+}
+
+/* Thread: the one that was given up. */
+static void came_back(struct gt_runnable *runnable, int code)
+{
+    struct gt_task *task = (struct gt_task *)runnable;
+    task->late_code = code;
+    gt_mailbox_send(task->env->control, &task->back_mail);
+}
+
+static void on_back(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, back_mail));
+    gt_executor_send(task->executor, &task->resume_mail);
+}
+
+/* From where it was left, with the way out of every failed run. */
+void gt_task_resume(struct gt_task *task)
+{
+    gt_warn(component(task),
+            "a call has come back that was given up; nothing of it counts "
+            "connector=%s task=%u",
+            task->connector, task->ctx.task);
+    task->stuck--;
+    pthread_mutex_lock(&task->lock);
+    task->status.sits--;
+    pthread_mutex_unlock(&task->lock);
+    if (task->stuck > 0)
+        return;
+    if (task->live)
+        gt_task_ready(task);
+    else
+        end_run(task);
+}
+
+static void on_resume(struct gt_mail *mail)
+{
+    struct gt_task *task = (struct gt_task *)((char *)mail - offsetof(struct gt_task, resume_mail));
+    if (task->in_start) { /* it has started after all, or has not */
+        task->in_start = false;
+        task->live = task->late_code == 0;
+        if (!task->live)
+            task->ops->end(task);
+    }
+    gt_task_resume(task);
 }
 
 /* The executor's last touch. Control shows STOPPED itself, when it gets this: else a report of
@@ -494,6 +620,8 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     gt_buf_init(&task->position, GT_POSITION_MAX);
     pthread_mutex_init(&task->lock, NULL);
     task->runnable.step = step;
+    task->runnable.gave_up = gave_up;
+    task->runnable.came_back = came_back;
     task->ops = ops;
     task->env = setup->env;
     task->klass = gt_class_hold(setup->klass);
@@ -505,6 +633,8 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
     task->stop_mail.run = on_stop;
     task->wake_mail.run = on_wake;
     task->break_mail.run = on_break;
+    task->resume_mail.run = on_resume;
+    task->back_mail.run = on_back;
     task->last_mail.run = on_last;
     task->report_mail.run = on_report;
     task->stopped_mail.run = on_stopped;
@@ -550,7 +680,16 @@ void gt_task_start(struct gt_task *task)
 
 void gt_task_stop(struct gt_task *task)
 {
-    gt_executor_send(task->executor, &task->stop_mail);
+    if (!task->told_to_stop)
+        gt_executor_send(task->executor, &task->stop_mail);
+    task->told_to_stop = true;
+}
+
+void gt_task_report_to(struct gt_task *task, void (*report)(struct gt_task *task, void *arg),
+                       void *arg)
+{
+    task->report = report;
+    task->arg = arg;
 }
 
 void gt_task_break(struct gt_task *task, const char *reason)

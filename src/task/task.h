@@ -38,6 +38,7 @@ struct gt_task_env {
     struct gt_topics *topics;
     const struct gantry_runtime *runtime;
     struct gt_mailbox *control;         /* where reports are run */
+    struct gt_jobs *jobs;               /* for what connectors do beside their tasks */
     const atomic_llong *lease_until_ms; /* of struct gt_claim; NULL: no cluster */
     int64_t commit_bytes;               /* uncommitted bytes of a source before it waits */
     int64_t sink_commit_ms;             /* under load a sink commits after this time ... */
@@ -66,6 +67,8 @@ struct gt_task_status {
     uint64_t failures; /* so often it has become FAILED: two reports may tell of one */
     int64_t lag;       /* source: bytes behind, -1 unknown; sink: messages behind */
     uint64_t records;  /* since the task was made */
+    int sits;          /* calls of it that were given up and have not come back: until then it is
+                          FAILED and does nothing, started or stopped or not */
 };
 
 /** 0, GANTRY_NO_MEMORY or GANTRY_INVALID (topics missing). Thread: control. */
@@ -73,8 +76,11 @@ int gt_task_new(const struct gt_task_setup *setup, struct gt_task **ret, struct 
 /** Start, also again after FAILED. Thread: control. */
 void gt_task_start(struct gt_task *task);
 /** Stop: what was appended is committed, then the task is STOPPED and reported. Thread: control.
- * Once. */
+ * Once is enough. */
 void gt_task_stop(struct gt_task *task);
+/** Have its reports go elsewhere from now on. Thread: control. */
+void gt_task_report_to(struct gt_task *task, void (*report)(struct gt_task *task, void *arg),
+                       void *arg);
 /** Have it FAILED for that reason, unless it has failed or is stopping anyway. Thread: control. */
 void gt_task_break(struct gt_task *task, const char *reason);
 /** Never started, or STOPPED. Thread: control. NULL is fine. */

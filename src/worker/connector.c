@@ -41,6 +41,8 @@ struct connector {
     bool shared;      /* a cluster says which of its tasks run here */
     char *problem;    /* owned: why there are no tasks; NULL: there are */
     bool closing;
+    bool holds;             /* in a cluster: it lives in its plugin here */
+    int64_t hold_pause_ms;  /* before it is tried again to have it live there */
     bool replaced;          /* its name is known to the same plugin as another's now */
     uv_timer_t split_timer; /* to be split again after a pause */
     bool split_timer_open;
@@ -51,6 +53,30 @@ struct connector {
     void *settled_arg;
 };
 
+static void release(struct connector *connector)
+{
+    const struct gt_connector_class *klass = connector->klass;
+    connector->holds = false;
+    if (klass != NULL && GANTRY_HAS(klass->connector, release))
+        klass->connector->release(klass->plugin_state, connector->name);
+}
+
+static bool same_plugin(const struct gt_connector_class *a, const struct gt_connector_class *b)
+{
+    return a != NULL && b != NULL && a->plugin == b->plugin && a->plugin_state == b->plugin_state;
+}
+
+/* In a cluster: whether another configuration of the name lives in the same plugin already. */
+static bool is_followed(const struct connector *connector)
+{
+    const struct slot *slot = connector->shared && connector->name != NULL
+                                  ? gt_slot_find(connector->worker, connector->name)
+                                  : NULL;
+    const struct connector *next = slot != NULL ? slot->connector : NULL;
+    return next != NULL && next != connector && next->holds &&
+           same_plugin(next->klass, connector->klass);
+}
+
 static void free_connector(struct connector *connector)
 {
     for (size_t i = 0; i < connector->member_count; i++)
@@ -58,9 +84,8 @@ static void free_connector(struct connector *connector)
     free(connector->members);
     if (connector->shared)
         gt_plan_deinit(&connector->plan);
-    if (connector->klass != NULL && !connector->replaced &&
-        GANTRY_HAS(connector->klass->connector, release))
-        connector->klass->connector->release(connector->klass->plugin_state, connector->name);
+    if (!connector->replaced && !is_followed(connector))
+        release(connector);
     gt_class_release(connector->klass);
     gt_props_deinit(&connector->props);
     free(connector->problem);
@@ -136,6 +161,7 @@ static bool start_anew(struct connector *connector)
 }
 
 static void renew_plan(struct connector *connector);
+static void stop_task(struct member *member);
 
 static void on_restart(uv_timer_t *timer)
 {
@@ -148,7 +174,7 @@ static void on_restart(uv_timer_t *timer)
         if (is_outdated(connector, connector->klass)) /* else another task was here before */
             renew_plan(connector);
         member->renewing = true;
-        gt_task_stop(member->task);
+        stop_task(member);
         return;
     }
     if (member->task != NULL && !outdated) {
@@ -197,6 +223,80 @@ static void restart_later(struct member *member)
     restart_after(member, member->pause_ms);
 }
 
+/* --- The end of a task --- */
+
+static void tell_stopped(struct member *member);
+
+/* It is not this member's any more. */
+static void lose_task(struct member *member)
+{
+    struct connector *connector = member->connector;
+    struct gt_worker *worker = connector->worker;
+    member->task = NULL;
+    if (member->own == NULL)
+        worker->executor_loads[member->executor]--;
+    member->own = NULL;
+    worker->tasks--;
+    connector->open--;
+    if (member->renewing && !member->stopping)
+        gt_connector_task_start(connector, (uint32_t)(member - connector->members), member->epoch);
+    else if (connector->shared)
+        tell_stopped(member);
+    member->renewing = false;
+    look_for_stopped(connector);
+    gt_worker_look_for_end(worker);
+}
+
+static void on_left_report(struct gt_task *task, void *arg)
+{
+    struct gt_task_status status;
+    gt_task_status(task, &status);
+    if (status.state != GT_TASK_STOPPED || arg == NULL)
+        return;
+    gt_task_free(task);
+    gt_left_remove(arg);
+}
+
+/* Do without a task that is to stop and cannot: a call of it does not come back. What belongs to it
+ * is freed if it ever does. */
+static void leave_behind(struct member *member)
+{
+    struct connector *connector = member->connector;
+    struct left *left =
+        gt_left_add(connector->worker, connector->name, gt_task_index(member->task), member->own);
+    gt_task_report_to(member->task, on_left_report, left);
+    gt_task_stop(member->task);
+    lose_task(member);
+}
+
+static void stop_task(struct member *member)
+{
+    struct gt_task_status status;
+    gt_task_status(member->task, &status);
+    if (status.sits > 0) {
+        leave_behind(member);
+        return;
+    }
+    gt_task_stop(member->task);
+    gt_watch_arm(&member->connector->worker->watch); /* it is not waited for without an end now */
+}
+
+static bool is_to_stop(const struct member *member)
+{
+    return member->connector->closing || member->stopping || member->renewing;
+}
+
+bool gt_connector_watch(struct connector *connector, int most)
+{
+    bool busy = false;
+    for (size_t i = 0; i < connector->member_count; i++) {
+        struct member *member = &connector->members[i];
+        if (member->own != NULL)
+            busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+    }
+    return busy;
+}
+
 /* --- Reports from tasks --- */
 
 static bool all_running(const struct connector *connector)
@@ -209,7 +309,7 @@ static bool all_running(const struct connector *connector)
         if (status.state != GT_TASK_RUNNING)
             return false;
     }
-    return connector->member_count > 0;
+    return true; /* there may be no work now */
 }
 
 /* A task of a cluster's connector stands still. */
@@ -221,6 +321,8 @@ static void tell_stopped(struct member *member)
     member->stopping = false;
     gt_info("worker", "stopped a task connector=%s task=%u epoch=%llu", connector->name,
             (unsigned)(member - connector->members), (unsigned long long)epoch);
+    if (member == connector->members && connector->holds && !connector->closing)
+        release(connector);
     gt_shared_stopped(connector->worker, connector->name, (uint32_t)(member - connector->members),
                       epoch);
 }
@@ -250,24 +352,13 @@ static void on_report(struct gt_task *task, void *arg)
         if (!connector->closing && !member->stopping && status.failures != member->failures)
             restart_later(member);
         member->failures = status.failures;
+        if (status.sits > 0 && is_to_stop(member))
+            leave_behind(member);
         break;
     case GT_TASK_STOPPED:
         gt_task_free(task);
-        member->task = NULL;
-        if (member->own == NULL)
-            worker->executor_loads[member->executor]--;
         gt_executor_close(member->own); /* it has nothing left to do, so this is short */
-        member->own = NULL;
-        worker->tasks--;
-        connector->open--;
-        if (member->renewing && !member->stopping)
-            gt_connector_task_start(connector, (uint32_t)(member - connector->members),
-                                    member->epoch);
-        else if (connector->shared)
-            tell_stopped(member);
-        member->renewing = false;
-        look_for_stopped(connector);
-        gt_worker_look_for_end(worker);
+        lose_task(member);
         break;
     default:
         break;
@@ -285,7 +376,7 @@ static int start_member(struct member *member, const struct plan *plan, size_t i
     member->running_since_ns = 0;
     member->executor = gt_worker_place(worker, plan->klass->connector->kind);
     if ((plan->klass->connector->flags & GANTRY_CONNECTOR_BLOCKS) != 0) {
-        int rc = gt_executor_open("gt-blocking", &member->own, err);
+        int rc = gt_executor_open("gt-blocking", &worker->watch, &member->own, err);
         if (rc != 0)
             return rc;
     }
@@ -351,7 +442,7 @@ struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
     gt_props_init(props);
     connector->name = strdup(slot->name);
     connector->slot = slot;
-    connector->members = calloc(count, sizeof *connector->members);
+    connector->members = calloc(count + 1, sizeof *connector->members);
     if (connector->name == NULL || connector->members == NULL) {
         free_connector(connector);
         return NULL;
@@ -429,6 +520,14 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
     return connector;
 }
 
+static void hold(struct connector *connector)
+{
+    if (!GANTRY_HAS(connector->klass->connector, release))
+        return;
+    connector->holds = true;
+    gt_operation_hold(connector->worker, connector->name);
+}
+
 void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_t epoch)
 {
     struct gt_worker *worker = connector->worker;
@@ -444,6 +543,17 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
             return; /* for its plugin, which is about to come */
         gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED",
                               connector->problem);
+        return;
+    }
+    if (gt_left_find(worker, connector->name, task, &err)) {
+        gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED", err.text);
+        restart_later(member);
+        return;
+    }
+    if (task == 0 && !connector->holds)
+        hold(connector);
+    if (connector->plan.empty) {
+        gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "RUNNING", "");
         return;
     }
     gt_info("worker", "starting a task connector=%s task=%u epoch=%llu", connector->name, task,
@@ -533,7 +643,7 @@ bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t
     if (member->timer_open)
         uv_timer_stop(&member->timer);
     if (member->task != NULL && !member->renewing)
-        gt_task_stop(member->task);
+        stop_task(member);
     else if (member->task == NULL)
         tell_stopped(member);
     return true;
@@ -551,9 +661,11 @@ void gt_connector_close(struct connector *connector, void (*stopped)(void *arg),
     connector->split_timer_open = false;
     for (size_t i = 0; i < connector->member_count; i++) {
         struct member *member = &connector->members[i];
+        bool told = member->stopping || member->renewing;
         close_timer(member);
-        if (member->task != NULL && !member->stopping && !member->renewing)
-            gt_task_stop(member->task);
+        member->stopping = true;
+        if (member->task != NULL && !told)
+            stop_task(member);
         else if (connector->shared && member->task == NULL && member->epoch != 0)
             tell_stopped(member);
         member->stopping = true;
@@ -592,7 +704,14 @@ static void on_split_timer(uv_timer_t *timer)
         split_now(connector);
 }
 
-static void split_after(struct connector *connector, int64_t pause_ms)
+static void on_hold_timer(uv_timer_t *timer)
+{
+    struct connector *connector = timer->data;
+    if (!connector->closing && (connector->holds || !connector->shared))
+        gt_operation_hold(connector->worker, connector->name);
+}
+
+static void call_after(struct connector *connector, uv_timer_cb call, int64_t pause_ms)
 {
     if (!connector->split_timer_open) {
         uv_timer_init(&connector->worker->loop, &connector->split_timer);
@@ -600,7 +719,7 @@ static void split_after(struct connector *connector, int64_t pause_ms)
         connector->split_timer_open = true;
         connector->open++;
     }
-    uv_timer_start(&connector->split_timer, on_split_timer, (uint64_t)pause_ms, 0);
+    uv_timer_start(&connector->split_timer, call, (uint64_t)pause_ms, 0);
 }
 
 /* The first time at once; one that asks for it with each split gets longer and longer pauses, as a
@@ -628,7 +747,72 @@ void gt_connector_split_again(struct connector *connector)
     if (pause_ms == 0)
         split_now(connector);
     else
-        split_after(connector, pause_ms);
+        call_after(connector, on_split_timer, pause_ms);
+}
+
+/* --- Where it lives --- */
+
+bool gt_connector_holds(const struct connector *connector)
+{
+    return connector->holds || !connector->shared;
+}
+
+void gt_connector_set_holds(struct connector *connector, bool holds)
+{
+    connector->holds = holds;
+}
+
+void gt_connector_look_at_hold(struct connector *connector)
+{
+    if (connector->shared && connector->holds && connector->members[0].epoch == 0)
+        release(connector);
+}
+
+bool gt_connector_is_of(const struct connector *connector, const struct plan *plan)
+{
+    return same_plugin(connector->klass, plan->klass);
+}
+
+const struct gt_connector_class *gt_connector_class_of(const struct connector *connector)
+{
+    return connector->klass;
+}
+
+static bool same_tasks(const struct connector *connector, const struct plan *plan)
+{
+    bool empty = connector->shared && connector->plan.empty;
+    if (plan->task_count != (empty ? 0 : connector->member_count))
+        return false;
+    for (size_t i = 0; i < plan->task_count; i++) {
+        if (!gt_props_equal(&plan->tasks[i].props, &connector->members[i].props, NULL))
+            return false;
+    }
+    return true;
+}
+
+void gt_connector_was_held(struct connector *connector, const struct plan *plan)
+{
+    const struct gt_settings *settings = connector->worker->settings;
+    bool pending =
+        connector->split_timer_open && uv_is_active((uv_handle_t *)&connector->split_timer);
+    if (connector->closing || connector->problem != NULL)
+        return;
+    if (plan->outcome == GT_CREATE_OK) {
+        connector->hold_pause_ms = 0;
+        if (!same_tasks(connector, plan))
+            gt_connector_split_again(connector);
+        return;
+    }
+    int64_t pause_ms = 2 * connector->hold_pause_ms;
+    pause_ms = pause_ms == 0 ? settings->restart_backoff_ms : pause_ms;
+    if (pause_ms > settings->restart_backoff_max_ms)
+        pause_ms = settings->restart_backoff_max_ms;
+    connector->hold_pause_ms = pause_ms;
+    gt_warn("worker",
+            "the connector itself does not run, its tasks may connector=%s pause_ms=%lld: %s",
+            connector->name, (long long)pause_ms, plan->err.text);
+    if (!pending)
+        call_after(connector, on_hold_timer, pause_ms);
 }
 
 void gt_connector_break(struct connector *connector, const char *reason)
@@ -641,10 +825,7 @@ void gt_connector_break(struct connector *connector, const char *reason)
 
 void gt_connector_replaced(struct connector *connector, const struct plan *plan)
 {
-    connector->replaced = plan->outcome == GT_CREATE_OK && plan->klass != NULL &&
-                          connector->klass != NULL &&
-                          plan->klass->plugin_state == connector->klass->plugin_state &&
-                          plan->klass->plugin == connector->klass->plugin;
+    connector->replaced = plan->outcome == GT_CREATE_OK && gt_connector_is_of(connector, plan);
 }
 
 /* --- Looks --- */
@@ -767,7 +948,8 @@ int gt_connector_show(const struct connector *connector, bool own_tasks,
         view->tasks = calloc(connector->member_count + 1, sizeof *view->tasks);
     if (code == 0 && view->tasks == NULL)
         code = GANTRY_NO_MEMORY;
-    for (size_t i = 0; i < connector->member_count && code == 0; i++) {
+    size_t count = connector->shared && connector->plan.empty ? 0 : connector->member_count;
+    for (size_t i = 0; i < count && code == 0; i++) {
         if (own_tasks && connector->shared && connector->members[i].epoch == 0)
             continue;
         code = show_member(connector, &connector->members[i], &view->tasks[view->task_count]);

@@ -8,6 +8,7 @@
  *    reset.c      a connector of a cluster is reset from outside
  *    reload.c     looks at the plugin folders, and what follows for connectors
  *    reconfigure.c  connectors that ask to be split again, or cannot go on
+ *    watch.c      calls of plugins that do not come back
  *    plugin_list.c  which plugins there are, for `gantry plugin list`
  *    plan.c       what a configuration comes to: class, checked tasks, or why not (on a helper
  * thread) connector.c  a connector that runs: its tasks, their restarts, how it looks in a reply */
@@ -38,7 +39,9 @@ struct plan {
     const struct gt_converter *converter;
     struct plan_task *tasks; /* owned */
     size_t task_count;
+    bool asked; /* split() was called: what the plugin knew by the connector's name may be gone */
     bool split; /* the plugin knows the connector's name now */
+    bool empty; /* in a cluster: there is no work now; one task stands for that */
 
     /* When it cannot run: */
     enum gt_create_outcome outcome; /* GT_CREATE_OK: it can */
@@ -57,6 +60,8 @@ void gt_plan_renew(struct plan *plan, struct gt_registry *registry, const struct
 /** Hold the class that a configuration asks for, as gt_registry_choose() does. */
 int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bool now,
                   const struct gt_connector_class **ret, struct gantry_err *err);
+/** Split the work as the class that the plan holds already would now. Thread: any; may block. */
+void gt_plan_split(struct plan *plan, const char *name, const struct gt_props *props);
 /** Check @p props and split the work. Thread: any; may block in the connector's validate() and
  * split(). */
 void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *name,
@@ -109,6 +114,11 @@ struct gt_worker {
     struct wish *wishes;         /* of connectors, see reconfigure.c */
     bool wishes_open;            /* control still takes mail */
     struct gt_mail wishes_mail;
+    struct gt_watch watch; /* see watch.c */
+    uv_timer_t watch_timer;
+    struct gt_jobs *jobs; /* checks and flushes: what calls plugins beside their tasks */
+    struct left *left;    /* owned: what was given up and has not come back ... */
+    size_t unnoted;       /* ... and how much more, for which there was no memory */
     struct gt_request *reload_waiting; /* for the scan after the one that is under way */
     bool reloading, reload_again;
     struct gt_executor **executors; /* owned */
@@ -124,6 +134,7 @@ struct gt_worker {
     size_t tasks;              /* that are not freed yet */
     size_t operations;         /* that are not ended yet */
     struct gantry_err failure; /* why it ends by itself; code 0: it does not */
+    int64_t closing_ns;        /* since then: */
     bool closing, listener_stopped, ended, timed_out;
     bool hangup_ends; /* SIGHUP is an end, too, and not a reload */
     uv_work_t listener_stop;
@@ -159,6 +170,8 @@ void gt_operation_start(struct gt_worker *worker, const char *name, struct gt_pr
                         int64_t updated_ms);
 /** In a cluster: check and split a connector's configuration again, and have all take it. */
 void gt_operation_again(struct gt_worker *worker, const char *name, const struct gt_props *props);
+/** Have the connector live in its plugin: split its work once more, and compare. */
+void gt_operation_hold(struct gt_worker *worker, const char *name);
 /** The worker is closing: operations that wait for something that may not come end now. */
 void gt_operations_close(struct gt_worker *worker);
 
@@ -177,6 +190,8 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
 /** This configuration is about to take the place of the slot's connector: see
  * gt_connector_replaced(). */
 void gt_operation_replaces(struct slot *slot, int64_t updated_ms);
+/** Whether this configuration was split here, by an operation that waits for the cluster. */
+bool gt_operation_split_here(const struct slot *slot, int64_t updated_ms);
 /** States of tasks in the cluster have changed. */
 void gt_operations_look(struct gt_worker *worker);
 
@@ -210,6 +225,25 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request);
 /** Load what a connector of a cluster waits for, then let it look again. */
 void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props);
 
+/* --- watch.c */
+
+/** A call that was given up. */
+struct left;
+
+int gt_worker_open_watch(struct gt_worker *worker, struct gantry_err *err);
+/** The worker is closing: look, and sooner than before. */
+void gt_worker_watch_end(struct gt_worker *worker);
+/** Note it; @p task: -1 for a check. @p own: taken, closed with it; may be NULL. NULL without
+ * memory: all is leaked then. */
+struct left *gt_left_add(struct gt_worker *worker, const char *name, int64_t task,
+                         struct gt_executor *own);
+/** It has come back. */
+void gt_left_remove(struct left *left);
+/** Whether something of that name (@p task: -1: anything) has not come back, or too much has not:
+ * then nothing of it may start, for the reason in @p err. */
+bool gt_left_find(const struct gt_worker *worker, const char *name, int64_t task,
+                  struct gantry_err *err);
+
 /* --- reconfigure.c */
 
 /** Take wishes from now on; until the second call. */
@@ -221,6 +255,17 @@ void gt_worker_wish(void *worker, const char *connector, const char *reason);
 
 /* --- connector.c */
 
+/** In a cluster: the connector itself lives here or not, as an object of its plugin. The owner of
+ * its first task has it. */
+bool gt_connector_holds(const struct connector *connector);
+void gt_connector_set_holds(struct connector *connector, bool holds);
+/** In a cluster: it was split here; let go of it if that is not ours to keep. */
+void gt_connector_look_at_hold(struct connector *connector);
+/** It was split again, to live here: what came of it. */
+void gt_connector_was_held(struct connector *connector, const struct plan *plan);
+/** Whether a plan's class is of the same open plugin. */
+bool gt_connector_is_of(const struct connector *connector, const struct plan *plan);
+const struct gt_connector_class *gt_connector_class_of(const struct connector *connector);
 /** Split its work again, and start what comes of it: now, when no operation is under way, or after
  * a pause when it was asked for not long ago. */
 void gt_connector_split_again(struct connector *connector);
@@ -244,6 +289,8 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
+/** gt_executor_look() at tasks that have a thread of their own. */
+bool gt_connector_watch(struct connector *connector, int most);
 /** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);

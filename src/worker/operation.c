@@ -5,6 +5,7 @@
  *    create:  compare -> check (helper thread) -> store -> stop the old one -> start -> settle
  *    start:              check ->                          stop the old one -> start
  *    stop:                                      unstore -> stop the old one
+ *    hold:               split
  *
  * and never blocks the control loop. What is stored is what will run after a crash at any point. */
 #include "worker/internal.h"
@@ -18,7 +19,7 @@ enum {
     SETTLE_MS = 5000, /* how long a create waits for its tasks to run before it answers anyway */
 };
 
-enum kind { CREATE, START, STOP };
+enum kind { CREATE, START, STOP, HOLD };
 
 struct operation {
     struct operation *next;
@@ -37,7 +38,6 @@ struct operation {
     enum gt_create_outcome outcome;
     const char *missing_key;
     struct gantry_err err;
-    uv_work_t work;
     struct gt_commit commit;
     struct gt_mail committed_mail;
     uv_timer_t timer; /* SETTLE_MS */
@@ -117,20 +117,25 @@ static void finish(struct operation *operation)
     gt_worker_look_for_end(worker);
 }
 
-/* What was split and does not come to run leaves nothing in its plugin. */
-static void release_split(struct operation *operation)
+/* What was split and does not come to run leaves nothing in its plugin; what runs has lost what it
+ * had there, if it is the same one. */
+static void take_back(struct gt_worker *worker, const char *name, struct plan *plan)
 {
-    struct plan *plan = &operation->plan;
-    if (plan->split && operation->slot->connector == NULL &&
-        GANTRY_HAS(plan->klass->connector, release))
-        plan->klass->connector->release(plan->klass->plugin_state, operation->slot->name);
-    plan->split = false;
+    const struct slot *slot = gt_slot_find(worker, name);
+    const struct connector *running = slot != NULL ? slot->connector : NULL;
+    bool asked = plan->asked && GANTRY_HAS(plan->klass->connector, release);
+    plan->asked = false;
+    if (asked && running != NULL && gt_connector_is_of(running, plan) &&
+        gt_connector_holds(running))
+        gt_operation_hold(worker, name);
+    else if (asked && plan->split)
+        plan->klass->connector->release(plan->klass->plugin_state, name);
 }
 
 static void refuse(struct operation *operation, enum gt_create_outcome outcome,
                    const struct gantry_err *err)
 {
-    release_split(operation);
+    take_back(operation->worker, operation->slot->name, &operation->plan);
     operation->outcome = outcome;
     operation->err = *err;
     finish(operation);
@@ -140,7 +145,10 @@ static void refuse(struct operation *operation, enum gt_create_outcome outcome,
 
 static void on_settle_closed(uv_handle_t *handle)
 {
-    finish(handle->data);
+    struct operation *operation = handle->data;
+    if (operation->kind == CREATE && operation->slot->connector != NULL)
+        gt_connector_look_at_hold(operation->slot->connector);
+    finish(operation);
 }
 
 static void end_settling(void *arg)
@@ -164,6 +172,7 @@ static void on_settle_timeout(uv_timer_t *timer)
             &operation->err, GANTRY_TIMEOUT,
             "the cluster has not confirmed it after %d ms%s%s; it may still come to pass",
             SETTLE_MS, *trouble != '\0' ? ": " : "", trouble);
+        take_back(operation->worker, operation->slot->name, &operation->plan);
     } else if (operation->slot->connector != NULL)
         gt_connector_await(operation->slot->connector, NULL, NULL);
     end_settling(operation);
@@ -279,6 +288,7 @@ static int ask_config(struct operation *operation, struct gantry_err *err)
 {
     struct plan *plan = &operation->plan;
     size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 0, len = 0;
+    bool empty = plan->outcome == GT_CREATE_OK && count == 0;
     struct gantry_view *tasks = calloc(count + 1, sizeof *tasks);
     size_t *lens = calloc(count + 1, sizeof *lens);
     struct gt_buf json;
@@ -288,6 +298,11 @@ static int ask_config(struct operation *operation, struct gantry_err *err)
     for (size_t i = 0; i < count && code == 0; i++)
         code = add_task_json(&json, operation, i, &lens[i]);
     /* One that cannot be split here has one task, which says why, or runs where it can. */
+    if (code == 0 && empty) {
+        gt_buf_add_str(&json, "{}"); /* stands for no work: whoever owns it has the connector */
+        lens[count++] = 2;
+        code = json.error;
+    }
     if (code == 0 && count == 0)
         code = add_json(&json, &operation->props, &lens[count++]);
     if (code != 0) {
@@ -340,6 +355,13 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
         return;
     if (operation->kind == STOP ? removed : !removed && operation->updated_ms == updated_ms)
         operation->confirming = false;
+}
+
+bool gt_operation_split_here(const struct slot *slot, int64_t updated_ms)
+{
+    const struct operation *operation = slot->head;
+    return operation != NULL && operation->confirming && operation->kind == CREATE &&
+           operation->updated_ms == updated_ms && operation->plan.split;
 }
 
 void gt_operation_replaces(struct slot *slot, int64_t updated_ms)
@@ -405,28 +427,68 @@ static void store(struct operation *operation)
 
 /* --- Check --- */
 
-/* Thread: libuv's helper threads. */
-static void run_check(uv_work_t *work)
+/* What a check needs: its own, for a plugin may never come back from it. */
+struct checking {
+    struct gt_job job;
+    struct operation *operation; /* NULL: it was answered without it */
+    struct gt_worker *worker;
+    char *name; /* owned */
+    enum kind kind;
+    enum gt_create_check check;
+    struct gt_props props;
+    struct plan plan;
+    enum gt_create_outcome outcome;
+    struct left *left; /* NULL: it is not late */
+};
+
+static void free_checking(struct checking *checking)
 {
-    struct operation *operation = work->data;
-    struct gt_registry *registry = operation->worker->registry;
-    if (operation->check == GT_CHECK_CLASS_2019) {
-        if (!gt_plan_check_2019(&operation->plan, registry, &operation->props))
-            return;
-        /* What the Java worker looks at only while the task runs does not decide the answer. */
-        gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
-        operation->outcome = GT_CREATE_OK;
-        return;
-    }
-    gt_plan_make(&operation->plan, registry, operation->slot->name, &operation->props);
+    gt_plan_deinit(&checking->plan);
+    gt_props_deinit(&checking->props);
+    free(checking->name);
+    free(checking);
 }
 
-static void after_check(uv_work_t *work, int status)
+/* Thread: one of the jobs'. */
+static void run_check(struct gt_job *job)
 {
-    struct operation *operation = work->data;
+    struct checking *checking = (struct checking *)job;
+    struct gt_registry *registry = checking->worker->registry;
+    if (checking->kind == HOLD) {
+        gt_plan_split(&checking->plan, checking->name, &checking->props);
+        return;
+    }
+    if (checking->check == GT_CHECK_CLASS_2019) {
+        if (!gt_plan_check_2019(&checking->plan, registry, &checking->props))
+            return;
+        /* What the Java worker looks at only while the task runs does not decide the answer. */
+        checking->outcome = GT_CREATE_OK;
+    }
+    gt_plan_make(&checking->plan, registry, checking->name, &checking->props);
+}
+
+/* The connector may be another one now, or none: a cluster does not wait for operations. */
+static void after_hold(struct operation *operation)
+{
+    struct connector *connector = operation->slot->connector;
+    bool holds = connector != NULL && gt_connector_holds(connector) &&
+                 gt_connector_is_of(connector, &operation->plan);
+    bool same = holds && gt_props_equal(gt_connector_props(connector), &operation->props, NULL);
+    if (same)
+        gt_connector_was_held(connector, &operation->plan);
+    else if (!holds)
+        take_back(operation->worker, operation->slot->name, &operation->plan);
+    finish(operation);
+}
+
+static void after_check(struct operation *operation)
+{
     struct plan *plan = &operation->plan;
-    (void)status; /* nothing cancels it */
     struct gantry_err closed;
+    if (operation->kind == HOLD) {
+        after_hold(operation);
+        return;
+    }
     gantry_err_set(&closed, GANTRY_CLOSED, "the worker is stopping");
     if (operation->worker->closing) {
         refuse(operation, GT_CREATE_FAILED, &closed);
@@ -445,11 +507,86 @@ static void after_check(uv_work_t *work, int status)
         stop_old(operation);
 }
 
+static void on_checked(struct gt_mail *mail)
+{
+    struct checking *checking =
+        (struct checking *)((char *)mail - offsetof(struct checking, job.done));
+    struct operation *operation = checking->operation;
+    struct gt_worker *worker = checking->worker;
+    if (operation != NULL) {
+        gt_plan_deinit(&operation->plan);
+        operation->plan = checking->plan;
+        operation->outcome = checking->outcome;
+        gt_plan_init(&checking->plan);
+    } else {
+        if (checking->left != NULL)
+            gt_left_remove(checking->left);
+        take_back(worker, checking->name, &checking->plan);
+    }
+    free_checking(checking);
+    if (operation != NULL)
+        after_check(operation);
+}
+
+/* It cannot be checked, for that reason. */
+static void check_failed(struct operation *operation, const struct gantry_err *err)
+{
+    operation->plan.outcome = GT_CREATE_FAILED;
+    operation->plan.err = *err;
+    operation->outcome = GT_CREATE_FAILED;
+    after_check(operation);
+}
+
+static void on_check_late(struct gt_mail *mail)
+{
+    struct checking *checking =
+        (struct checking *)((char *)mail - offsetof(struct checking, job.late));
+    struct operation *operation = checking->operation;
+    struct gantry_err err;
+    checking->operation = NULL;
+    checking->left = gt_left_add(checking->worker, checking->name, -1, NULL);
+    gantry_err_set(&err, GANTRY_TIMEOUT,
+                   "the plugin does not come back from loading, validate() or split() "
+                   "(task.call.timeout.ms)");
+    check_failed(operation, &err);
+}
+
 static void check(struct operation *operation)
 {
-    operation->work.data = operation;
-    operation->outcome = operation->check == GT_CHECK_CLASS_2019 ? GT_CREATE_FAILED : GT_CREATE_OK;
-    uv_queue_work(&operation->worker->loop, &operation->work, run_check, after_check);
+    struct gantry_err err = {0};
+    struct gt_worker *worker = operation->worker;
+    struct checking *checking = NULL;
+    if (gt_left_find(worker, operation->slot->name, -1, &err)) {
+        check_failed(operation, &err);
+        return;
+    }
+    checking = calloc(1, sizeof *checking);
+    if (checking != NULL) {
+        *checking = (struct checking){
+            .job = {.run = run_check,
+                    .to = &worker->mailbox,
+                    .done.run = on_checked,
+                    .late.run = on_check_late},
+            .operation = operation,
+            .worker = worker,
+            .name = strdup(operation->slot->name),
+            .kind = operation->kind,
+            .check = operation->check,
+            .outcome = operation->check == GT_CHECK_CLASS_2019 ? GT_CREATE_FAILED : GT_CREATE_OK,
+        };
+        gt_props_init(&checking->props);
+        gt_plan_init(&checking->plan);
+        if (operation->kind == HOLD)
+            checking->plan.klass = gt_class_hold(gt_connector_class_of(operation->slot->connector));
+        if (checking->name != NULL && gt_props_copy(&checking->props, &operation->props) == 0) {
+            gt_jobs_submit(worker->jobs, &checking->job);
+            return;
+        }
+        free_checking(checking);
+    }
+    gantry_err_set(&err, GANTRY_NO_MEMORY, "no memory to check connector %s",
+                   operation->slot->name);
+    check_failed(operation, &err);
 }
 
 /* --- Begin --- */
@@ -484,6 +621,16 @@ static void begin(struct operation *operation)
     case START:
         check(operation);
         break;
+    case HOLD: {
+        const struct connector *connector = operation->slot->connector;
+        if (connector == NULL || gt_connector_class_of(connector) == NULL ||
+            !gt_connector_holds(connector) ||
+            gt_props_copy(&operation->props, gt_connector_props(connector)) != 0)
+            finish(operation);
+        else
+            check(operation);
+        break;
+    }
     case STOP:
         if (operation->slot->connector == NULL)
             finish(operation);
@@ -624,6 +771,16 @@ void gt_operation_again(struct gt_worker *worker, const char *name, const struct
     if (operation != NULL)
         free_operation(operation);
     gt_error("worker", "no memory to split the work again connector=%s", name);
+}
+
+void gt_operation_hold(struct gt_worker *worker, const char *name)
+{
+    struct operation *operation = new_operation(worker, HOLD);
+    if (operation != NULL && enqueue(operation, name) == 0)
+        return;
+    if (operation != NULL)
+        free_operation(operation);
+    gt_error("worker", "no memory to have it live in its plugin connector=%s", name);
 }
 
 int gt_operation_show(const struct slot *slot, struct gt_connector_view *view)

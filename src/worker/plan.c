@@ -146,7 +146,7 @@ static int begin_task(struct gantry_task_list *list)
 static int set_key(struct gantry_task_list *list, const char *key, const char *value)
 {
     struct plan *plan = ((struct splitting *)list)->plan;
-    if (plan->task_count == 0)
+    if (plan->task_count == 0 || key == NULL || value == NULL)
         return GANTRY_INVALID;
     return gt_props_set(&plan->tasks[plan->task_count - 1].props, key, value);
 }
@@ -161,6 +161,7 @@ static bool split(struct plan *plan, const char *name, const struct gantry_confi
                                   .props = props,
                                   .most = most};
     void *state = plan->klass->plugin_state;
+    plan->asked = true;
     int code = GANTRY_HAS(connector, split_named)
                    ? connector->split_named(state, name, config, most, &splitting.api, &plan->err)
                : connector->split != NULL
@@ -171,9 +172,6 @@ static bool split(struct plan *plan, const char *name, const struct gantry_confi
         code = gantry_err_set(&plan->err, GANTRY_INVALID,
                               "the connector split its work into more than %u tasks (tasks.max)",
                               most);
-    else if (code == 0 && plan->task_count == 0)
-        code = gantry_err_set(&plan->err, GANTRY_INVALID,
-                              "the connector split its work into no task at all");
     if (code != 0 && plan->err.code == 0)
         gantry_err_set(&plan->err, code, "the connector could not split its work: %s",
                        gantry_error_text(code));
@@ -250,6 +248,19 @@ out:
     gt_findings_deinit(&findings);
 }
 
+void gt_plan_split(struct plan *plan, const char *name, const struct gt_props *props)
+{
+    struct gantry_config config;
+    struct gt_findings findings;
+    gt_findings_init(&findings);
+    (void)gt_config_check(plan->klass->connector, props, &findings, &plan->arena, &config);
+    if (gt_findings_errors(&findings) > 0)
+        refuse(plan, GT_CREATE_INVALID, &findings);
+    else
+        (void)split(plan, name, &config, props);
+    gt_findings_deinit(&findings);
+}
+
 /* Check tasks that are there already. */
 static void plan_tasks(struct plan *plan, struct gt_registry *registry,
                        const struct gt_props *props)
@@ -270,6 +281,8 @@ out:
 void gt_plan_take(struct plan *plan, struct gt_registry *registry, const struct gt_props *props,
                   const struct gantry_view *tasks, size_t task_count)
 {
+    plan->empty = task_count == 1 && gantry_view_equal(tasks[0], gantry_view_of("{}"));
+    task_count = plan->empty ? 0 : task_count;
     plan->tasks = calloc(task_count + 1, sizeof *plan->tasks);
     plan->task_count = plan->tasks != NULL ? task_count : 0;
     int code = plan->tasks != NULL ? 0 : GANTRY_NO_MEMORY;
@@ -296,6 +309,7 @@ void gt_plan_renew(struct plan *plan, struct gt_registry *registry, const struct
     gt_plan_init(&next);
     next.tasks = plan->tasks;
     next.task_count = plan->task_count;
+    next.empty = plan->empty;
     plan->tasks = NULL;
     plan->task_count = 0;
     plan_tasks(&next, registry, props);

@@ -152,11 +152,13 @@ void gt_worker_reload(struct gt_worker *worker, struct gt_request *request)
 /* --- A class that is wanted before it is loaded, in a cluster --- */
 
 struct loading {
-    uv_work_t work;
+    struct gt_job job;
     struct gt_worker *worker;
     char *name; /* owned */
     struct gt_props props;
     struct gantry_err err;
+    bool late;
+    struct left *left;
 };
 
 static void free_loading(struct loading *loading)
@@ -166,10 +168,10 @@ static void free_loading(struct loading *loading)
     free(loading);
 }
 
-/* Thread: libuv's helper threads. The registry keeps what is loaded here. */
-static void run_loading(uv_work_t *work)
+/* Thread: one of the jobs'. The registry keeps what is loaded here. */
+static void run_loading(struct gt_job *job)
 {
-    struct loading *loading = work->data;
+    struct loading *loading = (struct loading *)job;
     const struct gt_connector_class *klass = NULL;
     int code =
         gt_plan_class(loading->worker->registry, &loading->props, false, &klass, &loading->err);
@@ -178,21 +180,37 @@ static void run_loading(uv_work_t *work)
     gt_class_release(klass);
 }
 
-static void after_loading(uv_work_t *work, int status)
+static void end_loading(struct gt_worker *worker, const char *name, const struct gantry_err *err)
 {
-    struct loading *loading = work->data;
-    struct gt_worker *worker = loading->worker;
-    struct slot *slot = gt_slot_find(worker, loading->name);
-    (void)status; /* nothing cancels it */
+    struct slot *slot = gt_slot_find(worker, name);
     if (slot != NULL && slot->connector != NULL && !worker->closing) {
-        if (loading->err.code == 0)
+        if (err->code == 0)
             gt_connector_look_again(slot->connector);
         else
-            gt_connector_class_failed(slot->connector, &loading->err);
+            gt_connector_class_failed(slot->connector, err);
     }
-    free_loading(loading);
     worker->operations--;
     gt_worker_look_for_end(worker);
+}
+
+static void on_loaded(struct gt_mail *mail)
+{
+    struct loading *loading = (struct loading *)((char *)mail - offsetof(struct loading, job.done));
+    if (!loading->late)
+        end_loading(loading->worker, loading->name, &loading->err);
+    else if (loading->left != NULL)
+        gt_left_remove(loading->left);
+    free_loading(loading);
+}
+
+static void on_loading_late(struct gt_mail *mail)
+{
+    struct loading *loading = (struct loading *)((char *)mail - offsetof(struct loading, job.late));
+    struct gantry_err err;
+    loading->late = true;
+    loading->left = gt_left_add(loading->worker, loading->name, -1, NULL);
+    gantry_err_set(&err, GANTRY_TIMEOUT, "its plugin does not load (task.call.timeout.ms)");
+    end_loading(loading->worker, loading->name, &err);
 }
 
 void gt_worker_load_class(struct gt_worker *worker, const char *name, const struct gt_props *props)
@@ -200,12 +218,15 @@ void gt_worker_load_class(struct gt_worker *worker, const char *name, const stru
     struct loading *loading = calloc(1, sizeof *loading);
     if (loading != NULL) {
         loading->worker = worker;
-        loading->work.data = loading;
+        loading->job.run = run_loading;
+        loading->job.to = &worker->mailbox;
+        loading->job.done.run = on_loaded;
+        loading->job.late.run = on_loading_late;
         gt_props_init(&loading->props);
         loading->name = strdup(name);
         if (loading->name != NULL && gt_props_copy(&loading->props, props) == 0) {
             worker->operations++;
-            uv_queue_work(&worker->loop, &loading->work, run_loading, after_loading);
+            gt_jobs_submit(worker->jobs, &loading->job);
             return;
         }
         free_loading(loading);

@@ -148,6 +148,10 @@ static const struct setting table[] = {
              "The longest such pause."),
     NUMBER("task.restart.max", GANTRY_CONFIG_INT, "-1", -1, INT32_MAX, PLACE_INT64, AT(restart_max),
            "A task that failed so often in a row stays FAILED. -1: it is tried for ever."),
+    DURATION("task.call.timeout.ms", "60s", 100, DAY_MS, AT(call_timeout_ms),
+             "A call of a plugin in the worker that has not come back for so long is given up: its "
+             "task is FAILED, its thread is replaced. A connector that says that it waits may poll "
+             "for longer, until it is stopped."),
 
     /* connectors */
     TEXT("connectors.file.roots", NULL, PLACE_GIVEN_PATH, 0,

@@ -44,6 +44,7 @@ struct gt_settings {
     int64_t restart_backoff_ms;     /* task.restart.backoff.ms, 1000, doubles to ... */
     int64_t restart_backoff_max_ms; /* task.restart.backoff.max.ms, 60000 */
     int64_t restart_max;            /* task.restart.max, -1 = for ever */
+    int64_t call_timeout_ms;        /* task.call.timeout.ms */
 
     struct gt_hosts_settings hosts; /* host.*; the worker fills in what is not a setting */
 

@@ -90,6 +90,8 @@ static void on_config(void *arg, const char *name, int64_t updated_ms, struct ga
     slot->connector = gt_connector_open_shared(worker, slot, &props, updated_ms, &plan);
     if (slot->connector == NULL)
         gt_error("worker", "no memory for connector=%s", name);
+    else if (gt_operation_split_here(slot, updated_ms))
+        gt_connector_set_holds(slot->connector, true);
     gt_plan_deinit(&plan);
     gt_props_deinit(&props);
     gt_operation_confirmed(slot, updated_ms, false);

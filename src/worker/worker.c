@@ -298,7 +298,8 @@ static int open_executors(struct gt_worker *worker, struct gantry_err *err)
     while (worker->executor_count < count && code == 0) {
         char name[16];
         snprintf(name, sizeof name, "gt-exec-%zu", worker->executor_count % 1000);
-        code = gt_executor_open(name, &worker->executors[worker->executor_count], err);
+        code =
+            gt_executor_open(name, &worker->watch, &worker->executors[worker->executor_count], err);
         worker->executor_count += code == 0;
     }
     return code;
@@ -384,13 +385,14 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
     worker->settings = settings;
     gt_map_init(&worker->slots);
     pthread_mutex_init(&worker->wishes_lock, NULL);
-    /* libuv has four helper threads: as many checks of folders that are far away would hold up the
-     * flushes of all sinks. */
+    /* libuv has four helper threads: a few names that nobody answers for would hold up the rest. */
     (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
     (void)signal(SIGPIPE,
                  SIG_IGN); /* a closed socket is an error of one write, not of the worker */
     raise_file_limit();
     int code = open_loop(worker, err);
+    if (code == 0)
+        code = gt_worker_open_watch(worker, err);
     if (code == 0)
         code = name_worker(worker, err);
     if (code == 0)
@@ -406,6 +408,7 @@ int gt_worker_open_plugins(const struct gt_settings *settings,
         .topics = worker->topics,
         .runtime = worker->registry != NULL ? gt_registry_runtime(worker->registry) : NULL,
         .control = &worker->mailbox,
+        .jobs = worker->jobs,
         .lease_until_ms = worker->cluster != NULL ? &worker->lease_until_ms : NULL,
         .commit_bytes = settings->commit_bytes,
         .sink_commit_ms = settings->sink_commit_ms,
@@ -490,6 +493,7 @@ void gt_worker_look_for_end(struct gt_worker *worker)
     for (size_t i = 0; i < 3; i++)
         uv_unref((uv_handle_t *)&worker->signals[i]);
     uv_close((uv_handle_t *)&worker->shutdown_timer, NULL);
+    uv_close((uv_handle_t *)&worker->watch_timer, NULL);
     gt_mailbox_close(&worker->mailbox, NULL);
 }
 
@@ -524,8 +528,10 @@ static void on_shutdown_timeout(uv_timer_t *timer)
 static void begin_end(struct gt_worker *worker)
 {
     worker->closing = true;
+    worker->closing_ns = gt_clock_mono_ns();
     uv_timer_start(&worker->shutdown_timer, on_shutdown_timeout,
                    (uint64_t)worker->settings->shutdown_ms, 0);
+    gt_worker_watch_end(worker);
     worker->listener_stop.data = worker;
     uv_queue_work(&worker->loop, &worker->listener_stop, run_listener_stop, after_listener_stop);
     if (worker->hosts != NULL) /* before our own time is up */
@@ -604,6 +610,15 @@ static void free_slots(struct gt_worker *worker)
     gt_map_deinit(&worker->slots);
 }
 
+/* Of shutdown.timeout.ms, for plugins that do not close. */
+static int64_t time_to_close(const struct gt_worker *worker)
+{
+    enum { LEAST_MS = 100, MOST_MS = 10000 };
+    int64_t gone_ms = (gt_clock_mono_ns() - worker->closing_ns) / 1000000;
+    int64_t left_ms = worker->settings->shutdown_ms - gone_ms;
+    return left_ms < LEAST_MS ? LEAST_MS : left_ms > MOST_MS ? MOST_MS : left_ms;
+}
+
 void gt_worker_close(struct gt_worker *worker)
 {
     if (worker == NULL || worker->timed_out)
@@ -615,14 +630,20 @@ void gt_worker_close(struct gt_worker *worker)
             return;
     }
     stop_listener(worker);
+    if (worker->left != NULL ||
+        worker->unnoted > 0) { /* plugins are still at work: the process's end is theirs, too */
+        gt_store_stop(worker->store);
+        return;
+    }
     for (size_t i = 0; i < worker->executor_count; i++)
         gt_executor_close(worker->executors[i]);
+    (void)gt_jobs_close(worker->jobs);
     if (worker->store != NULL)
         gt_store_stop(worker->store);
     gt_topics_close(worker->topics);
     gt_link_close(worker->link);
     gt_link_close(worker->cluster_link);
-    gt_registry_close(worker->registry);
+    gt_registry_close_within(worker->registry, time_to_close(worker));
     gt_hosts_close(worker->hosts);
     gt_store_close(worker->store);
     if (worker->loop_open) {

@@ -120,6 +120,15 @@ def test_bad_checks_refuse_the_configuration(worker, others, tmp_path, where, ho
     others()
 
 
+@pytest.mark.parametrize("isolation", ["process", "none"])
+@pytest.mark.parametrize("where, reason", [("validate", "bad.how: is wrong"), ("split", "cannot set what is nothing")])
+def test_checks_that_say_nothing(worker, where, reason, isolation):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "isolation": isolation, "bad.where": where, "bad.how": "nonsense"}
+    assert reason in worker.refuse("badsource", config)
+    assert worker.alive()
+
+
 def test_findings_come_from_the_host(worker):
     assert "cannot be refuse" in worker.refuse("badsource", {"connector-class": "test.BadSource", "topic": "b",
                                                              "source-record-converter": "string", "bad.how": "refuse"})
@@ -260,6 +269,29 @@ def test_records_without_a_value_and_large_ones(worker, tmp_path):
     first = b"0" + b"\0" + b"x" * (size - 2) + b"\n"
     expected = first + b"".join(b" gantry-null\n" if number % 10 == 9 else b"%d\n" % number for number in range(1, 100))
     wait_file(tmp_path / "written", expected)
+
+
+@pytest.mark.parametrize("where", ["process", "none"])
+def test_what_a_sink_lays_aside_is_in_its_topic_once(worker, tmp_path, where):
+    """Also over a host that is killed, for it is committed together with the sink's progress."""
+    keys = {"connector-class": "test.BadSink", "topicNames": Broker.topics("b"), "bad.file": str(tmp_path / "written"), "bad.aside": "7",
+            "isolation": where, "source-record-converter": "string"}
+    assert "itself reads" in worker.refuse("badsink", {**keys, "errors.deadletterqueue.topic.name": Broker.topics("b")})
+    assert "is not allowed" in worker.refuse("badsink", {**keys, "errors.deadletterqueue.topic.name": "a.b"})
+    worker.create("badsink", keys)
+    source(worker, limit=100000)
+    worker.wait_failed("badsink", "errors.deadletterqueue.topic.name is not set")
+    worker.create("badsink", {**keys, "errors.deadletterqueue.topic.name": Broker.topics("dead")})
+    for _ in range(3 if where == "process" else 0):
+        size = len(read(tmp_path / "written"))
+        wait_for(lambda: len(read(tmp_path / "written")) > size + 1000 or size > 400000, "more in the file")
+        for pid in hosts(worker):
+            os.kill(pid, signal.SIGKILL)
+    numbers = [b"%d" % number for number in range(100000)]
+    wait_file(tmp_path / "written", b"".join(number + b"\n" for number in numbers if not number.endswith(b"7")), 60)
+    expected = [number for number in numbers if number.endswith(b"7")]
+    wait_for(lambda: len(worker.bodies("dead")) >= len(expected), "what was laid aside")
+    assert sorted(worker.bodies("dead")) == sorted(expected)
 
 
 def test_batches_of_many_records_are_one(worker, tmp_path):
@@ -428,3 +460,116 @@ def test_the_sandbox(worker, tmp_path):
         assert read(victim) == b"1234"
     if version >= 6:
         worker.wait_log("kill: Operation not permitted")
+
+
+# --- In the worker (isolation none): what can be survived there is
+
+
+@pytest.fixture
+def inside(worker):
+    """Plugins run in the worker."""
+    return worker.restart(plugin_isolation="none", task_call_timeout_ms=600 * SLOWER)
+
+
+NOT_BACK = r"%s\(\) does not come back \(task\.call\.timeout\.ms\)"
+
+
+@pytest.mark.parametrize("where", ["start", "poll", "committed"])
+def test_a_source_that_hangs_in_the_worker(inside, others, tmp_path, where):
+    """Others go on, on all threads; nothing of the late call counts; then the task starts again by itself."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, where=where, how="hang", once=tmp_path / "once", limit=1000)
+    inside.wait_failed("badsource", NOT_BACK % ("task_start" if where == "start" else where))
+    for _ in range(3):
+        others()
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "numbers", NUMBERS)
+    inside.wait_log("has come back that was given up.* connector=badsource")
+    others()
+
+
+@pytest.mark.parametrize("where", ["start", "put", "checkpoint", "flush", "committed", "caught_up"])
+def test_a_sink_that_hangs_in_the_worker(inside, others, tmp_path, where):
+    inside.source("good", "b", write(tmp_path / "numbers", NUMBERS))
+    sink(inside, tmp_path / "written", where=where, how="hang", once=tmp_path / "once")
+    inside.wait_failed("badsink", NOT_BACK % ("task_start" if where == "start" else where))
+    for _ in range(3):
+        others()
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "written", NUMBERS)
+    others()
+
+
+@pytest.mark.parametrize("where", ["poll", "stop"])
+def test_what_hangs_in_the_worker_can_be_stopped(inside, others, tmp_path, where):
+    """It is gone, but nothing of its name starts before the call has come back."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    keys = {"where": where, "how": "hang", "once": tmp_path / "once"}
+    source(inside, limit=1000, **keys)
+    if where == "stop":
+        wait_file(tmp_path / "numbers", NUMBERS)
+    else:
+        inside.wait_failed("badsource", NOT_BACK % "poll")
+    inside.stop_connector("badsource")
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "bad.limit": "1500"}
+    assert "has not come back" in inside.refuse("badsource", config)
+    others()
+    write(tmp_path / "once.go", b"")
+    inside.wait_log("that was left behind has come back connector=badsource")
+    inside.create("badsource", config)
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
+    others()
+
+
+@pytest.mark.parametrize("where", ["validate", "split"])
+def test_checks_that_hang_in_the_worker(inside, others, tmp_path, where):
+    config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
+              "bad.where": where, "bad.how": "hang", "bad.once": str(tmp_path / "once"), "bad.limit": "1000"}
+    assert "task.call.timeout.ms" in inside.refuse("badsource", config)
+    assert "has not come back" in inside.refuse("badsource", config)
+    others()
+    write(tmp_path / "once.go", b"")
+    inside.wait_log("that was left behind has come back connector=badsource")
+    inside.sink("good", "b", tmp_path / "numbers")
+    inside.create("badsource", config)
+    wait_file(tmp_path / "numbers", NUMBERS)
+
+
+@pytest.mark.parametrize("how", ["loop", "sleep"])
+def test_a_worker_ends_though_calls_hang_in_it(inside, others, tmp_path, how):
+    """One that was given up before, others at the end: in stop() and in flush()."""
+    inside.restart(shutdown_timeout_ms=9000)
+    inside.source("numbers", "c", write(tmp_path / "numbers", NUMBERS))
+    source(inside, where="poll", how=how, limit=1000)
+    inside.wait_failed("badsource", NOT_BACK % "poll")
+    others()
+    if how == "sleep":
+        sink(inside, tmp_path / "written", "c", where="stop", how=how)
+        sink(inside, tmp_path / "flushed", "c", name="badflush", where="flush", how=how)
+        wait_file(tmp_path / "written", NUMBERS)
+    inside.end()
+
+
+@pytest.mark.parametrize("how", ["flood", "flood-log", "stdout", "leak-some"])
+def test_nuisances_in_the_worker(inside, others, tmp_path, how):
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, where="poll", how=how, once=tmp_path / "once", limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    others()
+    if how == "leak-some":
+        inside.kill()  # at an orderly end a sanitizer would tell of it
+
+
+@pytest.mark.parametrize("kind", ["source", "sink"])
+def test_nonsense_is_told_in_the_worker(inside, others, tmp_path, kind):
+    test_nonsense_is_told(inside, others, tmp_path, kind)
+
+
+def test_a_worker_ends_in_time_though_a_plugin_does_not_close(inside, tmp_path):
+    inside.restart(connectors_bad_close="sleep", shutdown_timeout_ms=1500)
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, limit=1000)
+    wait_file(tmp_path / "numbers", NUMBERS)
+    inside.end()
+    assert re.search(r"a plugin does not close, and is left behind path=\S+bad\.so", inside.log())

@@ -141,6 +141,57 @@ def test_a_connector_that_was_refused_is_released(worker, odd):
     wait_for(lambda: events(odd) == ["split", "release"], lambda: f"it is released: {events(odd)}")
 
 
+@pytest.mark.parametrize("how", ["refused", "fail", "endless"])
+def test_an_update_that_is_refused_leaves_what_runs(worker, odd, tmp_path, how):
+    """Its split has taken the running connector's place in the host: the running one is split there once more."""
+    worker.restart(host_call_timeout_ms=20000, host_beat_timeout_ms=20000)
+    worker.sink("good", "t", tmp_path / "out")
+    worker.create("odd", config(odd))
+    wait_same_lines(tmp_path / "out", numbers(1))
+    worker.refuse("odd", config(odd, how=how))
+    wait_for(lambda: events(odd) == ["split", "release", "split", "release", "split"], lambda: f"it is split again: {events(odd)}")
+    worker.wait_running("odd")
+    assert "as its connector asks" not in worker.log()
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    wait_same_lines(tmp_path / "out", numbers(2))
+    worker.stop_connector("odd")
+    wait_for(lambda: events(odd)[-1] == "release", "the connector is released")
+
+
+@pytest.mark.parametrize("dialect", ["manual", "code-2019"])
+def test_no_work_yet(worker, odd, tmp_path, dialect):
+    """A connector without tasks runs: it asks to be split again when there is work. It survives the worker and its host."""
+    def runs():
+        wait_for(lambda: worker.status("odd") in ("runing", "running"), "it runs")  # as each dialect spells it
+
+    worker.restart(rest_dialect=dialect)
+    worker.sink("good", "t", tmp_path / "out")
+    write(odd / "tasks", b"0")
+    worker.create("odd", config(odd))
+    runs()
+    assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
+    worker.restart()
+    runs()
+    assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
+    for pid in hosts_of(worker, "odd.py"):
+        os.kill(pid, signal.SIGKILL)
+    worker.wait_log("as its connector asks connector=odd")
+    runs()
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    runs()
+    wait_same_lines(tmp_path / "out", numbers(2))
+    write(odd / "tasks", b"0")
+    ask(odd, "odd")
+    wait_for(lambda: worker.configs()[1]["odd"] == [], "no tasks any more")
+    runs()
+    worker.stop_connector("odd")
+    assert "odd" not in worker.configs()[0]
+
+
 def odd_sink(worker, odd, how):
     worker.create("oddsink", {"connector-class": "test.OddSink", "topicNames": Broker.topics("t"), "source-record-converter": "string",
                               "odd.folder": str(odd), "odd.how": how})

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <gantry/connector.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,10 @@ static const struct gantry_config_def sink_keys[] = {
      .type = GANTRY_CONFIG_BOOL,
      .default_value = "false",
      .doc = "Write names of headers, too."},
+    {.name = "bad.aside",
+     .type = GANTRY_CONFIG_INT,
+     .default_value = "0",
+     .doc = "Lay aside what ends with this digit; 0: nothing."},
 };
 
 /* --- Ways to misbehave --- */
@@ -118,6 +123,15 @@ static void use_rights(void)
 #endif
 }
 
+/* Until somebody makes the file that is named like bad.once, with .go behind it. */
+static void hang(const char *once)
+{
+    char go[4096];
+    (void)snprintf(go, sizeof go, "%s.go", once);
+    while (access(go, F_OK) != 0)
+        (void)usleep(10000);
+}
+
 static void misbehave(const char *how, struct gantry_task_context *ctx)
 {
     if (strcmp(how, "segv") == 0) {
@@ -139,6 +153,11 @@ static void misbehave(const char *how, struct gantry_task_context *ctx)
         (void)sleep(1000);
     if (strcmp(how, "leak") == 0)
         leak();
+    if (strcmp(how, "leak-some") == 0) {
+        char *volatile memory = malloc(16 << 20);
+        if (memory != NULL)
+            memset(memory, 1, 16 << 20);
+    }
     if (strcmp(how, "close") == 0) {
         for (int fd = 0; fd < 4096; fd++)
             (void)close(fd);
@@ -187,8 +206,13 @@ static int here(const struct gantry_config *config, const char *where)
 static void maybe(const struct gantry_config *config, const char *where,
                   struct gantry_task_context *ctx)
 {
-    if (here(config, where))
-        misbehave(gantry_config_get(config, "bad.how"), ctx);
+    const char *how = gantry_config_get(config, "bad.how");
+    if (!here(config, where))
+        return;
+    if (strcmp(how, "hang") == 0)
+        hang(gantry_config_get(config, "bad.once"));
+    else
+        misbehave(how, ctx);
 }
 
 static void validate(void *plugin, const char *name, const struct gantry_config *config,
@@ -199,6 +223,8 @@ static void validate(void *plugin, const char *name, const struct gantry_config 
     maybe(config, "validate", NULL);
     if (strcmp(gantry_config_get(config, "bad.how"), "refuse") == 0)
         findings->add(findings, "bad.how", "cannot be refuse");
+    if (strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0 && here(config, "validate"))
+        findings->add(findings, "bad.how", NULL);
 }
 
 static int split(void *plugin, const struct gantry_config *config, uint32_t max_tasks,
@@ -206,9 +232,13 @@ static int split(void *plugin, const struct gantry_config *config, uint32_t max_
 {
     (void)plugin;
     (void)max_tasks;
-    (void)err;
-    maybe(config, "split", NULL);
-    return list->begin(list);
+    bool nonsense = strcmp(gantry_config_get(config, "bad.how"), "nonsense") == 0;
+    if (!nonsense)
+        maybe(config, "split", NULL);
+    int code = list->begin(list);
+    if (code == 0 && nonsense && here(config, "split") && list->set(list, NULL, NULL) != 0)
+        code = gantry_err_set(err, GANTRY_INVALID, "cannot set what is nothing");
+    return code;
 }
 
 /* --- The source --- */
@@ -332,6 +362,7 @@ struct sink {
     const struct gantry_config *config;
     FILE *file;
     bool headers;
+    char aside;
 };
 
 static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
@@ -351,6 +382,7 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
     sink->ctx = ctx;
     sink->config = ctx->config;
     sink->headers = gantry_config_get_bool(ctx->config, "bad.headers", false);
+    sink->aside = *gantry_config_get(ctx->config, "bad.aside");
     if (ctx->state.len > 0 && ctx->state.len < sizeof length)
         memcpy(length, ctx->state.data, ctx->state.len);
     if (ftruncate(fileno(sink->file), strtol(length, NULL, 10)) != 0) {
@@ -366,7 +398,6 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
                     struct gantry_put_result *result, struct gantry_err *err)
 {
     struct sink *sink = task;
-    (void)err;
     bool nonsense = strcmp(gantry_config_get(sink->config, "bad.how"), "nonsense") == 0;
     if (!nonsense)
         maybe(sink->config, "put", sink->ctx);
@@ -375,6 +406,13 @@ static int sink_put(void *task, const struct gantry_record *records, size_t coun
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
+        size_t len = records[i].value.len;
+        if (sink->aside != '0' && len > 0 && records[i].value.data[len - 1] == sink->aside) {
+            int code = sink->ctx->lay_aside(sink->ctx, &records[i], err);
+            if (code != 0)
+                return code;
+            continue;
+        }
         (void)fwrite(records[i].value.data, 1, records[i].value.len, sink->file);
         for (uint32_t k = 0; sink->headers && k < records[i].header_count; k++)
             (void)fprintf(sink->file, " %.*s", (int)records[i].headers[k].name.len,
@@ -476,19 +514,24 @@ static const struct gantry_connector bad_sink = {
 
 static const struct gantry_connector *const connectors[] = {&bad_source, &bad_sink};
 
+static const char *how_to_close;
+
+static void close_plugin(void *plugin)
+{
+    (void)plugin;
+    if (how_to_close != NULL)
+        misbehave(how_to_close, NULL);
+}
+
 static int open_plugin(const struct gantry_runtime *runtime, void **ret, struct gantry_err *err)
 {
     (void)err;
     *ret = NULL;
     const char *how = runtime->setting(runtime, "connectors.bad.load");
+    how_to_close = runtime->setting(runtime, "connectors.bad.close");
     if (how != NULL)
         misbehave(how, NULL);
     return 0;
-}
-
-static void close_plugin(void *plugin)
-{
-    (void)plugin;
 }
 
 static const struct gantry_plugin plugin = {

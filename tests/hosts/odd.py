@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "host-python"))
 import host  # noqa: E402  the folder of the example must be known first
 import msgpack  # noqa: E402
-from host import FINDINGS, RECORDS, RELEASE, SPLIT, TASKS  # noqa: E402
+from host import FAILED, FINDINGS, RECORDS, RELEASE, SPLIT, TASKS  # noqa: E402
 
 RECONFIGURE, LAG, POSITIONS, TOGETHER = 11, 25, 34, 36
 TEXTS = ("odd.folder", "odd.how")
@@ -122,7 +122,7 @@ class Host(host.Host):
 
     def event(self, name, text):
         with open(os.path.join(self.folders[name], "events"), "a", encoding="utf-8") as file:
-            file.write(f"{text} {name}\n")
+            file.write(f"{text} {name} {os.getpid()}\n")
 
     def answer(self, kind, ask_id, items):
         name, config = items[2].decode(), {key: value.decode() for key, value in items[3].items()}
@@ -132,6 +132,9 @@ class Host(host.Host):
         how = config.get("odd.how", "")
         self.folders[name] = config["odd.folder"]
         self.event(name, "split")
+        if how == "fail":
+            self.send(FAILED, 0, ask_id, host.IO, "there is no such table")
+            return
         if how == "hang":
             time.sleep(600)
         if how in ("ask-at-once", "break-at-once") and not os.path.exists(os.path.join(config["odd.folder"], "asked")):
@@ -151,8 +154,9 @@ class Host(host.Host):
     def frame(self, frame):
         if frame[0] == host.HELLO and frame[2]["settings"].get("connectors.odd.load") == b"many":
             Parts.TABLE = {**Parts.TABLE, "defs": [{}] * 20000}
-        if frame[0] == RELEASE:
+        if frame[0] == RELEASE and frame[2].decode() in self.folders:
             self.event(frame[2].decode(), "release")
+            del self.folders[frame[2].decode()]
         super().frame(frame)
 
     def send(self, kind, channel, *items):

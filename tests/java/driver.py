@@ -10,6 +10,7 @@ in tests, and checks each frame of it against the page.
         source.stop()
 
 What goes wrong on the host's side is raised by the next call, as Violation (the protocol) or Failed (its own words)."""
+import glob
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ WAIT_S = 60
 START, STARTED, STOP, STOPPED, COMMITTED, LAG = range(20, 26)
 RECORDS, CREDIT, POSITION, POSITION_IS, POSITIONS, POSITIONS_ARE, TOGETHER = range(30, 37)
 PUT, TAKEN, CHECKPOINT, STATE, FLUSH, FLUSHED, CAUGHT_UP, HOLD, SEEK, COMMIT = range(40, 50)
-SCHEMA = 50
+SCHEMA, ASIDE = 50, 51
 TYPES = "INT32 INT64 BIG_INTEGER FLOAT32 FLOAT64 BOOLEAN STRING BYTES ARRAY MAP DATETIME".split()
 
 
@@ -53,6 +54,7 @@ def jdks():
     """{name: path of java}, of all that are at hand."""
     found, seen = {}, set()
     candidates = [os.path.join("/usr/lib/jvm", name, "bin", "java") for name in sorted(os.listdir("/usr/lib/jvm"))] if os.path.isdir("/usr/lib/jvm") else []
+    candidates += sorted(glob.glob(os.path.join(TOP, "build-jdks", "*", "bin", "java")))  # scripts/jdks
     candidates += [os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java"), shutil.which("java") or ""]
     for java in candidates:
         real = os.path.realpath(java)
@@ -85,7 +87,7 @@ class Record:
 
 class Host:
     def __init__(self, folder, java=None, options=(), library=LIBRARY, record_max=64 << 20, beat_ms=100, settings=None,
-                 stdout_is_socket=True, hello=True):
+                 stdout_is_socket=True, hello=True, command=None):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.java = java or shutil.which("java")
@@ -108,8 +110,8 @@ class Host:
         self.began = time.monotonic()
         with open(self.stderr_path, "ab") as errors:
             self.process = subprocess.Popen(
-                [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs, stdout=theirs if stdout_is_socket else errors,
-                stderr=errors, cwd=self.folder, start_new_session=True)
+                command or [self.java, *QUICK, "-Xmx256m", *options, "-jar", JAR], stdin=theirs,
+                stdout=theirs if stdout_is_socket else errors, stderr=errors, cwd=self.folder, start_new_session=True)
         theirs.close()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -476,7 +478,7 @@ class Sink(Channel):
         self.left = 0
         self.sent = self.taken = 0
         self.states, self.flushed = {}, {}
-        self.holds, self.seeks = [], []
+        self.holds, self.seeks, self.asides = [], [], []
         self.commits = 0
         self.next = 0
 
@@ -501,6 +503,9 @@ class Sink(Channel):
             self.seeks.append(tuple(rest))
         elif kind == COMMIT:
             self.commits += 1
+        elif kind == ASIDE:
+            topic, queue, offset, records = rest
+            self.asides += [((topic, queue, offset + i), Record(record, {})) for i, record in enumerate(records)]
         else:
             raise Violation(f"a frame of type {kind} of a sink")
 

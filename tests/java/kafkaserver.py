@@ -73,3 +73,8 @@ group.initial.rebalance.delay.ms=0
     def produce(self, topic, lines):
         self.run("kafka.tools.ConsoleProducer", "--bootstrap-server", self.address, "--topic", topic, "--property", "parse.key=true",
                  "--property", "key.separator=:", text="".join(line + "\n" for line in lines))
+
+    def consume(self, topic, group, count):
+        """By a consumer of that group, which commits its offset."""
+        self.run("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address, "--topic", topic, "--group", group,
+                 "--from-beginning", "--max-messages", str(count))

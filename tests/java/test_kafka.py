@@ -174,7 +174,7 @@ def test_tombstones_keys_times_and_headers(host, plugin):
     assert (record.value, record.key, record.ms) == (None, b"k1", 1234567890123)
     headers = host.run(plugin, SOURCE, "h", config(count=1, what="headers"), "source")
     record = headers.wait(1)[0]
-    assert record.headers == [("one", b"eins"), ("two", b"2"), ("three", b"true")] and record.ms == 5
+    assert record.headers == [("one", b"eins"), ("two", b"2"), ("three", b"true"), ("four", None)] and record.ms == 5
 
 
 def test_json_is_the_default_and_knows_all_types(host, plugin):
@@ -231,11 +231,12 @@ def test_records_that_are_dropped_do_not_pile_up_while_nothing_is_committed(host
 
 def test_sink_gets_what_was_sent(host, plugin):
     sink = host.run(plugin, SINK, "k", config(), "sink")
-    sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"]]], [None]])
+    sink.put("t", 3, 17, [[b"a", b"key", 99, None, None, [["h", b"w"], ["none", None]]], [None]])
     sink.wait_taken()
     assert "EVENT open [t-3] true" in sink.log
     assert [line for line in sink.log if "EVENT put " in line] == [
-        "EVENT put t-3 17 key a 99 STRING ConnectHeaders(headers=[ConnectHeader(key=h, value=w, schema=Schema{STRING})])",
+        "EVENT put t-3 17 key a 99 STRING ConnectHeaders(headers=[ConnectHeader(key=h, value=w, schema=Schema{STRING}), "
+        "ConnectHeader(key=none, value=null, schema=null)])",
         "EVENT put t-3 18 null null 0 STRING ConnectHeaders(headers=)"]
     assert sink.flush() == {} and "EVENT preCommit 1" in sink.log
     sink.stop()
@@ -319,9 +320,10 @@ def test_seeks_and_drops_what_is_under_way(host, plugin):
     assert not any("under way" in line for line in sink.log) and any(" end " in line for line in sink.log) and sink.flush() == {}
 
 
-def test_what_could_not_be_flushed_is_put_again(host, plugin):
-    """As Kafka Connect does it, which goes back to what was committed last."""
-    sink = host.run(plugin, SINK, "k", config(), "sink")
+@pytest.mark.parametrize("how", ["retriable", "plain"])
+def test_what_could_not_be_flushed_is_put_again(host, plugin, how):
+    """As Kafka Connect does it, which goes back to what was committed last, whatever preCommit() throws."""
+    sink = host.run(plugin, SINK, "k", config(unflushed=how), "sink")
     sink.put("t", 0, 3, [b"a"])
     sink.wait_taken()
     assert sink.flush() == {}
@@ -356,6 +358,34 @@ def test_bad_records_are_left_out_only_where_that_is_tolerated(host, plugin):
     sink = host.run(plugin, SINK, "k3", config(errors_log_enable="true"), "sink")
     sink.put("t", 0, 0, [b"report"])
     assert "a bad one" in sink.wait_failed().text
+
+
+def test_records_that_are_left_out_are_laid_aside_as_they_came(host, plugin):
+    """Before the STATE of a flush, so that no commit passes over them without; with headers that say why where that is asked for."""
+    keys = {**config(errors_tolerance="all", errors_deadletterqueue_topic_name="dead"), "value.converter": "probe.kafka.Shout"}
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    sink.put("t", 3, 17, [[b"a"], [b"REPORT 1", b"key", 99, None, None, [["h", b"w"], ["none", None]]], [b"poison"]])
+    assert sink.flush() == {}
+    assert [(place, one.value, one.key, one.ms, one.headers) for place, one in sink.asides] == [
+        (("t", 3, 19), b"poison", None, 0, []),  # which was not put at all
+        (("t", 3, 18), b"REPORT 1", b"key", 99, [("h", b"w"), ("none", None)])]
+    sink.stop()
+    keys["errors.deadletterqueue.context.headers.enable"] = "true"
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    sink.put("t", 3, 17, [b"poison", b"REPORT"])
+    assert sink.flush() == {}
+    def told(record):
+        return {name.removeprefix("__connect.errors."): value.decode() for name, value in record.headers}
+    both = {"topic": "t", "partition": "3", "connector.name": "k", "task.id": "0"}
+    first, second = (told(one) for _, one in sink.asides)
+    assert {**both, "offset": "17", "stage": "VALUE_CONVERTER", "class.name": "probe.kafka.Shout"}.items() <= first.items()
+    assert "cannot read poison" in first["exception.message"] and "probe.kafka.Shout.toConnectData" in first["exception.stacktrace"]
+    assert {**both, "offset": "18", "stage": "TASK_PUT", "class.name": SINK + "$ProbeTask", "exception.message": "a bad one",
+            "exception.class.name": "org.apache.kafka.connect.errors.ConnectException"}.items() <= second.items()
+    sink.stop()
+    sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")  # and none of it is tolerated
+    sink.put("t", 0, 0, [b"report"])
+    assert "a bad one" in sink.wait_failed().text and sink.asides == []
 
 
 def test_stop_ends_a_poll_that_waits(host, plugin):

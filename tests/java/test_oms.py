@@ -98,6 +98,23 @@ def test_json_knows_all_types_there_and_back(host, plugin):
     assert "schemas.enable=false" in sink.wait_failed().text
 
 
+def test_numbers_that_do_not_fit_are_not_cut(host, plugin):
+    """Neither by the JSON of a field nor by a converter of fixed width."""
+    def field(kind):
+        return f'{{"type":"{kind}","optional":false,"field":"x"}}'
+    given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter"}
+    for number, (kind, good, bad) in enumerate([("int8", "-128", "128"), ("int16", "32767", "-32769"), ("int32", "1e3", "3000000000"),
+                                                ("int64", "9223372036854775807", "9223372036854775808"), ("int32", "7.0", "7.5")]):
+        sink = host.run(plugin, SINK, f"k{number}", given, "sink")
+        schema = f'{{"type":"struct","optional":false,"fields":[{field(kind)}]}}'
+        sink.put("t", 0, 0, [[f'{{"schema":{schema},"payload":{{"x":{good}}}}}'.encode()]])
+        sink.wait_taken()
+        sink.put("t", 0, 1, [[f'{{"schema":{schema},"payload":{{"x":{bad}}}}}'.encode()]])
+        assert f"field 'x': JsonConverter: the value {bad} does not fit its schema {kind.upper()}" in sink.wait_failed().text
+    source = host.run(plugin, SOURCE, "c", config(count=1, what="long", value_converter=RECORD + "IntegerConverter"), "source", started=False)
+    assert "the converter for INT32: the value 3000000000 is out of its range" in source.wait_failed().text
+
+
 def test_decimals_that_are_numbers_are_exact(host, plugin):
     given = {"connector.class": SINK, "connect.topicnames": "t", "value.converter": RECORD + "json.JsonConverter", "value.converter.decimal.format": "NUMERIC"}
     sink = host.run(plugin, SINK, "k", given, "sink")
@@ -178,6 +195,19 @@ def test_sink(host, plugin):
     sink.put("t", 0, 0, [b"report"])
     sink.wait_taken()
     assert any("a record is left out" in line and "a bad one" in line for line in sink.log)
+
+
+def test_reported_records_are_laid_aside_as_they_came(host, plugin):
+    keys = {"connector.class": SINK, "connect.topicnames": "t", "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead",
+            "errors.deadletterqueue.context.properties.enable": "true", "value.converter": RECORD + "json.JsonConverter"}
+    sink = host.run(plugin, SINK, "k", keys, "sink")
+    report = b'{"schema":{"type":"string","optional":false},"payload":"report 1"}'
+    sink.put("t", 2, 9, [[report, b"key", 99, None, None, [["mine", b"w"]]], [b"no JSON"]])
+    assert sink.flush() == {}
+    (_, second), (place, first) = sink.asides  # the other one was not put at all
+    assert (place, first.value, first.key, first.ms, first.headers[0]) == (("t", 2, 9), report, b"key", 99, ("mine", b"w"))
+    assert {("__connect.errors.stage", b"TASK_PUT"), ("__connect.errors.offset", b"9"), ("__connect.errors.exception.message", b"a bad one")} <= set(first.headers)
+    assert second.value == b"no JSON" and {("__connect.errors.stage", b"CONVERTER"), ("__connect.errors.offset", b"10")} <= set(second.headers)
 
 
 def test_stop_interrupts_a_poll_that_sleeps(host, plugin):

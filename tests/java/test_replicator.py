@@ -35,7 +35,7 @@ def config(broker, **more):
 
 
 def test_copies_each_message_once_and_goes_on_where_it_was(tmp_path, java, broker, tool, plugin_path):
-    name = "copy-" + os.path.basename(os.path.dirname(os.path.dirname(java)))
+    name = "copy-" + os.path.basename(os.path.dirname(os.path.dirname(java))).replace(".", "-")
     broker.create_topic(name, queues=2)
     bodies = [b"message %d" % number for number in range(100)]
     tool.produce(name, 50, 0, bodies=bodies[:50], queue=0)

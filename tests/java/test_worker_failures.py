@@ -9,7 +9,7 @@ import pytest
 
 import driver
 import workers
-from harness import append, lines, read, wait_file, wait_for, write
+from harness import append, lines, read, run_gantry, wait_file, wait_for, write
 
 PROBE = "kafka-probe.jar"
 SOURCE, SINK = "probe.kafka.ProbeSource", "probe.kafka.ProbeSink"
@@ -149,6 +149,22 @@ def test_without_java_it_says_so_and_all_else_works(tmp_path, how):
             workers.reload(worker)
             worker.create("c", source())
             wait_for(lambda: len(worker.bodies("t-c")) == 50, lambda: f"50 records; the log:\n{worker.log()}")
+
+
+def test_commands_without_a_worker_know_jars(tmp_path):
+    """They start a host for it; without a Java they say what is missing."""
+    jar = shutil.copy(os.path.join(workers.PLUGINS, PROBE), tmp_path / PROBE)
+    there = ["--plugin-paths", str(tmp_path)]
+    listed = run_gantry("plugin", "list", *there, timeout_s=60).stdout.decode()
+    assert re.search(rf"^kafka-probe\.jar +jar +loaded +2 +{jar}$", listed, re.MULTILINE), listed
+    assert f"{SOURCE} (source, version 7.1)" in run_gantry("plugin", "describe", jar, timeout_s=60).stdout.decode()
+    assert SINK in run_gantry("connector", "classes", *there, timeout_s=60).stdout.decode()
+    assert "topicNames  (list with commas, required)" in run_gantry("connector", "describe", SINK, *there, timeout_s=60).stdout.decode()
+    config = write(tmp_path / "conf", f"pluginPaths={tmp_path}\nstorePathRootDir={tmp_path}/none\nhost.java.home={tmp_path}/nowhere\n".encode())
+    listed = run_gantry("plugin", "list", "-c", config, timeout_s=60).stdout.decode()
+    assert re.search(rf"^- +- +jar +left +0 +{jar}$", listed, re.MULTILINE) and re.search(TEXTS["home"], listed), listed
+    for words in (["connector", "classes"], ["connector", "describe", SINK]):
+        assert re.search(TEXTS["home"].replace("needs", "is not used: it needs"), run_gantry(*words, "-c", config, timeout_s=60).stderr.decode())
 
 
 def test_a_connector_that_ran_waits_for_its_java(tmp_path):

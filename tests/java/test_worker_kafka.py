@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kafka Connect's own file connectors through the worker, their JVM killed again and again."""
 import collections
+import os
 import random
 
 import workers
@@ -48,3 +49,31 @@ def test_a_file_arrives_whole_though_the_jvm_is_killed(tmp_path):
     again = sum(found.values()) - len(whole) - sum(found[line] for line in cut)
     print(f"lines={LINES} kills={KILLS} repeated_by_the_sink={again} cut={len(cut)}")
     assert missing == [] and len(cut) <= KILLS
+
+
+def test_moves_a_file_on_each_jdk(tmp_path, java):
+    lines = b"".join(b"line %d\n" % number for number in range(3000))
+    write(tmp_path / "in", lines)
+    with workers.java_worker(tmp_path / "w", JAR, host_java_home=os.path.dirname(os.path.dirname(java))) as worker:
+        worker.create("source", {"connector.class": SOURCE, "topic": "t", "file": str(tmp_path / "in"), **workers.STRING})
+        worker.create("sink", {"connector.class": SINK, "topics": "t", "file": str(tmp_path / "out"), **workers.STRING})
+        wait_for(lambda: read(tmp_path / "out") == lines, lambda: f"the lines; the log:\n{worker.log()[-3000:]}", 60)
+        running = [os.path.realpath(f"/proc/{pid}/exe") for pid in workers.hosts(worker)]
+    assert running and set(running) == {java}
+
+
+def test_what_a_jar_reports_is_in_the_dead_letter_topic_once(tmp_path):
+    """Though the JVM is killed: it is committed together with the sink's progress."""
+    lines = [b"report %d" % number if number % 5 == 0 else b"line %d" % number for number in range(10000)]
+    with workers.java_worker(tmp_path / "w", "kafka-probe.jar") as worker:
+        worker.source("source", "t", write(tmp_path / "in", b"".join(line + b"\n" for line in lines)))
+        workers.create(worker, "sink", {"connector.class": "probe.kafka.ProbeSink", "topics": "t", "errors.tolerance": "all", **workers.STRING,
+                                        "errors.deadletterqueue.topic.name": "dead", "errors.deadletterqueue.context.headers.enable": "true"})
+        expected = [line for line in lines if line.startswith(b"report")]
+        for kill in range(1, 4):
+            wait_for(lambda: len(worker.bodies("dead")) >= kill * 400, lambda: f"letters; the log:\n{worker.log()[-3000:]}", 60)
+            workers.kill_hosts(worker)
+        wait_for(lambda: len(worker.bodies("dead")) >= len(expected), lambda: f"all letters; the log:\n{worker.log()[-3000:]}", 60)
+        assert worker.bodies("dead") == expected
+        for number, (_, headers) in enumerate(worker.messages("dead")):
+            assert (headers["__connect.errors.topic"], headers["__connect.errors.offset"]) == ("t", str(number * 5))

@@ -9,7 +9,7 @@ import pytest
 
 import driver
 import workers
-from harness import SINK, SOURCE, wait_file, wait_for, write
+from harness import SINK, SOURCE, append, lines, read, wait_file, wait_for, write
 
 sys.path.insert(0, os.path.join(driver.TOP, "tests", "rocketmq"))
 
@@ -102,3 +102,39 @@ def test_the_replicator_copies_by_jar_or_natively(worker, broker, tmp_path, pref
         tool.produce(topic, 1, 0, bodies=[b"later"], queue=0)
         wait_for(lambda: b"later" in worker.bodies(topic), lambda: f"one more copy; the log:\n{worker.log()}", 60)
         assert sorted(worker.bodies(topic)) == sorted([*bodies, b"later"])
+
+
+def test_jars_with_topics_in_a_broker(broker, tmp_path):
+    """On another JDK than the default one. Each line of a file passes a topic in RocketMQ, though the JVM is killed and the worker
+    started anew; a record keeps its headers, also the one that has no value, which brokers would drop."""
+    java = driver.jdks()[sorted(driver.jdks())[-1]]
+    strings = {"value.converter": "StringConverter", "key.converter": "StringConverter"}
+    file = "org.apache.kafka.connect.file.FileStream%sConnector"
+    text = lines(3000)  # ASCII, for that connector counts its position in characters and skips it as bytes
+    write(tmp_path / "in", text)
+    with workers.java_worker(tmp_path / "w", "connect-file-3.9.2.jar", "kafka-probe.jar", namesrvAddr=broker.namesrv, connectClusterId="jars",
+                             host_java_home=os.path.dirname(os.path.dirname(java))) as worker:
+        workers.create(worker, "sink", {"connector.class": file % "Sink", "topics": "lines", "file": str(tmp_path / "out"), **strings})
+        workers.create(worker, "source", {"connector.class": file % "Source", "topic": "lines", "file": str(tmp_path / "in"), **strings})
+        wait_for(lambda: len(read(tmp_path / "out").splitlines()) >= 1000, lambda: f"lines; the log:\n{worker.log()}", 90)
+        assert {os.path.realpath(f"/proc/{pid}/exe") for pid in workers.hosts(worker)} == {java}
+        workers.kill_hosts(worker)
+        append(tmp_path / "in", b"one more\n")
+        wait_for(lambda: b"one more\n" in read(tmp_path / "out"), lambda: f"one more; the log:\n{worker.log()}", 90)
+        worker.restart()
+        append(tmp_path / "in", b"the last\n")
+        wait_for(lambda: b"the last\n" in read(tmp_path / "out"), lambda: f"the last; the log:\n{worker.log()}", 90)
+        bodies = [message.body for message in broker.broker.messages("lines")]
+        assert sorted(bodies) == sorted([*text.splitlines(), b"one more", b"the last"])  # each once
+        workers.create(worker, "probe-source", {"connector.class": "probe.kafka.ProbeSource", "topic": "heads", "count": "1", "what": "headers", **strings})
+        workers.create(worker, "probe-sink", {"connector.class": "probe.kafka.ProbeSink", "topics": "heads", **strings})
+        put = wait_for(lambda: re.search(r"EVENT put heads-\d+ 0 null v1 5 STRING (.*)", worker.log()), lambda: f"the record; the log:\n{worker.log()}", 90)
+        for header in ("key=one, value=eins", "key=two, value=2", "key=three, value=true", "key=four, value=null"):
+            assert f"ConnectHeader({header}, " in put.group(1)
+        append(tmp_path / "in", b"report this\n")
+        workers.create(worker, "bad", {"connector.class": "probe.kafka.ProbeSink", "topics": "lines", "errors.tolerance": "all", **strings,
+                                       "errors.deadletterqueue.topic.name": "dead", "errors.deadletterqueue.context.headers.enable": "true"})
+        letter = wait_for(lambda: broker.broker.messages("dead"), lambda: f"the letter; the log:\n{worker.log()}", 90)
+        assert [message.body for message in letter] == [b"report this"]
+        assert letter[0].properties["connect-ext-__connect.errors.exception.message"] == "a bad one"
+    assert set(text.splitlines()) <= set(read(tmp_path / "out").splitlines())

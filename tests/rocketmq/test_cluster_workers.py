@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 import cluster as rmq
-from harness import source_config, wait_for, write
+from harness import read, source_config, wait_for, write
 from javatool import JavaTool
 from workers import Aside, Crew, average_2019, hash_2019, overlaps, timed
 
@@ -252,6 +252,78 @@ def test_a_failed_task_starts_again_whenever_it_came(crew, tmp_path):
         worker.wait_log("(?s)" + "task FAILED connector=sink.*" * (turn + 1))
         os.rename(away, folder)
         worker.wait_running("sink")
+
+
+def test_the_connector_itself_lives_where_its_first_task_is(crew, tmp_path):
+    """So what it asks for is heard, after a take-over, a restart of all, and while it has no work, too."""
+    odd = tmp_path / "odd"
+    plugins = tmp_path / "plugins"
+    for folder in (odd, plugins):
+        folder.mkdir()
+    write(plugins / "odd.plugin", f"command=python3 {rmq.TOP}/tests/hosts/odd.py\n".encode())
+    write(odd / "events", b"")
+    settings = {"pluginPaths": plugins, "task_restart_backoff_ms": 100, "host_beat_ms": 50, "lease_ms": 3000}
+
+    def where():
+        """The hosts in which it lives, of those that live."""
+        last = {}
+        for line in read(odd / "events").decode().splitlines():
+            what, _, pid = line.split()
+            last[int(pid)] = what
+        return [pid for pid, what in last.items() if what == "split" and os.path.exists(f"/proc/{pid}")]
+
+    def lives_by(worker):
+        def look():
+            pids = where()
+            return len(pids) == 1 and parent(pids[0]) == worker.process.pid
+        wait_for(look, lambda: f"it lives by {worker.folder}: {read(odd / 'events')}", 30)
+
+    def parent(pid):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
+
+    def split_into(count, worker):
+        write(odd / "tasks", b"%d" % count)
+        write(odd / "ask.new", b"odd")
+        os.rename(odd / "ask.new", odd / "ask")
+        wait_for(lambda: len(worker.configs()[1]["odd"]) == count, f"{count} tasks", 30)
+        worker.wait_running("odd")
+
+    def owner():
+        """Who has the first task."""
+        last = max((event.epoch, index) for index, worker in enumerate(crew.made) for event in worker.events()
+                   if event.connector == "odd" and event.task == 0 and event.what == "starting")
+        return crew.made[last[1]]
+
+    write(odd / "tasks", b"2")
+    one, other = crew.start(2, **settings)
+    one.create("odd", {"connector-class": "test.OddParts", "topic": f"odd-{uuid.uuid4().hex[:8]}", "source-record-converter": "string",
+                       "tasks.max": "4", "odd.folder": str(odd), "count": "100"})
+    one.wait_running("odd")
+    lives_by(owner())
+    split_into(3, other)
+    lives_by(owner())
+    first = owner()
+    rest = other if first is one else one
+    first.kill()
+    wait_for(lambda: len(rest.allocated()) == 3, "all tasks are taken over", 30)
+    lives_by(rest)
+    rest.restart()
+    rest.wait_joined()
+    wait_for(lambda: len(rest.allocated()) == 3, "all tasks run again", 30)
+    lives_by(rest)
+    split_into(2, rest)
+    split_into(0, rest)
+    lives_by(rest)
+    assert rest.allocated() == []
+    third = crew.start(1, **settings)
+    rest.kill()
+    lives_by(third)
+    third.wait_running("odd")
+    split_into(1, third)
+    wait_for(lambda: third.allocated() == ["odd"], "its task runs")
+    third.stop_connector("odd")
+    wait_for(lambda: where() == [], "it is released")
 
 
 def lapse(span_s):

@@ -38,6 +38,7 @@ struct small_worker {
     struct gt_store *store;
     struct gt_executor *executor;
     struct gt_task_env env;
+    struct gt_jobs *jobs;
 };
 
 static void open_worker(struct small_worker *worker, const struct gt_registry *registry)
@@ -48,12 +49,14 @@ static void open_worker(struct small_worker *worker, const struct gt_registry *r
     assert_non_null(mkdtemp(worker->folder));
     assert_int_equal(uv_loop_init(&worker->loop), 0);
     assert_int_equal(gt_mailbox_init(&worker->control, &worker->loop), 0);
-    assert_int_equal(gt_executor_open("test", &worker->executor, &err), 0);
+    assert_int_equal(gt_jobs_open(NULL, &worker->jobs), 0);
+    assert_int_equal(gt_executor_open("test", NULL, &worker->executor, &err), 0);
     assert_int_equal(gt_store_open(worker->folder, 1 << 20, &worker->store, &err), 0);
     worker->env = (struct gt_task_env){
         .store = worker->store,
         .runtime = gt_registry_runtime(registry),
         .control = &worker->control,
+        .jobs = worker->jobs,
         .commit_bytes = 1 << 20,
     };
     assert_int_equal(gt_topics_open(worker->store, &topics, &worker->env.topics, &err), 0);
@@ -63,6 +66,7 @@ static void open_worker(struct small_worker *worker, const struct gt_registry *r
 static void close_worker(struct small_worker *worker)
 {
     gt_executor_close(worker->executor);
+    assert_true(gt_jobs_close(worker->jobs));
     gt_store_stop(worker->store);
     gt_topics_close(worker->env.topics);
     gt_store_close(worker->store);

@@ -414,7 +414,8 @@ static size_t go_and_come(const struct gantry_record *records, size_t count,
 
 static void records_come_back(void **state)
 {
-    static const struct gantry_header headers[] = {{{"a", 1}, {"1", 1}}, {{"empty", 5}, {"", 0}}};
+    static const struct gantry_header headers[] = {
+        {{"a", 1}, {"1", 1}}, {{"empty", 5}, {"", 0}}, {{"gantry-null-header", 18}, {"none", 4}}};
     static const struct gantry_header null[] = {{{"a", 1}, {"1", 1}},
                                                 {{"gantry-null", 11}, {"value", 5}}};
     static const struct gantry_field fields[] = {{"f", GANTRY_TYPE_STRING},
@@ -433,7 +434,7 @@ static void records_come_back(void **state)
          .topic = "t",
          .schema = &schema,
          .headers = headers,
-         .header_count = 2},
+         .header_count = 3},
         {.value = {NULL, 0}, .key = text("gone"), .headers = null, .header_count = 2},
         {.value = {NULL, 0}, .headers = null + 1, .header_count = 1},
     };

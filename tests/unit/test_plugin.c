@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "plugin/config_check.h"
+#include "plugin/plugin_check.h"
 #include "plugin/registry.h"
 #include <cmocka.h>
 
@@ -555,9 +556,66 @@ static void test_builtin_tables(void **state)
     gt_arena_deinit(&arena);
 }
 
+/* A plugin that was built before the interface grew: what it has not is not looked at, though there
+ * is something in its place. */
+static void test_an_older_plugin_is_as_good(void **state)
+{
+    (void)state;
+    struct gantry_err err = {0};
+    struct gantry_connector older = source;
+    const struct gantry_connector *const connectors[] = {&older};
+    const struct gantry_plugin plugin = {
+        .struct_size = sizeof plugin,
+        .abi_version = GANTRY_ABI_VERSION,
+        .name = "older",
+        .version = "1",
+        .connectors = connectors,
+        .connector_count = 1,
+    };
+    older.struct_size = offsetof(struct gantry_connector, limit);
+    older.stop_done = (int (*)(void *))(void (*)(void))stop;
+    assert_int_equal(gt_plugin_check(&plugin, &err), 0);
+    assert_false(GANTRY_HAS(&older, stop_done));
+    older.struct_size--;
+    assert_int_equal(gt_plugin_check(&plugin, &err), GANTRY_VERSION);
+}
+
+/* Marks are where a source stands: they cannot go back, nor be behind records that there are not.
+ */
+static void test_marks(void **state)
+{
+    (void)state;
+    struct gantry_err err = {0};
+    struct gantry_mark marks[3] = {{.covers = 1}, {.covers = 1}, {.covers = 4}};
+    struct gantry_batch batch = {.count = 4, .marks = marks, .mark_count = 3};
+    assert_int_equal(gt_marks_check(&batch, &err), 0);
+    batch.count = 3;
+    assert_int_equal(gt_marks_check(&batch, &err), GANTRY_INVALID);
+    batch.count = 4;
+    marks[1].covers = 0;
+    assert_int_equal(gt_marks_check(&batch, &err), GANTRY_INVALID);
+    assert_non_null(strstr(err.text, "fewer than the one before it"));
+}
+
+/* A plugin in a loop. */
+static void test_findings_have_an_end(void **state)
+{
+    (void)state;
+    struct gt_findings findings;
+    gt_findings_init(&findings);
+    for (int i = 0; i < 3000; i++)
+        findings.api.add(&findings.api, "key", NULL);
+    assert_int_equal(findings.count, 1000);
+    assert_string_equal(findings.items[999].text, "key: is wrong");
+    gt_findings_deinit(&findings);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_older_plugin_is_as_good),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_findings_have_an_end),
         cmocka_unit_test(test_fine),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_all_at_once),

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "plugin/plugin_check.h"
+#include "plugin/copy.h"
 #include "plugin/registry.h"
+#include "plugin/scan.h"
 #include "plugin/so_loader.h"
 
 // clang-format off
@@ -20,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 512 };
@@ -519,6 +522,98 @@ static void test_a_path_that_cannot_be_read_keeps_its_plugins(void **state)
     assert_int_equal(rename(hidden, bench->paths), 0);
 }
 
+/* A link to a folder that is away is no candidate's name; what was found there before stays. */
+static void test_an_entry_that_cannot_be_read_may_be_there(void **state)
+{
+    struct bench *bench = *state;
+    struct gt_scan found;
+    assert_int_equal(symlink("jars", in(bench, "plugins/jars")), 0); /* neither there nor away */
+    assert_int_equal(symlink("nowhere", in(bench, "plugins/gone")), 0);
+    assert_int_equal(gt_scan_run(bench->paths, &found), 0);
+    assert_int_equal(found.count, 1);
+    assert_true(found.items[0].unreadable);
+    assert_non_null(strstr(found.items[0].path, "/jars"));
+    gt_scan_deinit(&found);
+}
+
+/* --- While it is written --- */
+
+struct writer {
+    const char *path;
+    atomic_bool stop;
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *writer = arg;
+    int fd = open(writer->path, O_WRONLY);
+    assert_true(fd >= 0);
+    for (unsigned i = 0; !atomic_load(&writer->stop); i++)
+        assert_int_equal(pwrite(fd, &i, sizeof i, 8), sizeof i);
+    close(fd);
+    return NULL;
+}
+
+static void test_a_file_that_is_being_written_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    struct gt_copies *copies = NULL;
+    struct gt_copy *copy = NULL;
+    struct gantry_err err = {0};
+    static char content[4 << 20];
+    char path[PATH_SIZE];
+    pthread_t thread;
+    snprintf(path, sizeof path, "%s", in(bench, "plugins/p.so"));
+    write_over(path, content, sizeof content);
+    assert_int_equal(gt_copies_open(bench->copies, &copies, &err), 0);
+    struct writer writer = {.path = path};
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    int code = 0;
+    for (int i = 0; i < 1000 && code == 0; i++) { /* the other thread may not run just now */
+        code = gt_copy_take(copies, path, GT_PLUGIN_SO, &copy, &err);
+        if (code == 0)
+            gt_copy_release(copy);
+    }
+    assert_int_equal(code, GANTRY_BUSY);
+    assert_non_null(strstr(err.text, "it is being written"));
+    assert_int_equal(count_copies(bench), 0);
+    atomic_store(&writer.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(gt_copy_take(copies, path, GT_PLUGIN_SO, &copy, &err), 0);
+    assert_int_equal(count_copies(bench), 1);
+    struct gt_copy *other = NULL; /* the same bytes are something else as an archive */
+    assert_int_equal(gt_copy_take(copies, path, GT_PLUGIN_JAR, &other, &err), 0);
+    assert_ptr_not_equal(copy, other);
+    gt_copy_release(other);
+    gt_copy_release(copy);
+    assert_int_equal(count_copies(bench), 0);
+    gt_copies_close(copies);
+}
+
+#ifdef GT_FAULTS
+/* On a full disk it is refused, what there was before goes on, and nothing of it is left. */
+static void test_a_full_disk(void **state)
+{
+    struct bench *bench = *state;
+    put_probe(bench, "probe-1", "p.so");
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) { /* points are parsed once a process */
+        setenv("GANTRY_FAULT", "enospc:plugin.write:1:1", 1);
+        open_registry(bench, false);
+        bool fine = scan(bench).refused == 1 && count_copies(bench) == 0 &&
+                    strstr(look(bench, "p.so").reason, "No space left") != NULL &&
+                    scan(bench).loaded == 1 && value_of_name(bench, "test.Probe") == 1;
+        gt_registry_close(bench->registry);
+        _exit(fine ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+#endif
+
 /* --- Which one --- */
 
 static void test_whose_class_it_is(void **state)
@@ -699,7 +794,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+#ifdef GT_FAULTS
+        TEST(test_a_full_disk), /* first: before any point is passed */
+#endif
         TEST(test_a_file_comes_and_goes),
+        TEST(test_an_entry_that_cannot_be_read_may_be_there),
+        TEST(test_a_file_that_is_being_written_is_refused),
         TEST(test_overwritten_in_place_while_in_use),
         TEST(test_replaced_by_rename_while_in_use),
         TEST(test_removed_while_in_use),

@@ -39,6 +39,8 @@ static struct script {
     atomic_long wrong;      /* numbers out of order */
     atomic_long take;       /* sink: take at most so many, then want a commit; 0: all */
     atomic_long again;      /* sink: be full so many times */
+    atomic_long room;       /* sink: full after so many of a put, for 1 ms; 0: never */
+    atomic_long full_at;    /* sink: full at this number, and nothing wakes it; 0: never */
     atomic_long fail_flush; /* so many flushes fail */
     atomic_long checkpoints, flushes, caught_up, puts;
     atomic_long first_put_after; /* checkpoints before the first put */
@@ -55,6 +57,7 @@ static struct script {
     atomic_long seek_to;                           /* once; -1: nowhere */
     atomic_long hold;                              /* 1: hold, 0: go on; -1: as it is */
     atomic_long put_records;
+    atomic_long aside_every; /* sink: every so many numbers one is laid aside; 0: none */
     struct gantry_task_context *sink_ctx;
 } script;
 
@@ -158,7 +161,6 @@ static int sink_start(void *plugin, struct gantry_task_context *ctx, void **ret,
 static int sink_put(void *arg, const struct gantry_record *records, size_t count,
                     struct gantry_put_result *result, struct gantry_err *err)
 {
-    (void)err;
     struct number_task *task = arg;
     if (atomic_fetch_add(&script.puts, 1) == 0)
         atomic_store(&script.first_put_after, atomic_load(&script.checkpoints));
@@ -167,13 +169,22 @@ static int sink_put(void *arg, const struct gantry_record *records, size_t count
         task->ctx->wake_after(task->ctx, 1);
         return GANTRY_AGAIN;
     }
-    long most = atomic_load(&script.take);
+    long most = atomic_load(&script.take), room = atomic_load(&script.room);
     for (size_t i = 0; i < count && (most == 0 || (long)i < most); i++) {
         char expected[24];
+        if (atomic_load(&script.full_at) > 0 && task->next == atomic_load(&script.full_at))
+            return GANTRY_AGAIN;
+        if (room > 0 && (long)i == room) {
+            task->ctx->wake_after(task->ctx, 1);
+            return GANTRY_AGAIN;
+        }
         int len = snprintf(expected, sizeof expected, "%ld", task->next);
         struct gantry_view want = {expected, (size_t)len};
         if (!gantry_view_equal(records[i].value, want) || records[i].offset != task->next)
             atomic_fetch_add(&script.wrong, 1);
+        long every = atomic_load(&script.aside_every);
+        if (every > 0 && task->next % every == 0)
+            assert_int_equal(task->ctx->lay_aside(task->ctx, &records[i], err), 0);
         task->next++;
         result->taken++;
         atomic_fetch_add(&script.put_records, 1);
@@ -361,6 +372,7 @@ struct bench {
     struct gt_executor *executor;
     struct gantry_runtime runtime;
     struct gt_task_env env;
+    struct gt_jobs *jobs;
     bool store_started;
 };
 
@@ -387,6 +399,7 @@ static void open_store(struct bench *bench, int64_t reserve, bool start)
         .topics = bench->topics,
         .runtime = &bench->runtime,
         .control = &bench->control,
+        .jobs = bench->jobs,
         .commit_bytes = 64 << 20,
         .sink_commit_ms = 20,
         .sink_commit_bytes = 1 << 20,
@@ -412,7 +425,8 @@ static int setup(void **state)
     assert_non_null(mkdtemp(bench->folder));
     assert_int_equal(uv_loop_init(&bench->loop), 0);
     assert_int_equal(gt_mailbox_init(&bench->control, &bench->loop), 0);
-    assert_int_equal(gt_executor_open("test", &bench->executor, &err), 0);
+    assert_int_equal(gt_jobs_open(NULL, &bench->jobs), 0);
+    assert_int_equal(gt_executor_open("test", NULL, &bench->executor, &err), 0);
     open_store(bench, 0, true);
     *state = bench;
     return 0;
@@ -422,6 +436,7 @@ static int teardown(void **state)
 {
     struct bench *bench = *state;
     gt_executor_close(bench->executor);
+    assert_true(gt_jobs_close(bench->jobs));
     if (bench->store != NULL)
         close_store(bench);
     gt_mailbox_close(&bench->control, NULL);
@@ -430,6 +445,156 @@ static int teardown(void **state)
     nftw(bench->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(bench);
     return 0;
+}
+
+/* --- An executor whose thread is away --- */
+
+static struct stuck {
+    struct gt_runnable runnable; /* first */
+    struct gt_mail mail;
+    struct gt_executor *executor;
+    atomic_int calling, go, gave_up, refused, ran_on, code;
+} stuck;
+
+static void stuck_step(struct gt_runnable *runnable)
+{
+    gt_call_begin(runnable, "poll");
+    atomic_store(&stuck.calling, 1);
+    while (atomic_load(&stuck.go) == 0) {
+        if (gt_call_enter())
+            gt_call_leave();
+        else
+            atomic_store(&stuck.refused, 1);
+        (void)usleep(100);
+    }
+    (void)gt_call_end(7);
+    atomic_store(&stuck.ran_on, 1);
+}
+
+static void stuck_gave_up(struct gt_runnable *runnable, const char *what)
+{
+    assert_ptr_equal(runnable, &stuck);
+    assert_string_equal(what, "poll");
+    atomic_fetch_add(&stuck.gave_up, 1);
+}
+
+static void stuck_came_back(struct gt_runnable *runnable, int code)
+{
+    assert_ptr_equal(runnable, &stuck);
+    atomic_store(&stuck.code, code);
+}
+
+static void make_stuck_ready(struct gt_mail *mail)
+{
+    (void)mail;
+    gt_executor_ready(stuck.executor, &stuck.runnable);
+}
+
+static void await_int(atomic_int *value, int wanted)
+{
+    for (int i = 0; atomic_load(value) != wanted; i++) {
+        assert_true(i < 20000);
+        (void)usleep(1000);
+    }
+}
+
+static void a_call_that_does_not_come_back_is_given_up(void **state)
+{
+    struct bench *bench = *state;
+    memset(&stuck, 0, sizeof stuck);
+    stuck.executor = bench->executor;
+    stuck.runnable.step = stuck_step;
+    stuck.runnable.gave_up = stuck_gave_up;
+    stuck.runnable.came_back = stuck_came_back;
+    stuck.mail.run = make_stuck_ready;
+    gt_executor_send(bench->executor, &stuck.mail);
+    await_int(&stuck.calling, 1);
+    (void)gt_executor_look(bench->executor, 2, true); /* its begin is news */
+    for (int i = 0; i < 10; i++)                      /* one that may wait costs no look */
+        assert_false(gt_executor_look(bench->executor, 2, true));
+    assert_true(gt_executor_look(bench->executor, 2, false));
+    assert_true(gt_executor_look(bench->executor, 2, false));
+    assert_int_equal(atomic_load(&stuck.gave_up), 0);
+    for (int i = 0; i < 1000 && atomic_load(&stuck.gave_up) == 0; i++)
+        assert_true(gt_executor_look(bench->executor, 2, false));
+    assert_int_equal(atomic_load(&stuck.gave_up), 1);
+    await_int(&stuck.refused, 1);
+    atomic_store(&stuck.calling, 0); /* another thread takes steps now, of whomever */
+    gt_executor_send(bench->executor, &stuck.mail);
+    await_int(&stuck.calling, 1);
+    for (int i = 0; i < 1000 && atomic_load(&stuck.gave_up) == 1; i++)
+        (void)gt_executor_look(bench->executor, 2, false);
+    assert_int_equal(atomic_load(&stuck.gave_up), 2);
+    atomic_store(&stuck.go, 1);
+    await_int(&stuck.code, 7);
+    assert_int_equal(atomic_load(&stuck.ran_on), 0);
+    (void)gt_executor_look(bench->executor, 2, false);
+    assert_false(gt_executor_look(bench->executor, 2, false));
+}
+
+/* --- Jobs --- */
+
+struct slow_job {
+    struct gt_job job; /* first */
+    bool bounded;
+    atomic_int running, go;
+    int done, late;
+};
+
+static void run_slow(struct gt_job *job)
+{
+    struct slow_job *slow = (struct slow_job *)job;
+    gt_job_bounded(slow->bounded);
+    atomic_store(&slow->running, 1);
+    while (atomic_load(&slow->go) == 0)
+        (void)usleep(100);
+}
+
+static void on_slow_done(struct gt_mail *mail)
+{
+    ((struct slow_job *)((char *)mail - offsetof(struct slow_job, job.done)))->done++;
+}
+
+static void on_slow_late(struct gt_mail *mail)
+{
+    struct slow_job *slow = (struct slow_job *)((char *)mail - offsetof(struct slow_job, job.late));
+    assert_int_equal(slow->done, 0);
+    slow->late++;
+}
+
+/* However many hang: more than there are threads for those that do not. One that waits for what
+ * ends by itself is not late. */
+static void jobs_that_hang_take_no_thread_from_others(void **state)
+{
+    enum { COUNT = 40 };
+    struct bench *bench = *state;
+    struct slow_job jobs[COUNT];
+    memset(jobs, 0, sizeof jobs);
+    for (int i = 0; i < COUNT; i++) {
+        jobs[i].job.run = run_slow;
+        jobs[i].job.to = &bench->control;
+        jobs[i].job.done.run = on_slow_done;
+        jobs[i].job.late.run = on_slow_late;
+        jobs[i].bounded = i == 0;
+        gt_jobs_submit(bench->jobs, &jobs[i].job);
+    }
+    await_int(&jobs[0].running, 1);
+    for (int i = 1; i < COUNT; i++) {
+        for (int k = 0; atomic_load(&jobs[i].running) == 0; k++) {
+            assert_true(k < 20000);
+            assert_true(gt_jobs_look(bench->jobs, 2));
+            (void)usleep(1000);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        assert_true(gt_jobs_look(bench->jobs, 2));
+    for (int i = 0; i < COUNT; i++)
+        atomic_store(&jobs[i].go, 1);
+    for (int i = 0; i < COUNT; i++) {
+        while (jobs[i].done == 0)
+            uv_run(&bench->loop, UV_RUN_ONCE);
+        assert_int_equal(jobs[i].late, i == 0 ? 0 : 1);
+    }
 }
 
 static void on_report(struct gt_task *task, void *arg)
@@ -443,8 +608,9 @@ static struct gt_task *new_task(struct bench *bench, const struct gt_connector_c
 {
     struct gantry_err err;
     bool source = klass->connector->kind == GANTRY_SOURCE;
-    struct gantry_config_entry entry = {source ? "topic" : "topicNames", "numbers"};
-    struct gantry_config config = {sizeof config, 1, &entry};
+    struct gantry_config_entry entries[] = {{source ? "topic" : "topicNames", "numbers"},
+                                            {"errors.deadletterqueue.topic.name", "dead"}};
+    struct gantry_config config = {sizeof config, script.aside_every > 0 ? 2 : 1, entries};
     struct gt_task_setup task = {
         .env = &bench->env,
         .klass = klass,
@@ -779,6 +945,65 @@ static void test_sink_asks_in_vain(void **state)
     stop_task(bench, sink);
 }
 
+/* What is laid aside is there with the commit that passes over it, once, whatever fails. */
+static void test_sink_lays_aside(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.aside_every = 7;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    struct gt_topic *dead = gt_topic_get(bench->topics, "dead");
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(gt_topic_end(dead, 0), 143);
+    script.fail_flush = 1;
+    fill(bench, 1500);
+    WAIT(bench, state_of(sink) == GT_TASK_FAILED);
+    assert_int_equal(gt_topic_end(dead, 0), 143);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+
+    struct gt_reader *reader;
+    struct gt_arena arena;
+    struct gantry_err err;
+    int64_t first, next = 0;
+    size_t count = 1;
+    gt_arena_init(&arena, 4096, 0);
+    assert_int_equal(gt_reader_open(dead, &(struct gt_reader_spec){.queue = 0}, &reader, &err), 0);
+    for (; count > 0; gt_reader_took(reader, count)) {
+        const struct gt_message *messages;
+        assert_int_equal(gt_reader_next(reader, &arena, &messages, &count, &first, &err), 0);
+        for (size_t i = 0; i < count; i++, next++) {
+            char expected[24];
+            int len = snprintf(expected, sizeof expected, "%ld", (long)next * 7);
+            assert_true(
+                gantry_view_equal(messages[i].body, (struct gantry_view){expected, (size_t)len}));
+        }
+    }
+    assert_int_equal(next, 215);
+    gt_reader_close(reader);
+    gt_arena_deinit(&arena);
+}
+
+/* Without a topic for it nothing can be. */
+static void test_sink_has_nowhere_to_lay_aside(void **state)
+{
+    struct bench *bench = *state;
+    struct gantry_err err = {0};
+    int reports = 0;
+    fill(bench, 1);
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1);
+    const struct gantry_record record = {.topic = "numbers"};
+    assert_int_equal(script.sink_ctx->lay_aside(script.sink_ctx, &record, &err),
+                     GANTRY_UNSUPPORTED); /* so the thread does not matter */
+    stop_task(bench, sink);
+}
+
 static void test_sink_full(void **state)
 {
     struct bench *bench = *state;
@@ -790,6 +1015,34 @@ static void test_sink_full(void **state)
     WAIT(bench, script.durable == 1000);
     assert_int_equal(script.wrong, 0);
     assert_int_equal(script.again, 0);
+    stop_task(bench, sink);
+}
+
+/* One that is full again and again is not committed each time, but by its time. */
+static void test_sink_full_commits(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    bench->env.sink_commit_ms = 600000;
+    fill(bench, 1000);
+    script.room = 10;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_true(script.puts >= 100);
+    assert_true(script.checkpoints <= 3); /* the first, and of what there is to read */
+    stop_task(bench, sink);
+    bench->env.sink_commit_ms = 20;
+    script.room = 0;
+    script.full_at = 1500;
+    fill(bench, 2000);
+    sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1500);
+    script.full_at = 0;
+    script.sink_ctx->wake(script.sink_ctx);
+    WAIT(bench, script.durable == 2000);
+    assert_int_equal(script.wrong, 0);
     stop_task(bench, sink);
 }
 
@@ -1079,6 +1332,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),
+        cmocka_unit_test_setup_teardown(jobs_that_hang_take_no_thread_from_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_that_does_not_come_back_is_given_up, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tails_are_no_positions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_source_goes_on, setup, teardown),
@@ -1091,7 +1347,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_marks_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_lays_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_has_nowhere_to_lay_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_full_commits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_work_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seek_and_hold, setup, teardown),

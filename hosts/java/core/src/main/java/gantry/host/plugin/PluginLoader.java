@@ -29,6 +29,8 @@ final class PluginLoader extends URLClassLoader {
         "java.", "javax.", "jdk.", "sun.", "com.sun.", "org.w3c.dom.", "org.xml.sax.", "org.ietf.jgss.", "org.slf4j.", "gantry.",
     };
 
+    private static final String SERVICES = "META-INF/services/";
+
     private final String apiPackages;
 
     PluginLoader(List<URL> jars, ClassLoader parent, String apiPackages) {
@@ -96,6 +98,12 @@ final class PluginLoader extends URLClassLoader {
         }
     }
 
+    /** Providers of a service whose class is the plugin's own: those of the parents are none, for theirs is another class of that name. */
+    private boolean isOwnService(String name) {
+        String service = name.startsWith(SERVICES) ? name.substring(SERVICES.length()) : "";
+        return !service.isEmpty() && !isShared(service) && findResource(service.replace('.', '/') + ".class") != null;
+    }
+
     @Override
     public URL getResource(String name) {
         URL own = findResource(name);
@@ -111,7 +119,7 @@ final class PluginLoader extends URLClassLoader {
                 all.add(url);
             }
         }
-        for (URL url : Collections.list(getParent().getResources(name))) {
+        for (URL url : isOwnService(name) ? Collections.<URL>emptyList() : Collections.list(getParent().getResources(name))) {
             if (seen.add(url.toString())) {
                 all.add(url);
             }

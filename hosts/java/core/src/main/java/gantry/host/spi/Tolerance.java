@@ -48,8 +48,19 @@ public final class Tolerance {
         return log;
     }
 
-    /** @return null when it has failed and that is tolerated; the caller tells null results apart by {@link #failures} */
+    /** What becomes of a record that is left out. */
+    public interface Left {
+        void because(Exception error);
+    }
+
+    private static final Left NOTHING = error -> { };
+
     public <T> T run(String what, Step<T> step) throws Exception {
+        return run(what, step, NOTHING);
+    }
+
+    /** @return null when it has failed and that is tolerated; the caller tells null results apart by {@link #failures} */
+    public <T> T run(String what, Step<T> step, Left left) throws Exception {
         long began = System.nanoTime();
         for (long delay = 300;; delay = Math.min(delay * 2, delayMaxMs)) {
             try {
@@ -59,7 +70,7 @@ public final class Tolerance {
                 if (retriable.isInstance(e) && (retryMs < 0 || waited + delay <= retryMs)) {
                     Thread.sleep(delay);
                 } else {
-                    report(what, e);
+                    report(what, e, left);
                     return null;
                 }
             }
@@ -67,10 +78,11 @@ public final class Tolerance {
     }
 
     /** A record has failed: throw it on, or count it. */
-    public synchronized void report(String what, Exception error) throws Exception {
+    public synchronized void report(String what, Exception error, Left left) throws Exception {
         if (!all) {
             throw error;
         }
+        left.because(error);
         count++;
         // each where the user asks for it; otherwise the first of every power of two, so that nothing is silent
         if (log || Long.bitCount(count) == 1) {

@@ -89,7 +89,7 @@ final class RecordsFrame implements RecordOut {
 
     @Override
     public void header(String name, byte[] value) {
-        headers.array(2).text(name).bin(value == null ? new byte[0] : value);
+        headers.array(2).text(name).bin(value);
         headerCount++;
         headersCost += Frame.HEADER_COST + Packer.sizeOf(name) + (value == null ? 0 : value.length);
     }

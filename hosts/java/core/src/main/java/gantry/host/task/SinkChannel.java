@@ -10,6 +10,7 @@ import gantry.host.spi.SchemaIn;
 import gantry.host.spi.SinkControl;
 import gantry.host.spi.SinkWork;
 import gantry.host.wire.Frame;
+import gantry.host.wire.Halt;
 import gantry.host.wire.Packer;
 import gantry.host.wire.ProtocolException;
 import gantry.host.wire.Unpacker;
@@ -100,6 +101,9 @@ final class SinkChannel extends Channel implements SinkControl {
 
     // the task's thread's
     private final Set<Queue> opened = new HashSet<>();
+    /** Flushes that have asked for another try in a row, and when records may be put again (nanoTime). */
+    private int vainFlushes;
+    private long putAgainAt;
 
     SinkChannel(Host host, long number, String name, ClassLoader loader) {
         super(host, number, name, loader);
@@ -233,6 +237,9 @@ final class SinkChannel extends Channel implements SinkControl {
                 return;
             }
             if (!puts.isEmpty()) {
+                if (vainFlushes > 0) {
+                    rest((putAgainAt - System.nanoTime() + 999_999) / 1_000_000, puts);
+                }
                 deliver(puts);
                 puts.clear();
             } else if (item == null) {
@@ -328,6 +335,9 @@ final class SinkChannel extends Channel implements SinkControl {
     }
 
     private void deliver(List<Put> puts) throws Exception {
+        if (stopping) {
+            return;
+        }
         open(puts);
         synchronized (this) {
             puts.removeIf(put -> !wanted(put)); // opened() may have asked for other offsets, or for a pause
@@ -447,8 +457,12 @@ final class SinkChannel extends Channel implements SinkControl {
         callBegins();
         try {
             allowed = work.flush(new LinkedHashMap<>(next));
+            vainFlushes = 0;
         } catch (RetryException e) {
-            Log.write(Log.WARN, "task", "flush asks for another try; what has been put since the last one is put again: "
+            Halt.ifOutOfMemory(e);
+            long wait = Math.min(RETRY_FIRST_MS << Math.min(vainFlushes++, 20), RETRY_MAX_MS);
+            putAgainAt = System.nanoTime() + wait * 1_000_000;
+            Log.write(Log.WARN, "task", "flush has failed; what has been put since the last one is put again, in " + wait + " ms: "
                     + Errors.text(e.getCause()));
             goBack(next);
         }
@@ -555,6 +569,16 @@ final class SinkChannel extends Channel implements SinkControl {
             commitWanted = true;
         }
         line.send(new Packer(16).begin(Frame.COMMIT, number, 0), number);
+    }
+
+    @Override
+    public void layAside(Queue queue, RecordIn record, List<String> headerNames, List<byte[]> headerValues) {
+        Packer frame = new Packer(512).begin(Frame.ASIDE, number, 4).text(queue.topic).number(queue.number).number(record.offset);
+        frame.array(1).array(6).bin(record.value).bin(record.key).number(record.ms).nil().nil().array(headerNames.size());
+        for (int i = 0; i < headerNames.size(); i++) {
+            frame.array(2).text(headerNames.get(i)).bin(headerValues.get(i));
+        }
+        line.send(frame, number);
     }
 
     @Override

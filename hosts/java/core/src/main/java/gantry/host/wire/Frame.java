@@ -42,6 +42,7 @@ public final class Frame {
     public static final int SEEK = 48;
     public static final int COMMIT = 49;
     public static final int SCHEMA = 50;
+    public static final int ASIDE = 51;
 
     /** The longest frame; a longer one goes in PARTs. */
     public static final int MAX = 16 << 20;

@@ -90,11 +90,18 @@ public final class KafkaApi implements Api {
         }
     }
 
+    /** Kafka Connect's worker has the name in the configuration, too, and some connectors require it. */
+    private static Map<String, String> own(String name, Map<String, String> config) {
+        Map<String, String> own = new HashMap<>(config);
+        own.putIfAbsent("name", name);
+        return own;
+    }
+
     @Override
     public List<String[]> validate(Class<?> type, String name, Map<String, String> config) throws Exception {
         List<String[]> findings = new ArrayList<>();
         ClassLoader loader = type.getClassLoader();
-        for (ConfigValue value : make(type).validate(new HashMap<>(config)).configValues()) {
+        for (ConfigValue value : make(type).validate(own(name, config)).configValues()) {
             for (String text : value.errorMessages()) {
                 findings.add(new String[] {value.name(), text});
             }
@@ -111,11 +118,9 @@ public final class KafkaApi implements Api {
     @Override
     public Api.Running start(Class<?> type, String name, Map<String, String> config, Events events) throws Exception {
         Connector connector = make(type);
-        Map<String, String> own = new HashMap<>(config);
-        own.putIfAbsent("name", name);
         boolean sink = connector instanceof org.apache.kafka.connect.sink.SinkConnector;
         connector.initialize(sink ? new SinkContext(events) : new SourceContext(events));
-        connector.start(own);
+        connector.start(own(name, config));
         return new Api.Running() {
             @Override
             public List<Map<String, String>> split(int max) {

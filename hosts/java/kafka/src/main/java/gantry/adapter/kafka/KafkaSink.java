@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package gantry.adapter.kafka;
 
+import gantry.host.spi.DeadLetters;
 import gantry.host.spi.Queue;
 import gantry.host.spi.RecordIn;
 import gantry.host.spi.RetryException;
@@ -25,6 +26,7 @@ import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.errors.RetriableException;
 import org.apache.kafka.connect.header.ConnectHeaders;
+import org.apache.kafka.connect.header.Header;
 import org.apache.kafka.connect.sink.ErrantRecordReporter;
 import org.apache.kafka.connect.sink.SinkRecord;
 import org.apache.kafka.connect.sink.SinkTask;
@@ -41,6 +43,9 @@ final class KafkaSink implements SinkWork {
     private final Converters converters;
     private final Transforms<SinkRecord> transforms;
     private final Tolerance tolerance;
+    private final DeadLetters letters;
+    /** What convert() is at. */
+    private String stage;
     private final Set<TopicPartition> open = new HashSet<>();
     /** What the task wants for its next call of put; -1: nothing said. Also set by threads of the plugin's. */
     private volatile long timeoutMs = -1;
@@ -53,6 +58,7 @@ final class KafkaSink implements SinkWork {
         this.converters = new Converters(setup.config, loader);
         this.transforms = new Transforms<>(setup.config, loader);
         this.tolerance = new Tolerance(setup.config, RetriableException.class);
+        this.letters = new DeadLetters(setup, control);
     }
 
     private static TopicPartition partition(Queue queue) {
@@ -81,18 +87,41 @@ final class KafkaSink implements SinkWork {
 
     @Override
     public Object read(Queue queue, RecordIn record) throws Exception {
-        SinkRecord made = tolerance.run("converter", () -> convert(queue, record));
-        return made == null ? null : tolerance.run("transforms", () -> transforms.apply(made));
+        SinkRecord made = tolerance.run("converter", () -> convert(queue, record),
+                e -> letters.add(queue, record, stage, stage.startsWith("VALUE") ? converters.value.getClass()
+                        : stage.startsWith("KEY") ? converters.key.getClass() : converters.header.getClass(), e));
+        if (made == null) {
+            return null;
+        }
+        SinkRecord changed = tolerance.run("transforms", () -> transforms.apply(made),
+                e -> letters.add(queue, record, "TRANSFORMATION", transforms.getClass(), e));
+        return changed == null || !letters.on() ? changed : new Given(changed, queue, record);
+    }
+
+    /** One that knows what it was made of, for that is what goes to the dead letter topic. */
+    private static final class Given extends SinkRecord {
+        final Queue queue;
+        final RecordIn in;
+
+        Given(SinkRecord of, Queue queue, RecordIn in) {
+            super(of.topic(), of.kafkaPartition(), of.keySchema(), of.key(), of.valueSchema(), of.value(), of.kafkaOffset(), of.timestamp(),
+                    of.timestampType(), of.headers(), of.originalTopic(), of.originalKafkaPartition(), of.originalKafkaOffset());
+            this.queue = queue;
+            this.in = in;
+        }
     }
 
     private SinkRecord convert(Queue queue, RecordIn record) {
         RecordHeaders raw = new RecordHeaders();
         ConnectHeaders headers = new ConnectHeaders();
+        stage = "HEADER_CONVERTER";
         for (int i = 0; i < record.headerNames.length; i++) {
             raw.add(record.headerNames[i], record.headerValues[i]);
             headers.add(record.headerNames[i], converters.header.toConnectHeader(queue.topic, record.headerNames[i], record.headerValues[i]));
         }
+        stage = "KEY_CONVERTER";
         SchemaAndValue key = converters.key.toConnectData(queue.topic, raw, record.key);
+        stage = "VALUE_CONVERTER";
         SchemaAndValue value = converters.value.toConnectData(queue.topic, raw, record.value);
         return new SinkRecord(queue.topic, queue.number, key.schema(), key.value(), value.schema(), value.value(), record.offset,
                 record.ms, TimestampType.CREATE_TIME, headers);
@@ -124,7 +153,7 @@ final class KafkaSink implements SinkWork {
         Map<TopicPartition, OffsetAndMetadata> done;
         try {
             done = task.preCommit(offsets);
-        } catch (RetriableException e) {
+        } catch (Throwable e) { // whatever it is, Kafka Connect goes back to what was committed last, and on
             throw new RetryException(e, 0);
         }
         Map<Queue, Long> allowed = new LinkedHashMap<>();
@@ -154,6 +183,30 @@ final class KafkaSink implements SinkWork {
             transforms.close();
             converters.close();
         }
+    }
+
+    private static Queue queueOf(SinkRecord record) {
+        return record instanceof Given ? ((Given) record).queue : new Queue(record.originalTopic(), record.originalKafkaPartition());
+    }
+
+    /** As it came; one that the task itself has made goes back through the converters. */
+    private RecordIn original(SinkRecord record) {
+        if (record instanceof Given) {
+            return ((Given) record).in;
+        }
+        RecordIn made = new RecordIn();
+        made.key = converters.key.fromConnectData(record.topic(), record.keySchema(), record.key());
+        made.value = converters.value.fromConnectData(record.topic(), record.valueSchema(), record.value());
+        made.ms = record.timestamp() == null ? 0 : record.timestamp();
+        made.offset = record.originalKafkaOffset();
+        made.headerNames = new String[record.headers().size()];
+        made.headerValues = new byte[made.headerNames.length][];
+        int at = 0;
+        for (Header header : record.headers()) {
+            made.headerNames[at] = header.key();
+            made.headerValues[at++] = converters.header.fromConnectHeader(record.topic(), header.key(), header.schema(), header.value());
+        }
+        return made;
     }
 
     private final class Context implements SinkTaskContext {
@@ -208,15 +261,16 @@ final class KafkaSink implements SinkWork {
         /** As Kafka Connect has it: only where somebody looks at what is reported. */
         @Override
         public ErrantRecordReporter errantRecordReporter() {
-            String topic = setup.config.get("errors.deadletterqueue.topic.name");
-            return tolerance.logs() || topic != null && !topic.isEmpty() ? this::report : null;
+            return tolerance.logs() || letters.on() ? this::report : null;
         }
 
+        /** It is done at once: no commit passes over the record before its letter is in the topic. */
         private Future<Void> report(SinkRecord record, Throwable error) {
             CompletableFuture<Void> done = new CompletableFuture<>();
             String what = "record " + record.topic() + "-" + record.kafkaPartition() + "@" + record.kafkaOffset() + ", reported by the sink";
             try {
-                tolerance.report(what, error instanceof Exception ? (Exception) error : new Exception(error));
+                tolerance.report(what, error instanceof Exception ? (Exception) error : new Exception(error),
+                        e -> letters.add(queueOf(record), original(record), "TASK_PUT", task.getClass(), error));
                 done.complete(null);
             } catch (Exception e) {
                 control.fail(e);

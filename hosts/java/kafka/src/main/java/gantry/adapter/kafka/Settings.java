@@ -14,7 +14,8 @@ final class Settings {
     /** Keys that the host reads for each connector, besides the classes' own. */
     static final String[] OF_THE_RUNTIME = {
         "name", "key.converter", "value.converter", "header.converter", "transforms", "predicates", "errors.tolerance", "errors.retry.timeout",
-        "errors.retry.delay.max.ms", "errors.log.enable", "errors.log.include.messages",
+        "errors.retry.delay.max.ms", "errors.log.enable", "errors.log.include.messages", "errors.deadletterqueue.context.headers.enable",
+        "errors.deadletterqueue.topic.replication.factor",
     };
     /** Where classes that are named without a package may be. */
     private static final String[] PACKAGES = {

@@ -7,6 +7,7 @@ import io.openmessaging.connector.api.data.Schema;
 import io.openmessaging.connector.api.data.SchemaAndValue;
 import io.openmessaging.connector.api.data.SchemaBuilder;
 import io.openmessaging.connector.api.errors.ConnectException;
+import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -114,6 +115,9 @@ final class Converters {
                 throw wrong("a value of " + value.getClass().getName() + " is no number");
             }
             Number number = (Number) value;
+            if (!fits(number)) {
+                throw wrong("the value " + number + " is out of its range");
+            }
             ByteBuffer out = ByteBuffer.allocate(size);
             switch (schema.getFieldType()) {
                 case INT16:
@@ -126,6 +130,20 @@ final class Converters {
                     return out.putFloat(number.floatValue()).array();
                 default:
                     return out.putDouble(number.doubleValue()).array();
+            }
+        }
+
+        /** Integers are not cut. */
+        private boolean fits(Number number) {
+            switch (schema.getFieldType()) {
+                case INT16:
+                    return number.doubleValue() == number.shortValue();
+                case INT32:
+                    return number.doubleValue() == number.intValue();
+                case INT64:
+                    return new BigDecimal(number.toString()).compareTo(BigDecimal.valueOf(number.longValue())) == 0;
+                default:
+                    return true;
             }
         }
 

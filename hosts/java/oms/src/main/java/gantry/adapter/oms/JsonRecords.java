@@ -272,8 +272,23 @@ final class JsonRecords implements RecordConverter {
         try {
             return logical(schema, typed(schema, json));
         } catch (ClassCastException | IllegalArgumentException | ArithmeticException e) {
-            throw new ConnectException("JsonConverter: a value does not fit its schema " + schema.getFieldType() + ": " + e.getMessage());
+            String text = String.valueOf(json);
+            throw new ConnectException("JsonConverter: the value " + (text.length() > 60 ? text.substring(0, 60) + "..." : text)
+                    + " does not fit its schema " + schema.getFieldType() + ": " + e.getMessage());
         }
+    }
+
+    private Object field(Field field, Object json) {
+        try {
+            return value(field.getSchema(), json);
+        } catch (ConnectException e) {
+            throw new ConnectException("field '" + field.getName() + "': " + e.getMessage());
+        }
+    }
+
+    /** A fraction, or what is out of range then, is no value of an integer's field: nothing is cut. */
+    private static BigDecimal whole(Object json) {
+        return json instanceof BigDecimal ? (BigDecimal) json : new BigDecimal(((Number) json).toString());
     }
 
     /** A struct takes a logical field by its Java class only. */
@@ -317,13 +332,13 @@ final class JsonRecords implements RecordConverter {
         Object json = schema.getFieldType() == FieldType.BYTES || !(given instanceof BigDecimal) ? given : rounded(given);
         switch (schema.getFieldType()) {
             case INT8:
-                return ((Number) json).byteValue();
+                return whole(given).byteValueExact();
             case INT16:
-                return ((Number) json).shortValue();
+                return whole(given).shortValueExact();
             case INT32:
-                return ((Number) json).intValue();
+                return whole(given).intValueExact();
             case INT64:
-                return ((Number) json).longValue();
+                return whole(given).longValueExact();
             case FLOAT32:
                 return ((Number) json).floatValue();
             case FLOAT64:
@@ -358,7 +373,7 @@ final class JsonRecords implements RecordConverter {
             default: {
                 Struct struct = new Struct(schema);
                 for (Field field : schema.getFields()) {
-                    struct.put(field, value(field.getSchema(), ((Map<?, ?>) json).get(field.getName())));
+                    struct.put(field, field(field, ((Map<?, ?>) json).get(field.getName())));
                 }
                 return struct;
             }

@@ -44,6 +44,7 @@ public final class OmsApi implements Api {
         Map<String, String> names = new HashMap<>();
         names.put("topic", "connect.topicname");
         names.put("topicNames", "connect.topicnames");
+        names.put("tasks.max", "max.tasks");
         return names;
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package gantry.adapter.oms;
 
+import gantry.host.spi.DeadLetters;
 import gantry.host.spi.Queue;
 import gantry.host.spi.RecordIn;
 import gantry.host.spi.RetryException;
@@ -45,6 +46,7 @@ final class OmsSink implements SinkWork {
     private final Converters converters;
     private final Transforms transforms;
     private final Tolerance tolerance;
+    private final DeadLetters letters;
     private final Map<Queue, RecordPartition> partitions = new HashMap<>();
 
     OmsSink(SinkTask task, TaskSetup setup, SinkControl control) throws Exception {
@@ -56,6 +58,7 @@ final class OmsSink implements SinkWork {
         this.converters = new Converters(setup.config, loader);
         this.transforms = new Transforms(setup.config, loader);
         this.tolerance = new Tolerance(setup.config, RetriableException.class);
+        this.letters = new DeadLetters(setup, control);
     }
 
     private static RecordPartition partition(Queue queue) {
@@ -102,8 +105,28 @@ final class OmsSink implements SinkWork {
 
     @Override
     public Object read(Queue queue, RecordIn record) throws Exception {
-        ConnectRecord made = tolerance.run("converter", () -> convert(queue, record));
-        return made == null ? null : tolerance.run("transforms", () -> transforms.apply(made));
+        ConnectRecord made = tolerance.run("converter", () -> convert(queue, record),
+                e -> letters.add(queue, record, "CONVERTER", converters.value.getClass(), e));
+        if (made == null) {
+            return null;
+        }
+        ConnectRecord changed = tolerance.run("transforms", () -> transforms.apply(made),
+                e -> letters.add(queue, record, "TRANSFORMATION", transforms.getClass(), e));
+        return changed == null || !letters.on() ? changed : new Given(changed, queue, record);
+    }
+
+    /** One that knows what it was made of, for that is what goes to the dead letter topic. */
+    private static final class Given extends ConnectRecord {
+        final Queue queue;
+        final RecordIn in;
+
+        Given(ConnectRecord of, Queue queue, RecordIn in) {
+            super(of.getPosition().getPartition(), of.getPosition().getOffset(), of.getTimestamp(), of.getKeySchema(), of.getKey(), of.getSchema(),
+                    of.getData());
+            setExtensions(of.getExtensions());
+            this.queue = queue;
+            this.in = in;
+        }
     }
 
     private ConnectRecord convert(Queue queue, RecordIn record) {
@@ -170,6 +193,21 @@ final class OmsSink implements SinkWork {
         transforms.close();
     }
 
+    /** One that the task itself has made goes back through the converters. */
+    private void bury(ConnectRecord record, Throwable error) {
+        if (record instanceof Given) {
+            letters.add(((Given) record).queue, ((Given) record).in, "TASK_PUT", task.getClass(), error);
+            return;
+        }
+        Queue queue = queue(record.getPosition().getPartition());
+        RecordIn made = new RecordIn();
+        made.offset = number(record.getPosition().getOffset());
+        made.ms = record.getTimestamp() == null ? 0 : record.getTimestamp();
+        made.key = record.getKey() == null ? null : converters.key.fromConnectData(queue.topic, record.getKeySchema(), record.getKey());
+        made.value = converters.value.fromConnectData(queue.topic, record.getSchema(), record.getData());
+        letters.add(queue, made, "TASK_PUT", task.getClass(), error);
+    }
+
     private final class Context implements SinkTaskContext {
         @Override
         public String getConnectorName() {
@@ -218,14 +256,13 @@ final class OmsSink implements SinkWork {
         /** There where somebody looks at what is reported, as in the runtime. */
         @Override
         public ErrorRecordReporter errorRecordReporter() {
-            String topic = setup.config.get("errors.deadletterqueue.topic.name");
-            return tolerance.logs() || topic != null && !topic.isEmpty() ? this::report : null;
+            return tolerance.logs() || letters.on() ? this::report : null;
         }
 
         private void report(ConnectRecord record, Throwable error) {
             try {
                 tolerance.report("record " + record.getPosition() + ", reported by the sink",
-                        error instanceof Exception ? (Exception) error : new Exception(error));
+                        error instanceof Exception ? (Exception) error : new Exception(error), e -> bury(record, error));
             } catch (Exception e) {
                 control.fail(e);
             }

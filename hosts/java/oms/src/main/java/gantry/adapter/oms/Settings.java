@@ -14,6 +14,7 @@ final class Settings {
     /** Keys that the host reads, besides the classes' own. */
     static final String[] OF_THE_RUNTIME = {
         "key.converter", "value.converter", "transforms", "errors.tolerance", "errors.retry.timeout", "errors.retry.delay.max.ms", "errors.log.enable",
+        "errors.deadletterqueue.context.properties.enable", "errors.deadletterqueue.read.queue.nums", "errors.deadletterqueue.write.queue.nums",
     };
 
     private Settings() {

@@ -116,7 +116,11 @@ final class Values {
     /** JSON knows fewer types than the API. What does not fit stays as JSON has it, as it was in 2019. */
     private static Object typed(Object value, Field field) {
         if (value instanceof Number) {
-            return number((Number) value, field.getType());
+            try {
+                return number((Number) value, field.getType());
+            } catch (ArithmeticException e) {
+                throw new IllegalArgumentException("field '" + field.getName() + "' is " + value + ", which is no " + field.getType());
+            }
         }
         if (value instanceof String && field.getType() == FieldType.BYTES) {
             try {
@@ -131,9 +135,9 @@ final class Values {
     private static Object number(Number value, FieldType type) {
         switch (type) {
             case INT32:
-                return value.intValue();
+                return new BigDecimal(value.toString()).intValueExact();
             case INT64:
-                return value.longValue();
+                return new BigDecimal(value.toString()).longValueExact();
             case BIG_INTEGER:
                 return value instanceof BigInteger ? value : value instanceof Long ? BigInteger.valueOf(value.longValue())
                         : new BigDecimal(value.toString()).toBigInteger();

@@ -56,6 +56,7 @@ public class ProbeSink extends SinkConnector {
         private boolean sought;
         private boolean full;
         private boolean unflushed;
+        private boolean plain;
         private boolean failed;
 
         @Override
@@ -67,6 +68,7 @@ public class ProbeSink extends SinkConnector {
         public void start(Map<String, String> config) {
             ProbeSource.event("start", context.assignment().size(), context.configs().get("topics"));
             full = config.containsKey("full");
+            plain = "plain".equals(config.get("unflushed"));
             retries = Integer.parseInt(config.getOrDefault("retries", "0"));
         }
 
@@ -127,7 +129,7 @@ public class ProbeSink extends SinkConnector {
                 } else if (text.startsWith("seek:") && !sought) {
                     sought = true;
                     context.offset(partition, Long.parseLong(text.substring(5)));
-                } else if (text.equals("report")) {
+                } else if (text.startsWith("report")) {
                     if (context.errantRecordReporter() == null) {
                         throw new ConnectException("there is no reporter");
                     }
@@ -182,6 +184,9 @@ public class ProbeSink extends SinkConnector {
             full = false;
             if (unflushed) {
                 unflushed = false;
+                if (plain) {
+                    throw new IllegalStateException("not flushed");
+                }
                 throw new RetriableException("not flushed");
             }
             Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();

@@ -227,7 +227,7 @@ public class ProbeSource extends SourceConnector {
             }
             if (what.equals("headers")) {
                 ConnectHeaders headers = new ConnectHeaders();
-                headers.addString("one", "eins").addInt("two", 2).addBoolean("three", true);
+                headers.addString("one", "eins").addInt("two", 2).addBoolean("three", true).add("four", null, null);
                 return new SourceRecord(partition, offset, topic, 0, null, null, Schema.STRING_SCHEMA, "v" + next, 5L, headers);
             }
             if (what.equals("struct")) {

@@ -10,6 +10,9 @@ import io.openmessaging.connector.api.data.RecordOffset;
 import io.openmessaging.connector.api.data.RecordPartition;
 import io.openmessaging.connector.api.errors.ConnectException;
 import io.openmessaging.connector.api.errors.RetriableException;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -44,9 +47,15 @@ public class ProbeSink extends SinkConnector {
         private int retries;
         private boolean sought;
         private RecordPartition held;
+        private FileOutputStream file;
 
         @Override
         public void start(KeyValue given) {
+            try {
+                file = given.containsKey("file") ? new FileOutputStream(given.getString("file"), true) : null;
+            } catch (IOException e) {
+                throw new ConnectException(e);
+            }
             retries = given.getInt("retries", 0);
             ProbeSource.event("start", sinkTaskContext.getConnectorName(), sinkTaskContext.getTaskName(), sinkTaskContext.configs() == given);
         }
@@ -56,6 +65,10 @@ public class ProbeSink extends SinkConnector {
             if (retries-- > 0) {
                 ProbeSource.event("retry", records.size());
                 throw new RetriableException("not now");
+            }
+            if (file != null) {
+                write(records);
+                return;
             }
             for (ConnectRecord record : records) {
                 RecordPartition partition = record.getPosition().getPartition();
@@ -76,11 +89,24 @@ public class ProbeSink extends SinkConnector {
                     sinkTaskContext.resume(Collections.singletonList(held));
                 } else if (text.equals("assignment")) {
                     ProbeSource.event("assignment", sinkTaskContext.assignment().contains(partition), sinkTaskContext.assignment().size());
-                } else if (text.equals("report")) {
+                } else if (text.startsWith("report")) {
                     sinkTaskContext.errorRecordReporter().report(record, new ConnectException("a bad one"));
                 } else if (text.equals("fail")) {
                     throw new ConnectException("told to fail");
                 }
+            }
+        }
+
+        /** A line each: key and value. */
+        private void write(List<ConnectRecord> records) {
+            StringBuilder lines = new StringBuilder();
+            for (ConnectRecord record : records) {
+                lines.append(record.getKey()).append('=').append(record.getData()).append('\n');
+            }
+            try {
+                file.write(lines.toString().getBytes(StandardCharsets.UTF_8));
+            } catch (IOException e) {
+                throw new ConnectException(e);
             }
         }
 

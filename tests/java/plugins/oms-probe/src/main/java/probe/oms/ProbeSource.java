@@ -144,6 +144,9 @@ public class ProbeSource extends SourceConnector {
                         .put("date", new java.util.Date(86_400_000L)).put("ts", new java.util.Date(1000L));
                 return new ConnectRecord(partition, offset, 3000L, schema, value);
             }
+            if (what.equals("long")) {
+                return new ConnectRecord(partition, offset, 3000L, SchemaBuilder.int64().build(), 3_000_000_000L);
+            }
             char[] more = new char[config.getInt("size", 0)];
             Arrays.fill(more, '.');
             ConnectRecord record = new ConnectRecord(partition, offset, 3000L, SchemaBuilder.string().build(), "k" + next,

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package gantry.host.spi;
+
+import gantry.host.log.Errors;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Records that a sink leaves out, on their way to the topic of errors.deadletterqueue.topic.name: as they came, and, where that
+ * is asked for, with headers that say why. Thread: any.
+ */
+public final class DeadLetters {
+    private static final String KEYS = "errors.deadletterqueue.";
+    private static final String PREFIX = "__connect.errors.";
+    /** All headers of a message together have 32 KiB with a broker. */
+    private static final int TEXT_MAX = 2_000;
+    private static final int TRACE_MAX = 8_000;
+
+    private final TaskSetup setup;
+    private final SinkControl control;
+    private final boolean on;
+    private final boolean context;
+
+    public DeadLetters(TaskSetup setup, SinkControl control) {
+        this.setup = setup;
+        this.control = control;
+        this.on = !setup.config.getOrDefault(KEYS + "topic.name", "").isEmpty();
+        this.context = Boolean.parseBoolean(setup.config.get(KEYS + "context.headers.enable"))
+                || Boolean.parseBoolean(setup.config.get(KEYS + "context.properties.enable"));
+    }
+
+    /** There is a topic for them. */
+    public boolean on() {
+        return on;
+    }
+
+    /** @param stage as Kafka Connect calls it; @param where the class that has failed */
+    public void add(Queue queue, RecordIn record, String stage, Class<?> where, Throwable error) {
+        if (!on) {
+            return;
+        }
+        List<String> names = new ArrayList<>(Arrays.asList(record.headerNames));
+        List<byte[]> values = new ArrayList<>(Arrays.asList(record.headerValues));
+        if (context) {
+            String[] pairs = {
+                "topic", queue.topic, "partition", Integer.toString(queue.number), "offset", Long.toString(record.offset),
+                "connector.name", setup.connector, "task.id", Integer.toString(setup.task), "stage", stage,
+                "class.name", where.getName(), "exception.class.name", error.getClass().getName(),
+                "exception.message", cut(error.getMessage(), TEXT_MAX), "exception.stacktrace", cut(trace(error), TRACE_MAX),
+            };
+            for (int i = 0; i < pairs.length; i += 2) {
+                names.add(PREFIX + pairs[i]);
+                values.add(pairs[i + 1] == null ? null : pairs[i + 1].getBytes(StandardCharsets.UTF_8));
+            }
+        }
+        control.layAside(queue, record, names, values);
+    }
+
+    private static String cut(String text, int max) {
+        return text != null && text.length() > max ? text.substring(0, max) + "..." : text;
+    }
+
+    private static String trace(Throwable error) {
+        StringWriter text = new StringWriter();
+        try {
+            error.printStackTrace(new PrintWriter(text, true));
+        } catch (RuntimeException e) { // the plugin's own class
+            return Errors.text(e);
+        }
+        return text.toString();
+    }
+}
