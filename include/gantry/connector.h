@@ -114,7 +114,8 @@ struct gantry_task_context {
     /* Sink: this record, which put() was given, cannot be taken: write it, as bytes with its key,
      * headers and time, to the topic that errors.deadletterqueue.topic.name names, together with
      * the commit that passes over it. Copied; topic, queue and offset say which one it is. Thread:
-     * the task's. 0; GANTRY_UNSUPPORTED: there is no such topic; GANTRY_NO_MEMORY. */
+     * the task's. 0; GANTRY_UNSUPPORTED: there is no such topic; GANTRY_TOO_LARGE: 256 MiB have not
+     * been committed; GANTRY_NO_MEMORY. */
     int (*lay_aside)(struct gantry_task_context *ctx, const struct gantry_record *record,
                      struct gantry_err *err);
 };

@@ -108,10 +108,12 @@ static void on_tick(uv_timer_t *timer)
 {
     struct gt_hosts *hosts = timer->data;
     struct tick tick = {.now_ms = gt_host_now_ms()};
-    /* We were held up, the whole machine perhaps: what hosts have said meanwhile is read first. */
+    /* We were held up, the whole machine perhaps: what hosts have said meanwhile is read first. But
+     * one that holds us up all the time is looked at, too. */
     int64_t late_ms = tick.now_ms - hosts->ticked_ms - hosts->tick_ms;
     hosts->ticked_ms = tick.now_ms;
-    if (late_ms > hosts->tick_ms)
+    hosts->tick_left_out = late_ms > hosts->tick_ms && !hosts->tick_left_out;
+    if (hosts->tick_left_out)
         return;
     tick.memory = tick.now_ms - hosts->memory_looked_ms >= MEMORY_LOOK_MS;
     if (tick.memory)

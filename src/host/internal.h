@@ -47,6 +47,7 @@ struct gt_hosts {
     uv_signal_t child;
     uv_timer_t tick;
     int64_t tick_ms, ticked_ms, memory_looked_ms;
+    bool tick_left_out;  /* the last one, for it came late */
     struct gt_map seats; /* key to struct gt_seat */
     uint8_t *room;       /* owned; what is read from a line */
     size_t room_size;

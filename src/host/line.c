@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 enum {
-    TURN_BYTES = 4 << 20, /* read from one line before the others get their turn */
+    TURN_BYTES = 4 << 20, /* read from one line before the others get their turn; ... */
+    TURN_FRAME = 1 << 10, /* ... each frame counts so much more */
     TEXT_TURN = 256 << 10,
     SEND_MANY = 64,
 };
@@ -92,7 +93,7 @@ static void resume(struct gt_seat *seat)
 
 /* --- In --- */
 
-static bool take(struct gt_seat *seat, const uint8_t *data, size_t len)
+static bool take(struct gt_seat *seat, const uint8_t *data, size_t len, size_t *turn)
 {
     struct gantry_err err = {0};
     while (len > 0 && seat->state != GT_SEAT_KILLED) {
@@ -102,8 +103,10 @@ static bool take(struct gt_seat *seat, const uint8_t *data, size_t len)
             gt_seat_kill(seat, code, "broke the protocol: %s", err.text);
             return false;
         }
-        if (frame != NULL)
+        if (frame != NULL) {
+            *turn += seat->exited ? 0 : TURN_FRAME; /* what it said last is read as a whole */
             gt_dispatch(seat, frame);
+        }
     }
     return seat->state != GT_SEAT_KILLED;
 }
@@ -129,7 +132,7 @@ void gt_line_read(struct gt_seat *seat)
         }
         turn += (size_t)len;
         if (direct == NULL) {
-            if (!take(seat, room, (size_t)len))
+            if (!take(seat, room, (size_t)len, &turn))
                 return;
         } else {
             struct gt_frame *frame = gt_frame_cutter_filled(&seat->in, (size_t)len);

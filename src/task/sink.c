@@ -526,12 +526,14 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
     if (sink->aside_topic == NULL)
         return gantry_err_set(err, GANTRY_UNSUPPORTED,
                               "errors.deadletterqueue.topic.name is not set");
-    if (sink->aside_bytes >= ASIDE_BYTES_MOST)
-        return gantry_err_set(err, GANTRY_TOO_LARGE,
-                              "the connector has laid %zu bytes aside that no commit passes over",
-                              sink->aside_bytes);
     if (!gt_call_enter())
         return gantry_err_set(err, GANTRY_CLOSED, "the call was given up");
+    if (sink->aside_bytes > ASIDE_BYTES_END) {
+        gt_call_leave();
+        return gantry_err_set(err, GANTRY_TOO_LARGE,
+                              "more than %d MiB were laid aside without a commit",
+                              ASIDE_BYTES_END >> 20);
+    }
     gt_arena_init(&arena, 4096, 0);
     int code = gt_properties_encode(record->headers, record->header_count, &arena, &properties);
     size_t size = record->key.len + record->value.len + properties.len;

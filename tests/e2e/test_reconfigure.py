@@ -192,14 +192,20 @@ def test_no_work_yet(worker, odd, tmp_path, dialect):
     assert "odd" not in worker.configs()[0]
 
 
-def odd_sink(worker, odd, how):
+def odd_sink(worker, odd, how, **more):
     worker.create("oddsink", {"connector-class": "test.OddSink", "topicNames": Broker.topics("t"), "source-record-converter": "string",
-                              "odd.folder": str(odd), "odd.how": how})
+                              "odd.folder": str(odd), "odd.how": how, **more})
 
 
 def test_a_flush_keeps_back_so_many_queues(worker, odd):
     odd_sink(worker, odd, "limits")
     worker.wait_failed("oddsink", "broke the protocol: FLUSHED keeps back more than 65536 queues")
+
+
+def test_what_is_laid_aside_without_a_commit_is_bounded(worker, odd, tmp_path):
+    worker.source("lines", "t", write(tmp_path / "in", lines(1)))
+    odd_sink(worker, odd, "aside", **{"errors.deadletterqueue.topic.name": Broker.topics("t-aside")})
+    worker.wait_failed("oddsink", "more than 256 MiB were laid aside without a commit")
 
 
 def test_nothing_is_taken_that_was_not_sent(worker, odd):
@@ -238,6 +244,8 @@ def test_a_host_that_talks_without_end_leaves_others_their_turn(worker, odd, tmp
     worker.wait_running("odd")
     worker.pair(write(tmp_path / "in", lines(10)), tmp_path / "lines", topic="other")
     wait_file(tmp_path / "lines", lines(10))
+    worker.stop_connector("odd")  # which it does not hear
+    worker.wait_log("host odd.plugin did not start or stop a task within")
 
 
 def create_raw(worker, text):

@@ -13,7 +13,7 @@ import host  # noqa: E402  the folder of the example must be known first
 import msgpack  # noqa: E402
 from host import FAILED, FINDINGS, RECORDS, RELEASE, SPLIT, TASKS  # noqa: E402
 
-RECONFIGURE, LAG, POSITIONS, TOGETHER = 11, 25, 34, 36
+RECONFIGURE, LAG, POSITIONS, TOGETHER, ASIDE = 11, 25, 34, 36, 51
 TEXTS = ("odd.folder", "odd.how")
 
 
@@ -89,6 +89,9 @@ class Sink:
             task.send(host.TAKEN, 1 << 62)
 
     def put(self, records):
+        while self.how == "aside":
+            self.task.send(ASIDE, "t", 0, 0, [[b"x" * 1000000]])
+            self.task.host.send(host.BEAT, 0, [])
         self.untaken += sum(host.cost(record) for record in records)
         self.came_s = time.monotonic()
         self.count += len(records)
