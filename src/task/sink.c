@@ -22,7 +22,7 @@ enum {
     VAIN_COMMITS_MAX = 16,     /* asked for in turn, with no record of the queue taken in between */
     BEHIND_MS = 1000,          /* until a commit of which something was kept back is repeated */
     ASIDE_BYTES_MAX = 8 << 20, /* laid aside, at which a commit is due ... */
-    ASIDE_BYTES_MOST = 256 << 20, /* ... and at which none can have been allowed for long */
+    ASIDE_BYTES_MOST = 256 << 20, /* ... and who goes on without one fails */
 };
 
 /* A topic that the task reads, and how many of its queues were dealt out. */
@@ -528,11 +528,11 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
                               "errors.deadletterqueue.topic.name is not set");
     if (!gt_call_enter())
         return gantry_err_set(err, GANTRY_CLOSED, "the call was given up");
-    if (sink->aside_bytes > ASIDE_BYTES_END) {
+    if (sink->aside_bytes >= ASIDE_BYTES_MOST) {
         gt_call_leave();
         return gantry_err_set(err, GANTRY_TOO_LARGE,
                               "more than %d MiB were laid aside without a commit",
-                              ASIDE_BYTES_END >> 20);
+                              ASIDE_BYTES_MOST >> 20);
     }
     gt_arena_init(&arena, 4096, 0);
     int code = gt_properties_encode(record->headers, record->header_count, &arena, &properties);
