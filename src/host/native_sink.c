@@ -192,13 +192,12 @@ static int ctx_lay_aside(struct gantry_task_context *ctx, const struct gantry_re
         return gantry_err_set(err, GANTRY_UNSUPPORTED,
                               "errors.deadletterqueue.topic.name is not set");
     bytes.schema = NULL;
-    bytes.topic = NULL;
     gt_frames_init(&before);
     gt_native_begin(&buf, GT_FRAME_ASIDE, task->channel, 6);
     gt_mp_put_text(&buf, record->topic != NULL ? record->topic : "");
     gt_mp_put_int(&buf, record->queue);
     gt_mp_put_int(&buf, record->offset);
-    int done = gt_records_put(&buf, NULL, task->channel, &bytes, 1, &before, &credit);
+    int done = gt_records_put(&buf, NULL, task->channel, &bytes, 1, false, &before, &credit);
     if (done < 0) {
         gt_buf_deinit(&buf);
         return gantry_err_set(err, done, "cannot lay a record of %zu bytes aside: %s",

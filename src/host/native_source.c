@@ -87,7 +87,7 @@ static int add_frame(struct source *source, size_t sent, size_t *mark, struct gt
         gt_mp_put_array(&buf, 0);
     else
         done = gt_records_put(&buf, &task->schemas_out, task->channel, batch->records + sent,
-                              batch->count - sent, frames, ret_credit);
+                              batch->count - sent, true, frames, ret_credit);
     if (done >= 0) {
         put_marks(&buf, batch, sent, sent + (size_t)done, mark);
         int code = gt_frame_end(&buf, task->channel, &whole);

@@ -242,8 +242,8 @@ static int put_frame(struct sink_proxy *sink, const struct gantry_record *record
     gt_mp_put_text(&buf, records->topic);
     gt_mp_put_int(&buf, records->queue);
     gt_mp_put_int(&buf, records->offset);
-    int done =
-        gt_records_put(&buf, &sink->schemas, channel->number, records, count, &before, &credit);
+    int done = gt_records_put(&buf, &sink->schemas, channel->number, records, count, false, &before,
+                              &credit);
     gt_channel_spend(channel, credit);
     if (done > 0 && before.head != NULL)
         gt_channel_send(channel, before.head);

@@ -136,11 +136,11 @@ static int64_t credit_of(const struct gantry_record *record)
 }
 
 /* Bytes that the encoded record has at most. */
-static size_t bound_of(const struct gantry_record *record)
+static size_t bound_of(const struct gantry_record *record, bool topics)
 {
     size_t bound = 1 + record->value.len + record->key.len + 2 * GT_MP_HEAD_MAX +
                    2 * GT_MP_INT_MAX + GT_MP_HEAD_MAX;
-    if (record->topic != NULL)
+    if (topics && record->topic != NULL)
         bound += strlen(record->topic) + GT_MP_HEAD_MAX;
     for (uint32_t i = 0; i < record->header_count; i++)
         bound +=
@@ -167,11 +167,13 @@ static uint8_t *set_headers(uint8_t *out, const struct gantry_record *record, bo
 }
 
 /* Items at the end that are nil are left out. */
-static uint8_t *set_record(uint8_t *out, const struct gantry_record *record, int schema, bool null)
+static uint8_t *set_record(uint8_t *out, const struct gantry_record *record, bool topics,
+                           int schema, bool null)
 {
+    const char *topic = topics ? record->topic : NULL;
     uint32_t items = record->header_count > (null ? 1u : 0u) ? 6
                      : schema >= 0                           ? 5
-                     : record->topic != NULL                 ? 4
+                     : topic != NULL                         ? 4
                      : record->timestamp_ms != 0             ? 3
                      : record->key.len > 0                   ? 2
                                                              : 1;
@@ -183,16 +185,15 @@ static uint8_t *set_record(uint8_t *out, const struct gantry_record *record, int
         out = record->timestamp_ms != 0 ? gt_mp_set_int(out, record->timestamp_ms)
                                         : gt_mp_set_nil(out);
     if (items >= 4)
-        out = record->topic != NULL ? gt_mp_set_text(out, gantry_view_of(record->topic))
-                                    : gt_mp_set_nil(out);
+        out = topic != NULL ? gt_mp_set_text(out, gantry_view_of(topic)) : gt_mp_set_nil(out);
     if (items >= 5)
         out = schema >= 0 ? gt_mp_set_int(out, schema) : gt_mp_set_nil(out);
     return items >= 6 ? set_headers(out, record, null) : out;
 }
 
 /* How many records one frame takes, and what they count. */
-static size_t frame_load(const struct gantry_record *records, size_t count, int64_t *ret_credit,
-                         size_t *ret_bound)
+static size_t frame_load(const struct gantry_record *records, size_t count, bool topics,
+                         int64_t *ret_credit, size_t *ret_bound)
 {
     size_t taken = 0, bound = 0;
     int64_t credit = 0;
@@ -201,7 +202,7 @@ static size_t frame_load(const struct gantry_record *records, size_t count, int6
         if (taken > 0 && credit + more > GT_FRAME_RECORD_BYTES)
             break;
         credit += more;
-        bound += bound_of(&records[taken]);
+        bound += bound_of(&records[taken], topics);
     }
     *ret_credit = credit;
     *ret_bound = bound;
@@ -209,12 +210,12 @@ static size_t frame_load(const struct gantry_record *records, size_t count, int6
 }
 
 int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t channel,
-                   const struct gantry_record *records, size_t count, struct gt_frames *before,
-                   int64_t *ret_credit)
+                   const struct gantry_record *records, size_t count, bool topics,
+                   struct gt_frames *before, int64_t *ret_credit)
 {
     size_t bound;
     int64_t credit;
-    size_t most = frame_load(records, count, &credit, &bound);
+    size_t most = frame_load(records, count, topics, &credit, &bound);
     if (bound > UINT32_MAX)
         return GANTRY_TOO_LARGE;
     if (gt_frame_reserve(buf, bound + GT_MP_HEAD_MAX) != 0)
@@ -239,7 +240,7 @@ int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t 
             number = code;
             last = record->schema;
         }
-        out = set_record(out, record, number, is_null(record));
+        out = set_record(out, record, topics, number, is_null(record));
     }
     for (size_t i = done; i < most; i++)
         credit -= credit_of(&records[i]);

@@ -23,11 +23,12 @@ void gt_schemas_out_deinit(struct gt_schemas_out *schemas);
 
 /** Encode leading records as one array, as many as one frame may hold and the schemas allow: at
  * least one. Frames that tell of new schemas are added to @p before. *ret_credit is what the
- * records count. @p schemas may be NULL where no record has one. Returns how many, or a negative
+ * records count. @p topics false: the frame says their topic. @p schemas may be NULL where no
+ * record has one. Returns how many, or a negative
  * error: GANTRY_NO_MEMORY, or @p buf's. */
 int gt_records_put(struct gt_buf *buf, struct gt_schemas_out *schemas, uint32_t channel,
-                   const struct gantry_record *records, size_t count, struct gt_frames *before,
-                   int64_t *ret_credit);
+                   const struct gantry_record *records, size_t count, bool topics,
+                   struct gt_frames *before, int64_t *ret_credit);
 
 /** The schemas that a channel has heard of. Zeroed is empty. */
 struct gt_schemas_in {

@@ -385,7 +385,8 @@ static size_t go_and_come(const struct gantry_record *records, size_t count,
         int64_t credit = 0;
         gt_frames_init(&before);
         gt_buf_init(&buf, 64 << 20);
-        int some = gt_records_put(&buf, out, 3, records + done, count - done, &before, &credit);
+        int some =
+            gt_records_put(&buf, out, 3, records + done, count - done, true, &before, &credit);
         assert_true(some > 0 && some <= GT_FRAME_RECORD_COUNT);
         while ((schema = gt_frames_take(&before)) != NULL) {
             struct gt_frame_head head;
@@ -485,7 +486,7 @@ static void headers_count(void **state)
     gt_frames_init(&before);
     gt_arena_init(&arena, 4096, 0);
     gt_buf_init(&buf, 1 << 20);
-    assert_int_equal(gt_records_put(&buf, &out, 3, records, 2, &before, &credit), 2);
+    assert_int_equal(gt_records_put(&buf, &out, 3, records, 2, true, &before, &credit), 2);
     assert_true(credit == expected);
     struct gt_record_reader reader = {.schemas = &in, .alloc = test_alloc, .arg = &arena};
     struct gt_mp mp = gt_mp_of(buf.data, buf.len);
@@ -578,7 +579,7 @@ static void malformed_records_are_refused(void **state)
     gt_frames_init(&before);
     gt_buf_init(&buf, 1000);
     gt_arena_init(&arena, 4096, 0);
-    assert_int_equal(gt_records_put(&buf, &out, 1, &record, 1, &before, &credit), 1);
+    assert_int_equal(gt_records_put(&buf, &out, 1, &record, 1, true, &before, &credit), 1);
     for (size_t cut = 6; cut < buf.len; cut++) {
         struct gt_record_reader reader = {.schemas = &in, .alloc = test_alloc, .arg = &arena};
         struct gantry_record read;
