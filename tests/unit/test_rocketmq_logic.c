@@ -182,12 +182,21 @@ struct mark_of {
     uint32_t records;
 };
 
-/* One batch's note as text. */
-static struct gantry_view note_of(struct gt_arena *arena, uint64_t first_seq,
-                                  const struct mark_of *marks, uint32_t count)
+/* One batch's note as text. @p lead: what was left out before it, or NULL. */
+static struct gantry_view note_behind(struct gt_arena *arena, const struct mark_of *lead,
+                                      uint64_t first_seq, const struct mark_of *marks,
+                                      uint32_t count)
 {
     struct gt_rq_mark made[8];
+    struct gt_rq_lead leads[1];
     struct gt_rq_note note = {.first_seq = first_seq, .marks = made, .mark_count = count};
+    if (lead != NULL) {
+        leads[0] = (struct gt_rq_lead){gt_rq_hash_of(text(lead->partition)),
+                                       gt_rq_hash_of(text(lead->before)),
+                                       gt_rq_hash_of(text(lead->after)), (uint32_t)lead->records};
+        note.leads = leads;
+        note.lead_count = 1;
+    }
     for (uint32_t i = 0; i < count; i++) {
         note.count += marks[i].records;
         made[i] = (struct gt_rq_mark){
@@ -205,6 +214,12 @@ static struct gantry_view note_of(struct gt_arena *arena, uint64_t first_seq,
     struct gantry_view view = {gt_arena_copy(arena, gt_buf_view(&buf)), buf.len};
     gt_buf_deinit(&buf);
     return view;
+}
+
+static struct gantry_view note_of(struct gt_arena *arena, uint64_t first_seq,
+                                  const struct mark_of *marks, uint32_t count)
+{
+    return note_behind(arena, NULL, first_seq, marks, count);
 }
 
 static struct gt_rq_seen seen_of(uint64_t epoch, uint64_t seq, uint32_t check,
@@ -227,8 +242,17 @@ static void test_note(void **state)
     assert_true(gantry_view_equal(note.marks[1].partition, text("q")));
     assert_true(gt_rq_hash_equal(note.marks[0].before, gt_rq_hash_of(text("1"))));
     assert_true(gt_rq_hash_equal(note.marks[0].after, gt_rq_hash_of(text("4"))));
+    assert_int_equal(note.lead_count, 0);
     for (size_t len = 0; len < view.len; len++) /* never more than it can be */
         assert_int_not_equal(gt_rq_note_read((struct gantry_view){view.data, len}, &arena, &note),
+                             0);
+    const struct mark_of lead = {"p", "0", "1", 7};
+    struct gantry_view longer = note_behind(&arena, &lead, 100, marks, 2);
+    assert_int_equal(gt_rq_note_read(longer, &arena, &note), 0);
+    assert_true(note.mark_count == 2 && note.lead_count == 1 && note.leads[0].count == 7);
+    assert_true(gt_rq_hash_equal(note.leads[0].after, note.marks[0].before));
+    for (size_t len = view.len + 4; len < longer.len; len++)
+        assert_int_not_equal(gt_rq_note_read((struct gantry_view){longer.data, len}, &arena, &note),
                              0);
     gt_arena_deinit(&arena);
 }
@@ -512,6 +536,51 @@ static void test_slip(void **state)
     slip(true);
 }
 
+/* The newer epoch has seen 1 and 2 of the older one's batch, and left them out: its first note
+ * begins at a position that no note of the older one has. The rest of that batch came later. All of
+ * it is judged, not taken, and judged again. */
+static void test_slip_behind_what_was_left_out(void **state)
+{
+    struct gt_arena arena;
+    struct gt_rq_memory memory;
+    struct gantry_view none = {NULL, 0};
+    struct gt_rq_ticket ticket;
+    enum gt_rq_verdict verdict;
+    int64_t from;
+    const struct mark_of old[] = {{"p", "0", "5", 5}}, lead = {"p", "0", "2", 2};
+    const struct mark_of one[] = {{"p", "2", "4", 2}}, two[] = {{"p", "4", "6", 2}};
+    (void)state;
+    gt_arena_init(&arena, 4096, 4096);
+    gt_rq_memory_init(&memory);
+    struct gt_rq_seen log[] = {
+        seen_of(5, 1, 101, note_of(&arena, 1, old, 1)),
+        seen_of(5, 2, 102, none),
+        seen_of(5, 3, 103, none),
+        seen_of(5, 4, 104, none),
+        seen_of(5, 5, 105, none),
+        seen_of(6, 3, 103, note_behind(&arena, &lead, 3, one, 1)), /* 5 */
+        seen_of(6, 4, 104, none),
+        seen_of(6, 5, 105, note_of(&arena, 5, two, 1)),
+        seen_of(6, 6, 106, none),
+    };
+    log[5].tail = 0;
+    for (int64_t i = 0; i < 5; i++)
+        assert_int_equal(judge(&memory, &log[i], i, &from), GT_RQ_DELIVER);
+    assert_int_equal(judge(&memory, &log[5], 5, &from), GT_RQ_LOOK);
+    for (int64_t k = from; k < 5; k++)
+        assert_int_equal(gt_rq_memory_slipped(&memory, &log[5], &log[k]), 0);
+    gt_rq_memory_looked(&memory, &log[5], from, 5);
+    for (int again = 0; again < 2; again++) {
+        for (int64_t i = 5; i < 9; i++) {
+            assert_int_equal(gt_rq_memory_judge(&memory, &log[i], i, &verdict, &ticket, &from), 0);
+            assert_int_equal(verdict, i < 8 ? GT_RQ_DROP : GT_RQ_DELIVER);
+        }
+        gt_rq_memory_rewind(&memory);
+    }
+    gt_rq_memory_deinit(&memory);
+    gt_arena_deinit(&arena);
+}
+
 /* Nothing of the task stands behind the tail: nothing is looked at. */
 static void test_no_slip(void **state)
 {
@@ -540,6 +609,7 @@ int main(void)
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_slip),
+        cmocka_unit_test(test_slip_behind_what_was_left_out),
         cmocka_unit_test(test_no_slip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -800,29 +800,44 @@ static void test_slow_answer(void **state)
 }
 
 /* A broker that is slow to show what it has stored: the new writer sees a part of a batch alone,
- * and sends the rest of it once more. It is delivered once. */
-static void test_seen_in_part(void **state)
+ * and sends the rest of it once more, in batches of @p step records. It is delivered once. */
+static void seen_in_part(struct env *env, const char *topic, int step)
 {
-    struct env *env = *state;
     struct test_writer writer;
     struct saved saved;
-    tell_mock(env, "topic s queues=1 broker=broker-a");
+    char line[80];
+    snprintf(line, sizeof line, "topic %s queues=1 broker=broker-a", topic);
+    tell_mock(env, line);
     open_own(env, &writer);
-    write_records(env, &writer, "s", 0, 10);
+    write_records(env, &writer, topic, 0, 10);
     save(env, &saved);
-    write_records(env, &writer, "s", 10, 30);
-    write_records(env, &writer, "s", 40, 30);
+    write_records(env, &writer, topic, 10, 30);
+    write_records(env, &writer, topic, 40, 30);
     close_own(&writer);
     put_back(env, &saved);
-    tell_mock(env, "behind s broker-a 0 45");
+    snprintf(line, sizeof line, "behind %s broker-a 0 45", topic);
+    tell_mock(env, line);
     open_own(env, &writer);
     assert_int_equal(stored_position(env), 10);
-    tell_mock(env, "behind s broker-a 0 0");
-    write_records(env, &writer, "s", 10, 30);
-    write_records(env, &writer, "s", 40, 40);
+    snprintf(line, sizeof line, "behind %s broker-a 0 0", topic);
+    tell_mock(env, line);
+    for (int at = 10; at < 70; at += step)
+        write_records(env, &writer, topic, at, step);
+    write_records(env, &writer, topic, 70, 10);
     close_own(&writer);
-    check_topic(env, "s", 0, 80);
-    assert_int_equal(count_stored(env, "s"), 70 + 15 + 40);
+    check_topic(env, topic, 0, 80);
+    assert_int_equal(count_stored(env, topic), 70 + 15 + 40);
+}
+
+static void test_seen_in_part(void **state)
+{
+    seen_in_part(*state, "s", 30);
+}
+
+/* Batches that were left out whole have no note; the first one behind them leads over them. */
+static void test_seen_in_part_of_other_batches(void **state)
+{
+    seen_in_part(*state, "s", 5);
 }
 
 /* An end in front of what is known to be stored is waited for. */
@@ -1297,6 +1312,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zombie, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_slow_answer, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_seen_in_part, setup_env, teardown_env),
+        cmocka_unit_test_setup_teardown(test_seen_in_part_of_other_batches, setup_env,
+                                        teardown_env),
         cmocka_unit_test_setup_teardown(test_end_behind, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_seen_by_none, setup_env, teardown_env),
         cmocka_unit_test_setup_teardown(test_gap, setup_env, teardown_env),

@@ -50,6 +50,13 @@ struct gt_rq_place gt_rq_skips_pass(struct gt_rq_skips *skips, const struct gt_r
     return place;
 }
 
+void gt_rq_skips_pass_lead(struct gt_rq_skips *skips, const struct gt_rq_lead *lead)
+{
+    const struct gt_rq_mark mark = {
+        .partition_hash = lead->partition, .before = lead->before, .after = lead->after};
+    (void)gt_rq_skips_pass(skips, &mark, lead->count);
+}
+
 bool gt_rq_skips_has(const struct gt_rq_skips *skips, const struct gt_rq_place *place,
                      uint32_t number, uint32_t check)
 {
@@ -251,6 +258,27 @@ static int meet(struct settling *settling, size_t chain, struct gt_rq_hash posit
     return 0;
 }
 
+/* One link, of @p count records. *more is set when a position was met by it. */
+static int follow_link(struct settling *settling, const struct gt_rq_mark *link, uint32_t count,
+                       bool *more)
+{
+    size_t chain, chains = settling->chain_count;
+    int code = find_chain(settling, link, &chain);
+    if (code == 0 && settling->chain_count > chains)
+        code = meet(settling, chain, settling->chains[chain].position, 0);
+    if (code != 0)
+        return code;
+    const struct met *before = find_met(settling, chain, link->before);
+    const struct met *after = find_met(settling, chain, link->after);
+    if ((before == NULL) == (after == NULL))
+        return 0;
+    *more = true;
+    /* Back, too: an older batch may begin before the present position and reach beyond it, when a
+     * later one moved that over a part of it. */
+    return before != NULL ? meet(settling, chain, link->after, before->distance + count)
+                          : meet(settling, chain, link->before, after->distance - count);
+}
+
 /* Give a distance to whatever the present positions are linked to. */
 static int follow(struct settling *settling)
 {
@@ -261,25 +289,15 @@ static int follow(struct settling *settling)
             uint32_t covered = 0;
             for (uint32_t i = 0; i < b->note.mark_count && code == 0; i++) {
                 const struct gt_rq_mark *mark = &b->note.marks[i];
-                uint32_t count = mark->covers - covered;
-                size_t chain;
+                code = follow_link(settling, mark, mark->covers - covered, &more);
                 covered = mark->covers;
-                size_t chains = settling->chain_count;
-                code = find_chain(settling, mark, &chain);
-                if (code == 0 && settling->chain_count > chains)
-                    code = meet(settling, chain, settling->chains[chain].position, 0);
-                if (code != 0)
-                    break;
-                const struct met *before = find_met(settling, chain, mark->before);
-                const struct met *after = find_met(settling, chain, mark->after);
-                if ((before == NULL) == (after == NULL))
-                    continue;
-                more = true;
-                /* Back, too: an older batch may begin before the present position and reach beyond
-                 * it, when a later one moved that over a part of it. */
-                code = before != NULL
-                           ? meet(settling, chain, mark->after, before->distance + count)
-                           : meet(settling, chain, mark->before, after->distance - count);
+            }
+            for (uint32_t i = 0; i < b->note.lead_count && code == 0; i++) {
+                const struct gt_rq_lead *lead = &b->note.leads[i];
+                const struct gt_rq_mark link = {.partition_hash = lead->partition,
+                                                .before = lead->before,
+                                                .after = lead->after};
+                code = follow_link(settling, &link, lead->count, &more);
             }
         }
     }

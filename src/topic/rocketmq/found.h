@@ -40,6 +40,8 @@ struct gt_rq_place {
  * the partition's position means that the source went elsewhere: what was known is forgotten. */
 struct gt_rq_place gt_rq_skips_pass(struct gt_rq_skips *skips, const struct gt_rq_mark *mark,
                                     uint32_t count);
+/** The same for what a note says was left out before it. */
+void gt_rq_skips_pass_lead(struct gt_rq_skips *skips, const struct gt_rq_lead *lead);
 /** Whether record @p number (from 1) of a mark is there and says the same. */
 bool gt_rq_skips_has(const struct gt_rq_skips *skips, const struct gt_rq_place *place,
                      uint32_t number, uint32_t check);

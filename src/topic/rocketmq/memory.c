@@ -34,12 +34,27 @@ struct gt_rq_known {
     int64_t slip_from, slip_to;
     struct gt_rq_found *found; /* owned; NULL: nothing (more) to leave out */
     struct gt_rq_skips skips;
-    struct gt_arena arena; /* of the note */
-    bool has_note;
-    uint64_t note_epoch;
-    struct gt_rq_note note; /* of the batch that messages belong to now */
+    struct noted *notes, *last_note; /* owned: of the batches that may be judged (again) */
+};
+
+/* A batch's note, and where its records stand. It is passed once, though it is judged again. */
+struct noted {
+    struct noted *next;
+    struct gt_arena arena; /* of the rest */
+    uint64_t epoch;
+    struct gt_rq_note note;
     struct gt_rq_place *places;
 };
+
+static void drop_note(struct gt_rq_known *known)
+{
+    struct noted *noted = known->notes;
+    known->notes = noted->next;
+    if (known->notes == NULL)
+        known->last_note = NULL;
+    gt_arena_deinit(&noted->arena);
+    free(noted);
+}
 
 static void forget_slip(struct gt_rq_known *known)
 {
@@ -48,9 +63,9 @@ static void forget_slip(struct gt_rq_known *known)
         free(known->found);
         known->found = NULL;
         gt_rq_skips_deinit(&known->skips);
-        gt_arena_deinit(&known->arena);
     }
-    known->has_note = false;
+    while (known->notes != NULL)
+        drop_note(known);
     known->slip_from = known->slip_to = 0;
 }
 
@@ -208,13 +223,14 @@ static int begin_slip(struct gt_rq_known *known)
         return GANTRY_NO_MEMORY;
     gt_rq_found_init(known->found);
     gt_rq_skips_init(&known->skips);
-    gt_arena_init(&known->arena, 16 << 10, 64 << 10);
     return 0;
 }
 
-/* For gt_rq_found_settle: the new epoch begins each partition where its first mark of it does. */
+/* For gt_rq_found_settle: the new epoch begins each partition where its first mark of it
+ * does, or what was left out before. */
 struct beginning {
     const struct gt_rq_known *known;
+    const struct gt_rq_note *note;
 };
 
 static int first_position(void *arg, struct gantry_view partition, struct gt_rq_hash partition_hash,
@@ -228,41 +244,91 @@ static int first_position(void *arg, struct gantry_view partition, struct gt_rq_
         if (gt_rq_hash_equal(known->skips.items[i].partition, partition_hash))
             return 0; /* it has begun before */
     }
-    for (uint32_t i = 0; i < known->note.mark_count; i++) {
-        if (gt_rq_hash_equal(known->note.marks[i].partition_hash, partition_hash)) {
-            *ret = known->note.marks[i].before;
+    const struct gt_rq_note *note = beginning->note;
+    for (uint32_t i = 0; i < note->lead_count; i++) {
+        if (gt_rq_hash_equal(note->leads[i].partition, partition_hash)) {
+            *ret = note->leads[i].before;
+            return 0;
+        }
+    }
+    for (uint32_t i = 0; i < note->mark_count; i++) {
+        if (gt_rq_hash_equal(note->marks[i].partition_hash, partition_hash)) {
+            *ret = note->marks[i].before;
             return 0;
         }
     }
     return 0;
 }
 
-static int take_note(struct gt_rq_known *known, const struct gt_rq_seen *seen)
+static bool holds(const struct noted *noted, const struct gt_rq_id *id)
 {
-    if (known->has_note && known->note_epoch == seen->id.epoch &&
-        seen->id.seq >= known->note.first_seq &&
-        seen->id.seq - known->note.first_seq < known->note.count)
-        return 0; /* judged again, or another portion of the same batch */
-    known->has_note = false;
-    known->note_epoch = seen->id.epoch;
-    gt_arena_reset(&known->arena);
-    int code = gt_rq_note_read(seen->note, &known->arena, &known->note);
+    return noted->epoch == id->epoch && id->seq >= noted->note.first_seq &&
+           id->seq - noted->note.first_seq < noted->note.count;
+}
+
+/* The note of the message's batch, if it was met. */
+static const struct noted *find_note(const struct gt_rq_known *known, const struct gt_rq_id *id)
+{
+    if (known->last_note != NULL && holds(known->last_note, id))
+        return known->last_note;
+    const struct noted *noted = known->notes;
+    while (noted != NULL && !holds(noted, id))
+        noted = noted->next;
+    return noted;
+}
+
+static int read_note(struct gt_rq_known *known, const struct gt_rq_seen *seen, struct noted *noted)
+{
+    struct gt_rq_note *note = &noted->note;
+    gt_arena_init(&noted->arena, 1 << 10, 64 << 10);
+    noted->epoch = seen->id.epoch;
+    int code = gt_rq_note_read(seen->note, &noted->arena, note);
     if (code != 0)
-        return code == GANTRY_CORRUPT ? 0 : code;
-    known->places =
-        gt_arena_alloc(&known->arena, (known->note.mark_count + 1) * sizeof *known->places);
-    if (known->places == NULL)
+        return code;
+    noted->places = gt_arena_alloc(&noted->arena, (note->mark_count + 1) * sizeof *noted->places);
+    if (noted->places == NULL)
         return GANTRY_NO_MEMORY;
-    struct beginning beginning = {known};
+    struct beginning beginning = {known, note};
     code = gt_rq_found_settle(known->found, first_position, NULL, &beginning, &known->skips);
+    for (uint32_t i = 0; i < note->lead_count && code == 0; i++)
+        gt_rq_skips_pass_lead(&known->skips, &note->leads[i]);
     uint32_t covered = 0;
-    for (uint32_t i = 0; i < known->note.mark_count && code == 0; i++) {
-        const struct gt_rq_mark *mark = &known->note.marks[i];
-        known->places[i] = gt_rq_skips_pass(&known->skips, mark, mark->covers - covered);
+    for (uint32_t i = 0; i < note->mark_count && code == 0; i++) {
+        const struct gt_rq_mark *mark = &note->marks[i];
+        noted->places[i] = gt_rq_skips_pass(&known->skips, mark, mark->covers - covered);
         covered = mark->covers;
     }
-    known->has_note = code == 0;
     return code;
+}
+
+static int add_note(struct gt_rq_known *known, const struct gt_rq_seen *seen)
+{
+    struct noted *noted = calloc(1, sizeof *noted);
+    if (noted == NULL)
+        return GANTRY_NO_MEMORY;
+    int code = read_note(known, seen, noted);
+    if (code != 0) {
+        gt_arena_deinit(&noted->arena);
+        free(noted);
+        return code == GANTRY_CORRUPT ? 0 : code; /* not one of ours, whatever it says */
+    }
+    if (known->last_note != NULL)
+        known->last_note->next = noted;
+    else
+        known->notes = noted;
+    known->last_note = noted;
+    return 0;
+}
+
+/* What is taken is not judged again. */
+static void drop_notes(struct gt_rq_known *known)
+{
+    const struct at *taken = &known->taken;
+    while (known->notes != known->last_note &&
+           (known->notes->epoch < taken->epoch ||
+            (known->notes->epoch == taken->epoch &&
+             known->notes->note.first_seq + known->notes->note.count - 1 <= taken->seq)))
+        drop_note(known);
 }
 
 static int has_slipped(struct gt_rq_known *known, const struct gt_rq_seen *seen, bool *ret)
@@ -271,19 +337,23 @@ static int has_slipped(struct gt_rq_known *known, const struct gt_rq_seen *seen,
     /* Also of an epoch after the one that was looked for: it goes on where that one has ended. */
     if (known->found == NULL || seen->id.epoch < known->slip_epoch)
         return 0;
-    int code = seen->note.len > 0 ? take_note(known, seen) : 0;
-    if (code != 0 || !known->has_note || known->note_epoch != seen->id.epoch ||
-        seen->id.seq < known->note.first_seq)
-        return code;
-    uint64_t record = seen->id.seq - known->note.first_seq;
-    uint32_t covered = 0;
-    for (uint32_t i = 0; i < known->note.mark_count && record < known->note.count; i++) {
-        if (record < known->note.marks[i].covers) {
-            *ret = gt_rq_skips_has(&known->skips, &known->places[i],
-                                   (uint32_t)(record - covered) + 1, seen->id.check);
+    const struct noted *noted = find_note(known, &seen->id);
+    if (noted == NULL && seen->note.len > 0) {
+        int code = add_note(known, seen);
+        if (code != 0)
+            return code;
+        noted = find_note(known, &seen->id);
+    }
+    if (noted == NULL)
+        return 0;
+    uint32_t record = (uint32_t)(seen->id.seq - noted->note.first_seq), covered = 0;
+    for (uint32_t i = 0; i < noted->note.mark_count; i++) {
+        if (record < noted->note.marks[i].covers) {
+            *ret = gt_rq_skips_has(&known->skips, &noted->places[i], record - covered + 1,
+                                   seen->id.check);
             break;
         }
-        covered = known->note.marks[i].covers;
+        covered = noted->note.marks[i].covers;
     }
     return 0;
 }
@@ -387,7 +457,9 @@ void gt_rq_memory_took(struct gt_rq_memory *memory, const struct gt_rq_ticket *t
 {
     if (ticket->known >= memory->count)
         return;
-    memory->items[ticket->known].taken = (struct at){ticket->epoch, ticket->seq, ticket->offset};
+    struct gt_rq_known *known = &memory->items[ticket->known];
+    known->taken = (struct at){ticket->epoch, ticket->seq, ticket->offset};
+    drop_notes(known);
 }
 
 void gt_rq_memory_rewind(struct gt_rq_memory *memory)

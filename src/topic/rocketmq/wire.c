@@ -13,6 +13,7 @@ enum {
     NOTE_VERSION = 1,
     MARKS_MAX = 1 << 16,
     PROPERTIES_MAX = RMQ_PROPERTIES_MAX - 512, /* the broker adds its own */
+    LEAD_SIZE = 49,                            /* bytes at least */
     STAMP_ROOM = 512, /* of ours beside key, headers and note: the longest id, time, names */
     INFLATED_MAX = 256 << 20,
     HEADERS_MAX = 1 << 20,
@@ -139,6 +140,15 @@ void gt_rq_note_write(struct gt_buf *buf, const struct gt_rq_note *note)
             add_hash(&raw, mark->after);
         }
     }
+    if (note->lead_count > 0) /* else nothing: as it was before there were any */
+        add_varint(&raw, note->lead_count);
+    for (uint32_t i = 0; i < note->lead_count; i++) {
+        const struct gt_rq_lead *lead = &note->leads[i];
+        add_hash(&raw, lead->partition);
+        add_hash(&raw, lead->before);
+        add_hash(&raw, lead->after);
+        add_varint(&raw, lead->count);
+    }
     if (raw.error == 0)
         (void)gt_base64_add(buf, gt_buf_view(&raw)); /* sticks */
     else
@@ -163,6 +173,29 @@ static void take_mark(struct gt_cursor *cursor, struct gt_rq_mark *mark)
     }
     if (head >> 1 > GT_RQ_RECORDS_MAX)
         cursor->bad = true;
+}
+
+static int take_leads(struct gt_cursor *cursor, struct gt_arena *arena, struct gt_rq_note *note)
+{
+    size_t left = gt_cursor_left(cursor);
+    uint64_t count = left > 0 ? gt_cursor_varint(cursor) : 0;
+    if (cursor->bad || count > left / LEAD_SIZE)
+        return GANTRY_CORRUPT;
+    note->lead_count = (uint32_t)count;
+    note->leads = gt_arena_alloc(arena, ((size_t)count + 1) * sizeof *note->leads);
+    if (note->leads == NULL)
+        return GANTRY_NO_MEMORY;
+    for (uint32_t i = 0; i < note->lead_count; i++) {
+        struct gt_rq_lead *lead = &note->leads[i];
+        lead->partition = take_hash(cursor);
+        lead->before = take_hash(cursor);
+        lead->after = take_hash(cursor);
+        uint64_t records = gt_cursor_varint(cursor);
+        if (cursor->bad || records > UINT32_MAX)
+            return GANTRY_CORRUPT;
+        lead->count = (uint32_t)records;
+    }
+    return 0;
 }
 
 int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_rq_note *ret)
@@ -191,8 +224,10 @@ int gt_rq_note_read(struct gantry_view text, struct gt_arena *arena, struct gt_r
             return GANTRY_CORRUPT;
         covered = note.marks[i].covers;
     }
-    *ret = note;
-    return 0;
+    code = take_leads(&cursor, arena, &note);
+    if (code == 0)
+        *ret = note;
+    return code;
 }
 
 /* --- Encoding --- */

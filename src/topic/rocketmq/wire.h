@@ -53,12 +53,20 @@ struct gt_rq_mark {
     struct gantry_view partition, position; /* position: after it */
 };
 
+/** A row of batches that the writer has left out whole: no note of theirs is there. */
+struct gt_rq_lead {
+    struct gt_rq_hash partition, before, after;
+    uint32_t count; /* records between the two positions */
+};
+
 /** A batch: records with consecutive SEQs, and their marks. */
 struct gt_rq_note {
     uint64_t first_seq;
     uint32_t count;
     uint32_t mark_count;
     struct gt_rq_mark *marks;
+    uint32_t lead_count;
+    struct gt_rq_lead *leads; /* of partitions of marks: what leads up to the first one of each */
 };
 
 /** Append the note as text (base64). Errors stick in @p buf. */

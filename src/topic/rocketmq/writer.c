@@ -59,6 +59,7 @@ void gt_rq_writer_free(struct gt_rq_writer *writer)
     gt_map_deinit(&writer->positions);
     gt_map_deinit(&writer->choices);
     gt_rq_skips_deinit(&writer->skips);
+    free(writer->leads);
     gt_arena_deinit(&writer->memory);
     gt_buf_deinit(&writer->note);
     gt_buf_deinit(&writer->properties);
@@ -207,6 +208,7 @@ struct batch {
     struct gt_rq_note note;
     struct gt_rq_place *places;
     struct gantry_view text; /* of the note */
+    bool sent;               /* else all of it was there before, and is left out */
 };
 
 struct batching {
@@ -342,8 +344,118 @@ static int make_batches(struct gt_rq_writer *writer, const struct gt_append *app
     return code;
 }
 
+static bool is_there(const struct gt_rq_writer *writer, const struct batch *batch, uint32_t record,
+                     uint32_t check)
+{
+    uint32_t covered = 0;
+    for (uint32_t k = 0; k < batch->note.mark_count; k++) {
+        if (record < batch->note.marks[k].covers)
+            return gt_rq_skips_has(&writer->skips, &batch->places[k], record - covered + 1, check);
+        covered = batch->note.marks[k].covers;
+    }
+    return false;
+}
+
+static uint32_t check_of(const struct gt_append_part *part, size_t at)
+{
+    const struct gt_message *message = &part->messages[at];
+    return part->records != NULL ? gt_rq_check_of(part->records[at].key, part->records[at].value)
+                                 : gt_rq_check_of(message->key, message->body);
+}
+
+/* Which batches have a record that is to be sent. */
+static void find_sent(const struct gt_rq_writer *writer, struct batching *batching,
+                      const struct gt_append_part *parts, size_t part_count)
+{
+    for (size_t i = 0; i < batching->count; i++)
+        batching->items[i].sent = !writer->skipping;
+    for (size_t p = 0; p < part_count && writer->skipping; p++) {
+        struct batch *batch = batching->items;
+        for (size_t i = 0; i < parts[p].count; i++) {
+            uint32_t record = parts[p].ordinals != NULL ? parts[p].ordinals[i] : (uint32_t)i;
+            while (record >= batch->to)
+                batch++;
+            batch->sent = batch->sent ||
+                          !is_there(writer, batch, record - batch->from, check_of(&parts[p], i));
+        }
+    }
+}
+
+/* No note will tell of this batch: the next one of its partitions does, so that who reads them
+ * finds the way from the positions of older ones. */
+static int leave_out(struct gt_rq_writer *writer, const struct batch *batch)
+{
+    uint32_t covered = 0;
+    for (uint32_t k = 0; k < batch->note.mark_count; k++) {
+        const struct gt_rq_mark *mark = &batch->note.marks[k];
+        size_t at = 0;
+        while (at < writer->lead_count &&
+               !gt_rq_hash_equal(writer->leads[at].partition, mark->partition_hash))
+            at++;
+        if (at == writer->lead_cap) {
+            size_t cap = writer->lead_cap != 0 ? writer->lead_cap * 2 : 4;
+            struct gt_rq_lead *grown = realloc(writer->leads, cap * sizeof *grown);
+            if (grown == NULL)
+                return GANTRY_NO_MEMORY;
+            writer->leads = grown;
+            writer->lead_cap = cap;
+        }
+        struct gt_rq_lead *lead = &writer->leads[at];
+        if (at == writer->lead_count) {
+            *lead = (struct gt_rq_lead){.partition = mark->partition_hash, .before = mark->before};
+            writer->lead_count++;
+        }
+        lead->after = mark->after;
+        lead->count += mark->covers - covered;
+        covered = mark->covers;
+    }
+    return 0;
+}
+
+static bool has_mark_of(const struct gt_rq_note *note, struct gt_rq_hash partition)
+{
+    for (uint32_t k = 0; k < note->mark_count; k++) {
+        if (gt_rq_hash_equal(note->marks[k].partition_hash, partition))
+            return true;
+    }
+    return false;
+}
+
+/* The leads of the note's partitions come to stand in front, and are its own. */
+static void take_leads(struct gt_rq_writer *writer, struct gt_rq_note *note)
+{
+    note->leads = writer->leads;
+    for (size_t i = 0; i < writer->lead_count; i++) {
+        if (!has_mark_of(note, writer->leads[i].partition))
+            continue;
+        struct gt_rq_lead lead = writer->leads[i];
+        writer->leads[i] = writer->leads[note->lead_count];
+        writer->leads[note->lead_count++] = lead;
+    }
+}
+
+static void write_note(struct gt_rq_writer *writer, struct gt_rq_note *note, size_t room)
+{
+    take_leads(writer, note);
+    gt_buf_clear(&writer->note);
+    gt_rq_note_write(&writer->note, note);
+    if (note->lead_count > 0 && writer->note.len > (room + 2) / 3 * 4) { /* without, then */
+        uint32_t count = note->lead_count;
+        note->lead_count = 0;
+        gt_buf_clear(&writer->note);
+        gt_rq_note_write(&writer->note, note);
+        note->lead_count = count;
+    }
+    if (note->lead_count == 0)
+        return;
+    writer->lead_count -= note->lead_count;
+    memmove(writer->leads, writer->leads + note->lead_count,
+            writer->lead_count * sizeof *writer->leads);
+}
+
 /* Numbers, and the texts of the notes. */
 static int finish_batches(struct gt_rq_writer *writer, struct batching *batching,
+                          const struct gt_append_part *parts, size_t part_count, size_t room,
                           struct gantry_err *err)
 {
     for (size_t i = 0; i < batching->count; i++) {
@@ -352,8 +464,16 @@ static int finish_batches(struct gt_rq_writer *writer, struct batching *batching
         batch->note.count = batch->to - batch->from;
         for (uint32_t k = 0; k < batch->note.mark_count; k++)
             batch->note.marks[k].covers -= batch->from;
-        gt_buf_clear(&writer->note);
-        gt_rq_note_write(&writer->note, &batch->note);
+    }
+    find_sent(writer, batching, parts, part_count);
+    for (size_t i = 0; i < batching->count; i++) {
+        struct batch *batch = &batching->items[i];
+        if (!batch->sent) {
+            if (leave_out(writer, batch) != 0)
+                return gantry_err_set(err, GANTRY_NO_MEMORY, "no memory for a batch");
+            continue;
+        }
+        write_note(writer, &batch->note, room);
         batch->text.data = (const char *)(uintptr_t)batching->texts.len; /* made a pointer below */
         batch->text.len = writer->note.len;
         gt_buf_add_view(&batching->texts, gt_buf_view(&writer->note));
@@ -366,18 +486,6 @@ static int finish_batches(struct gt_rq_writer *writer, struct batching *batching
         batch->text.data = batching->texts.data + (uintptr_t)batch->text.data;
     }
     return 0;
-}
-
-static bool is_there(const struct gt_rq_writer *writer, const struct batch *batch, uint32_t record,
-                     uint32_t check)
-{
-    uint32_t covered = 0;
-    for (uint32_t k = 0; k < batch->note.mark_count; k++) {
-        if (record < batch->note.marks[k].covers)
-            return gt_rq_skips_has(&writer->skips, &batch->places[k], record - covered + 1, check);
-        covered = batch->note.marks[k].covers;
-    }
-    return false;
 }
 
 /* --- Parcels --- */
@@ -417,8 +525,7 @@ static int encode_part(struct gt_rq_writer *writer, struct gt_rq_append *own,
         const struct gantry_record *from = part->records != NULL ? &part->records[i] : NULL;
         while (record >= batch->to)
             batch++;
-        uint32_t check = from != NULL ? gt_rq_check_of(from->key, from->value)
-                                      : gt_rq_check_of(message->key, message->body);
+        uint32_t check = check_of(part, i);
         if (writer->skipping && is_there(writer, batch, record - batch->from, check))
             continue;
         size_t about = message->body.len + message->properties.len + message->key.len + 1024;
@@ -476,9 +583,10 @@ static int encode(struct gt_rq_writer *writer, struct gt_append *append,
     struct batching batching = {0};
     uint32_t count = count_records(parts, part_count);
     gt_buf_init(&batching.texts, (size_t)64 << 20);
-    int code = make_batches(writer, append, count, note_room(parts, part_count), &batching, err);
+    size_t room = note_room(parts, part_count);
+    int code = make_batches(writer, append, count, room, &batching, err);
     if (code == 0)
-        code = finish_batches(writer, &batching, err);
+        code = finish_batches(writer, &batching, parts, part_count, room, err);
     for (size_t i = 0; i < part_count && code == 0; i++)
         code = encode_part(writer, own, &parts[i], &batching, err);
     writer->next_seq += count;

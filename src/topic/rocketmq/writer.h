@@ -122,6 +122,8 @@ struct gt_rq_writer {
     uint64_t epoch;
     struct gt_rq_skips skips;
     bool skipping;
+    struct gt_rq_lead *leads; /* owned: batches left out whole, of which no note has told yet */
+    size_t lead_count, lead_cap;
     struct gt_arena memory;
     struct gt_queue_offset *tails; /* as they were found: which queue to go on with */
     size_t tail_count;
