@@ -198,6 +198,10 @@ static void start(struct operation *operation)
     }
     if (operation->kind == CREATE)
         slot->pause_ms = slot->tries = 0; /* somebody has looked at it */
+    /* Of the old one a call may just have been left behind: then it is tried again later. */
+    if (operation->plan.outcome == GT_CREATE_OK &&
+        gt_left_find(worker, slot->name, -1, &operation->plan.err))
+        operation->plan.outcome = GT_CREATE_FAILED;
     slot->connector =
         gt_connector_open(worker, slot, &operation->props, operation->updated_ms, &operation->plan);
     if (slot->connector == NULL) {

@@ -522,6 +522,20 @@ def test_what_hangs_in_the_worker_can_be_stopped(inside, others, tmp_path, where
     others()
 
 
+def test_another_configuration_waits_for_what_hangs_in_the_worker(inside, others, tmp_path):
+    """The old call may still be at work outside: the new tasks begin when it has come back, by themselves."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, limit=1000, where="poll", how="hang", once=tmp_path / "once")
+    inside.wait_failed("badsource", NOT_BACK % "poll")
+    source(inside, limit=1500)
+    inside.wait_cannot_run("badsource", "has not come back")
+    others()
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(100)))  # of the first batch
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
+    inside.wait_running("badsource")
+
+
 @pytest.mark.parametrize("where", ["validate", "split"])
 def test_checks_that_hang_in_the_worker(inside, others, tmp_path, where):
     config = {"connector-class": "test.BadSource", "topic": Broker.topics("b"), "source-record-converter": "string",
