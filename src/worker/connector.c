@@ -61,6 +61,16 @@ static void release(struct connector *connector)
         klass->connector->release(klass->plugin_state, connector->name);
 }
 
+/* It does not live here any more; but what its plugin has by the name may be the next one's already.
+ */
+static void let_go(struct connector *connector)
+{
+    if (gt_operation_follows(connector->slot))
+        connector->holds = false;
+    else
+        release(connector);
+}
+
 static bool same_plugin(const struct gt_connector_class *a, const struct gt_connector_class *b)
 {
     return a != NULL && b != NULL && a->plugin == b->plugin && a->plugin_state == b->plugin_state;
@@ -322,7 +332,7 @@ static void tell_stopped(struct member *member)
     gt_info("worker", "stopped a task connector=%s task=%u epoch=%llu", connector->name,
             (unsigned)(member - connector->members), (unsigned long long)epoch);
     if (member == connector->members && connector->holds && !connector->closing)
-        release(connector);
+        let_go(connector);
     gt_shared_stopped(connector->worker, connector->name, (uint32_t)(member - connector->members),
                       epoch);
 }
@@ -571,11 +581,15 @@ static void renew_plan(struct connector *connector)
 {
     struct plan *plan = &connector->plan;
     gt_plan_renew(plan, connector->worker->registry, &connector->props);
+    if (connector->holds && !gt_connector_is_of(connector, plan))
+        release(connector);
     gt_class_release(connector->klass);
     connector->klass = gt_class_hold(plan->klass);
     free(connector->problem);
     connector->problem = NULL;
     take_problem(connector);
+    if (connector->problem == NULL && connector->members[0].epoch != 0 && !connector->holds)
+        hold(connector);
 }
 
 static void look_again_shared(struct connector *connector)

@@ -192,6 +192,9 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
 void gt_operation_replaces(struct slot *slot, int64_t updated_ms);
 /** Whether this configuration was split here, by an operation that waits for the cluster. */
 bool gt_operation_split_here(const struct slot *slot, int64_t updated_ms);
+/** Whether an operation that waits for the cluster has split another configuration of the slot's
+ * connector here, in the same plugin. */
+bool gt_operation_follows(const struct slot *slot);
 /** States of tasks in the cluster have changed. */
 void gt_operations_look(struct gt_worker *worker);
 

@@ -376,6 +376,14 @@ void gt_operation_replaces(struct slot *slot, int64_t updated_ms)
         gt_connector_replaced(slot->connector, &operation->plan);
 }
 
+bool gt_operation_follows(const struct slot *slot)
+{
+    const struct operation *operation = slot->head;
+    return operation != NULL && slot->connector != NULL &&
+           gt_operation_split_here(slot, operation->updated_ms) &&
+           gt_connector_is_of(slot->connector, &operation->plan);
+}
+
 void gt_operations_look(struct gt_worker *worker)
 {
     size_t cursor = 0;

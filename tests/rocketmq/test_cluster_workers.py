@@ -5,6 +5,7 @@ worker runs elsewhere. How long things took is printed."""
 import concurrent.futures
 import os
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -323,6 +324,16 @@ def test_the_connector_itself_lives_where_its_first_task_is(crew, tmp_path):
     third.wait_running("odd")
     split_into(1, third)
     wait_for(lambda: third.allocated() == ["odd"], "its task runs")
+    # Its plugin is another one when its host is gone.
+    write(plugins / "odd.plugin", b"# anew\n" + read(plugins / "odd.plugin"))
+    third.get("/plugin/reload")
+    third.wait_log("(?s)" + "plugin files found=1 loaded=1.*" * 2)
+    lives_by(third)
+    before = where()
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: where() not in ([], before), lambda: f"it lives in the new plugin: {read(odd / 'events')}", 30)
+    lives_by(third)
+    split_into(2, third)
     third.stop_connector("odd")
     wait_for(lambda: where() == [], "it is released")
 
