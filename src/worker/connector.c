@@ -29,6 +29,7 @@ struct member {
 };
 
 struct connector {
+    struct connector *next, **link; /* of the worker's; link: what points here */
     struct gt_worker *worker;
     struct slot *slot;
     char *name; /* owned */
@@ -61,7 +62,8 @@ static void release(struct connector *connector)
         klass->connector->release(klass->plugin_state, connector->name);
 }
 
-/* It does not live here any more; but what its plugin has by the name may be the next one's already.
+/* It does not live here any more; but what its plugin has by the name may be the next one's
+ * already.
  */
 static void let_go(struct connector *connector)
 {
@@ -87,8 +89,25 @@ static bool is_followed(const struct connector *connector)
            same_plugin(next->klass, connector->klass);
 }
 
+static struct connector *new_connector(struct gt_worker *worker)
+{
+    struct connector *connector = calloc(1, sizeof *connector);
+    if (connector == NULL)
+        return NULL;
+    connector->worker = worker;
+    connector->link = &worker->connectors;
+    connector->next = worker->connectors;
+    if (connector->next != NULL)
+        connector->next->link = &connector->next;
+    worker->connectors = connector;
+    return connector;
+}
+
 static void free_connector(struct connector *connector)
 {
+    *connector->link = connector->next;
+    if (connector->next != NULL)
+        connector->next->link = connector->link;
     for (size_t i = 0; i < connector->member_count; i++)
         gt_props_deinit(&connector->members[i].props);
     free(connector->members);
@@ -296,13 +315,16 @@ static bool is_to_stop(const struct member *member)
     return member->connector->closing || member->stopping || member->renewing;
 }
 
-bool gt_connector_watch(struct connector *connector, int most)
+bool gt_connectors_watch(struct gt_worker *worker, int most)
 {
     bool busy = false;
-    for (size_t i = 0; i < connector->member_count; i++) {
-        struct member *member = &connector->members[i];
-        if (member->own != NULL)
-            busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+    for (struct connector *connector = worker->connectors; connector != NULL;
+         connector = connector->next) {
+        for (size_t i = 0; i < connector->member_count; i++) {
+            struct member *member = &connector->members[i];
+            if (member->own != NULL)
+                busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+        }
     }
     return busy;
 }
@@ -441,11 +463,10 @@ static void open_later(struct connector *connector)
 struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
                                     struct gt_props *props, int64_t updated_ms, struct plan *plan)
 {
-    struct connector *connector = calloc(1, sizeof *connector);
+    struct connector *connector = new_connector(worker);
     size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 1;
     if (connector == NULL)
         return NULL;
-    connector->worker = worker;
     connector->updated_ms = updated_ms;
     connector->klass = gt_class_hold(plan->klass);
     connector->props = *props;
@@ -500,11 +521,10 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
                                            struct gt_props *props, int64_t updated_ms,
                                            struct plan *plan)
 {
-    struct connector *connector = calloc(1, sizeof *connector);
+    struct connector *connector = new_connector(worker);
     size_t count = plan->task_count > 0 ? plan->task_count : 1;
     if (connector == NULL)
         return NULL;
-    connector->worker = worker;
     connector->slot = slot;
     connector->updated_ms = updated_ms;
     connector->klass = gt_class_hold(plan->klass);

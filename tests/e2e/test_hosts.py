@@ -8,6 +8,7 @@ import platform
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -519,6 +520,20 @@ def test_what_hangs_in_the_worker_can_be_stopped(inside, others, tmp_path, where
     inside.wait_log("that was left behind has come back connector=badsource")
     inside.create("badsource", config)
     wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
+    others()
+
+
+def test_a_source_that_says_that_it_waits_may_until_it_is_to_stop(inside, others, tmp_path):
+    inside.sink("good", "b", tmp_path / "numbers")
+    config = {"connector-class": "test.BadWaiting", "topic": Broker.topics("b"), "source-record-converter": "string", "bad.limit": "1000",
+              "bad.where": "poll", "bad.how": "hang", "bad.once": str(tmp_path / "once")}
+    inside.create("waits", config)
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(100)))
+    time.sleep(1.5 * SLOWER)  # longer than any other call may take
+    others()
+    inside.wait_running("waits")
+    inside.stop_connector("waits")
+    inside.wait_log("left behind connector=waits")
     others()
 
 
