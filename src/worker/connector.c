@@ -849,12 +849,38 @@ void gt_connector_was_held(struct connector *connector, const struct plan *plan)
         call_after(connector, on_hold_timer, pause_ms);
 }
 
+/* No task can be FAILED for it: there is no work now. */
+static void break_without_tasks(struct connector *connector, const char *reason)
+{
+    struct member *member = connector->members;
+    if (connector->closing || connector->problem != NULL)
+        return;
+    if (connector->member_count == 0) { /* one that says why, as where it could not be split */
+        member->connector = connector;
+        (void)gt_props_copy(&member->props, &connector->props); /* for show only */
+        connector->member_count = 1;
+        set_problem(connector, reason);
+        open_later(connector);
+    } else if (connector->plan.empty && member->epoch != 0) {
+        gt_error("worker", "connector cannot run connector=%s: %s", connector->name, reason);
+        gt_cluster_put_status(connector->worker->cluster, connector->name, 0, member->epoch,
+                              "FAILED", reason);
+        release(connector); /* the next start has it anew */
+        restart_later(member);
+    }
+}
+
 void gt_connector_break(struct connector *connector, const char *reason)
 {
+    bool told = false;
     for (size_t i = 0; i < connector->member_count; i++) {
-        if (connector->members[i].task != NULL)
-            gt_task_break(connector->members[i].task, reason);
+        if (connector->members[i].task == NULL)
+            continue;
+        gt_task_break(connector->members[i].task, reason);
+        told = true;
     }
+    if (!told)
+        break_without_tasks(connector, reason);
 }
 
 void gt_connector_replaced(struct connector *connector, const struct plan *plan)
