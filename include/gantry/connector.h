@@ -113,7 +113,8 @@ struct gantry_task_context {
     void (*want_commit)(struct gantry_task_context *ctx);
     /* Sink: this record, which put() was given, cannot be taken: write it, as bytes with its key,
      * headers and time, to the topic that errors.deadletterqueue.topic.name names, together with
-     * the commit that passes over it. Copied; topic, queue and offset say which one it is. Thread:
+     * the commit that passes over it. Copied; topic, queue and offset say which one it is; it
+     * counts among those that put() has taken, else it comes again, and is there twice. Thread:
      * the task's. 0; GANTRY_UNSUPPORTED: there is no such topic; GANTRY_TOO_LARGE: 256 MiB have not
      * been committed; GANTRY_NO_MEMORY. */
     int (*lay_aside)(struct gantry_task_context *ctx, const struct gantry_record *record,

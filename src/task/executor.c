@@ -2,7 +2,8 @@
 /* An executor's loop. Tasks that are ready take one step each per turn of the loop, then the loop
  * looks at its timers and messages: so no task holds up the others for longer than one batch.
  *
- * A thread sits on a seat, which is what it alone needs. What is under way on it is one word:
+ * A thread sits on a seat, which is what it alone needs. What is under way on it is one word, with
+ * the call's number in it, so that no other call is taken for the one that was looked at:
  *
  *      IDLE <-> CALLING <-> INSIDE    the plugin has called a function of ours
  *                 +-> GIVEN_UP        by gt_executor_look(); the thread ends when the call returns
@@ -21,7 +22,7 @@ enum {
     FIRST_RECORDS = 512,
 };
 
-enum { IDLE, CALLING, INSIDE, GIVEN_UP };
+enum { IDLE, CALLING, INSIDE, GIVEN_UP, STATES };
 
 struct seat {
     struct gt_executor *executor;
@@ -29,9 +30,7 @@ struct seat {
     sem_t go; /* the loop is this thread's, or the seat is not needed; later: it was given up */
     bool needed;
     struct gt_scratch scratch;
-    atomic_int doing;
-    atomic_uint calls;            /* so many have begun */
-    atomic_bool condemned;        /* it is too late to do anything more inside of a call */
+    atomic_uint doing;            /* one of the above; and in steps of STATES, which call */
     struct gt_runnable *runnable; /* whose call it is, and ... */
     _Atomic(const char *) what;   /* ... of what */
 };
@@ -45,7 +44,7 @@ struct gt_executor {
     struct gt_runnable *head, **tail;
     struct gt_mail end_mail;
     struct gt_watch *watch; /* borrowed, or NULL */
-    unsigned seen_calls;    /* the watcher's: at its last look ... */
+    unsigned seen_call;     /* the watcher's: at its last look ... */
     int seen_times;         /* ... and so often it was the same one */
 };
 
@@ -241,24 +240,36 @@ void gt_executor_close(struct gt_executor *executor)
 
 /* --- Calls --- */
 
+static unsigned state_of(unsigned doing)
+{
+    return doing % STATES;
+}
+
+/* The same call in another state. */
+static unsigned in_state(unsigned doing, unsigned state)
+{
+    return doing - state_of(doing) + state;
+}
+
+static bool move(struct seat *seat, unsigned from, unsigned state)
+{
+    return atomic_compare_exchange_strong(&seat->doing, &from, in_state(from, state));
+}
+
 void gt_call_begin(struct gt_runnable *runnable, const char *what)
 {
     struct seat *seat = own_seat;
     seat->runnable = runnable;
     atomic_store_explicit(&seat->what, what, memory_order_relaxed);
-    atomic_fetch_add_explicit(&seat->calls, 1, memory_order_relaxed);
-    atomic_store(&seat->doing, CALLING);
+    atomic_store(&seat->doing, in_state(atomic_load(&seat->doing) + STATES, CALLING));
     gt_watch_arm(seat->executor->watch);
 }
 
 int gt_call_end(int code)
 {
     struct seat *seat = own_seat;
-    int doing = CALLING;
-    if (atomic_compare_exchange_strong(&seat->doing, &doing, IDLE)) {
-        atomic_store_explicit(&seat->condemned, false, memory_order_relaxed);
+    if (move(seat, in_state(atomic_load(&seat->doing), CALLING), IDLE))
         return code;
-    }
     struct gt_runnable *runnable = seat->runnable;
     await_go(seat);
     own_seat = NULL;
@@ -271,34 +282,29 @@ int gt_call_end(int code)
 bool gt_call_enter(void)
 {
     struct seat *seat = own_seat;
-    int doing = CALLING;
-    if (seat == NULL || atomic_load(&seat->doing) == IDLE)
-        return true; /* not out of a call */
-    return !atomic_load(&seat->condemned) &&
-           atomic_compare_exchange_strong(&seat->doing, &doing, INSIDE);
+    unsigned doing = seat != NULL ? atomic_load(&seat->doing) : IDLE;
+    return state_of(doing) == IDLE || /* not out of a call */
+           (state_of(doing) == CALLING && move(seat, doing, INSIDE));
 }
 
 void gt_call_leave(void)
 {
     struct seat *seat = own_seat;
-    int doing = INSIDE;
     if (seat != NULL)
-        (void)atomic_compare_exchange_strong(&seat->doing, &doing, CALLING);
+        (void)move(seat, in_state(atomic_load(&seat->doing), INSIDE), CALLING);
 }
 
-/* Another thread goes on with the loop. Not while the call is inside of a function of ours: the
- * next one is refused, and the next look finds it outside. */
-static void give_up(struct gt_executor *executor)
+/* Another thread goes on with the loop, if the call is still there, and not inside of a function of
+ * ours: the next look may find it outside. */
+static void give_up(struct gt_executor *executor, unsigned doing)
 {
     struct seat *old = executor->seat, *seat = NULL;
     struct gantry_err err;
-    int doing = CALLING;
     if (take_seat(executor, &seat, &err) != 0) {
         gt_error("task", "a call that does not come back keeps its thread: %s", err.text);
         return;
     }
-    atomic_store(&old->condemned, true);
-    if (!atomic_compare_exchange_strong(&old->doing, &doing, GIVEN_UP)) {
+    if (!move(old, doing, GIVEN_UP)) {
         let_go(seat, false);
         leave_seat(seat);
         return;
@@ -313,16 +319,16 @@ static void give_up(struct gt_executor *executor)
 bool gt_executor_look(struct gt_executor *executor, int most, bool patient)
 {
     struct seat *seat = executor->seat;
-    unsigned calls = atomic_load(&seat->calls);
-    bool calling = atomic_load(&seat->doing) != IDLE, same = calls == executor->seen_calls;
-    executor->seen_calls = calls;
+    unsigned doing = atomic_load(&seat->doing), call = in_state(doing, IDLE);
+    bool calling = state_of(doing) != IDLE, same = call == executor->seen_call;
+    executor->seen_call = call;
     executor->seen_times = calling && same ? executor->seen_times + 1 : 0;
     if (calling && patient && strcmp(seat->what, "poll") == 0) {
         executor->seen_times = 0;
         return false;
     }
-    if (executor->seen_times > most)
-        give_up(executor);
+    if (executor->seen_times > most && state_of(doing) == CALLING)
+        give_up(executor, doing);
     return calling || !same;
 }
 

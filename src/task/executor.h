@@ -65,7 +65,7 @@ void gt_executor_unready(struct gt_executor *executor, struct gt_runnable *runna
 void gt_call_begin(struct gt_runnable *runnable, const char *what);
 int gt_call_end(int code);
 /** A function that a plugin calls is about to touch what belongs to the executor: false: it must
- * not, the call was given up (or is about to be). After true gt_call_leave() is owed. */
+ * not, the call was given up. After true gt_call_leave() is owed, and until then the call stays. */
 bool gt_call_enter(void);
 void gt_call_leave(void);
 

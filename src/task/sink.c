@@ -467,13 +467,17 @@ static void ctx_hold(struct gantry_task_context *ctx, const char *topic, uint32_
     gt_call_leave();
 }
 
-/* Whether the record comes again, because of a seek. */
+/* Whether the record comes again, because of a seek. Not one that the cycle under way passes over:
+ * its commit may be the last one. */
 static bool comes_again(const struct aside *aside, const void *arg)
 {
     const struct sink *sink = arg;
-    const struct input *input =
-        aside->input < sink->input_count ? &sink->inputs[aside->input] : NULL;
-    return input != NULL && input->seek_to >= 0 && aside->offset >= input->seek_to;
+    if (aside->input >= sink->input_count)
+        return false;
+    const struct input *input = &sink->inputs[aside->input];
+    bool passed = sink->cycle == CYCLE_FLUSHING && aside->input < sink->noted &&
+                  aside->offset < input->put_up;
+    return input->seek_to >= 0 && aside->offset >= input->seek_to && !passed;
 }
 
 static int ctx_seek(struct gantry_task_context *ctx, const char *topic, uint32_t queue,

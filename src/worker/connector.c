@@ -29,6 +29,7 @@ struct member {
 };
 
 struct connector {
+    struct connector *next, **link; /* of the worker's; link: what points here */
     struct gt_worker *worker;
     struct slot *slot;
     char *name; /* owned */
@@ -61,6 +62,17 @@ static void release(struct connector *connector)
         klass->connector->release(klass->plugin_state, connector->name);
 }
 
+/* It does not live here any more; but what its plugin has by the name may be the next one's
+ * already.
+ */
+static void let_go(struct connector *connector)
+{
+    if (gt_operation_follows(connector->slot))
+        connector->holds = false;
+    else
+        release(connector);
+}
+
 static bool same_plugin(const struct gt_connector_class *a, const struct gt_connector_class *b)
 {
     return a != NULL && b != NULL && a->plugin == b->plugin && a->plugin_state == b->plugin_state;
@@ -77,8 +89,25 @@ static bool is_followed(const struct connector *connector)
            same_plugin(next->klass, connector->klass);
 }
 
+static struct connector *new_connector(struct gt_worker *worker)
+{
+    struct connector *connector = calloc(1, sizeof *connector);
+    if (connector == NULL)
+        return NULL;
+    connector->worker = worker;
+    connector->link = &worker->connectors;
+    connector->next = worker->connectors;
+    if (connector->next != NULL)
+        connector->next->link = &connector->next;
+    worker->connectors = connector;
+    return connector;
+}
+
 static void free_connector(struct connector *connector)
 {
+    *connector->link = connector->next;
+    if (connector->next != NULL)
+        connector->next->link = connector->link;
     for (size_t i = 0; i < connector->member_count; i++)
         gt_props_deinit(&connector->members[i].props);
     free(connector->members);
@@ -286,13 +315,16 @@ static bool is_to_stop(const struct member *member)
     return member->connector->closing || member->stopping || member->renewing;
 }
 
-bool gt_connector_watch(struct connector *connector, int most)
+bool gt_connectors_watch(struct gt_worker *worker, int most)
 {
     bool busy = false;
-    for (size_t i = 0; i < connector->member_count; i++) {
-        struct member *member = &connector->members[i];
-        if (member->own != NULL)
-            busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+    for (struct connector *connector = worker->connectors; connector != NULL;
+         connector = connector->next) {
+        for (size_t i = 0; i < connector->member_count; i++) {
+            struct member *member = &connector->members[i];
+            if (member->own != NULL)
+                busy = gt_executor_look(member->own, most, !is_to_stop(member)) || busy;
+        }
     }
     return busy;
 }
@@ -322,7 +354,7 @@ static void tell_stopped(struct member *member)
     gt_info("worker", "stopped a task connector=%s task=%u epoch=%llu", connector->name,
             (unsigned)(member - connector->members), (unsigned long long)epoch);
     if (member == connector->members && connector->holds && !connector->closing)
-        release(connector);
+        let_go(connector);
     gt_shared_stopped(connector->worker, connector->name, (uint32_t)(member - connector->members),
                       epoch);
 }
@@ -431,11 +463,10 @@ static void open_later(struct connector *connector)
 struct connector *gt_connector_open(struct gt_worker *worker, struct slot *slot,
                                     struct gt_props *props, int64_t updated_ms, struct plan *plan)
 {
-    struct connector *connector = calloc(1, sizeof *connector);
+    struct connector *connector = new_connector(worker);
     size_t count = plan->outcome == GT_CREATE_OK ? plan->task_count : 1;
     if (connector == NULL)
         return NULL;
-    connector->worker = worker;
     connector->updated_ms = updated_ms;
     connector->klass = gt_class_hold(plan->klass);
     connector->props = *props;
@@ -490,11 +521,10 @@ struct connector *gt_connector_open_shared(struct gt_worker *worker, struct slot
                                            struct gt_props *props, int64_t updated_ms,
                                            struct plan *plan)
 {
-    struct connector *connector = calloc(1, sizeof *connector);
+    struct connector *connector = new_connector(worker);
     size_t count = plan->task_count > 0 ? plan->task_count : 1;
     if (connector == NULL)
         return NULL;
-    connector->worker = worker;
     connector->slot = slot;
     connector->updated_ms = updated_ms;
     connector->klass = gt_class_hold(plan->klass);
@@ -571,11 +601,15 @@ static void renew_plan(struct connector *connector)
 {
     struct plan *plan = &connector->plan;
     gt_plan_renew(plan, connector->worker->registry, &connector->props);
+    if (connector->holds && !gt_connector_is_of(connector, plan))
+        release(connector);
     gt_class_release(connector->klass);
     connector->klass = gt_class_hold(plan->klass);
     free(connector->problem);
     connector->problem = NULL;
     take_problem(connector);
+    if (connector->problem == NULL && connector->members[0].epoch != 0 && !connector->holds)
+        hold(connector);
 }
 
 static void look_again_shared(struct connector *connector)
@@ -815,12 +849,38 @@ void gt_connector_was_held(struct connector *connector, const struct plan *plan)
         call_after(connector, on_hold_timer, pause_ms);
 }
 
+/* No task can be FAILED for it: there is no work now. */
+static void break_without_tasks(struct connector *connector, const char *reason)
+{
+    struct member *member = connector->members;
+    if (connector->closing || connector->problem != NULL)
+        return;
+    if (connector->member_count == 0) { /* one that says why, as where it could not be split */
+        member->connector = connector;
+        (void)gt_props_copy(&member->props, &connector->props); /* for show only */
+        connector->member_count = 1;
+        set_problem(connector, reason);
+        open_later(connector);
+    } else if (connector->plan.empty && member->epoch != 0) {
+        gt_error("worker", "connector cannot run connector=%s: %s", connector->name, reason);
+        gt_cluster_put_status(connector->worker->cluster, connector->name, 0, member->epoch,
+                              "FAILED", reason);
+        release(connector); /* the next start has it anew */
+        restart_later(member);
+    }
+}
+
 void gt_connector_break(struct connector *connector, const char *reason)
 {
+    bool told = false;
     for (size_t i = 0; i < connector->member_count; i++) {
-        if (connector->members[i].task != NULL)
-            gt_task_break(connector->members[i].task, reason);
+        if (connector->members[i].task == NULL)
+            continue;
+        gt_task_break(connector->members[i].task, reason);
+        told = true;
     }
+    if (!told)
+        break_without_tasks(connector, reason);
 }
 
 void gt_connector_replaced(struct connector *connector, const struct plan *plan)

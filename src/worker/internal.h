@@ -130,11 +130,12 @@ struct gt_worker {
     void (*ready)(void *arg); /* NULL: nobody waits, or it was called */
     void *ready_arg;
 
-    struct gt_map slots;       /* name to struct slot */
-    size_t tasks;              /* that are not freed yet */
-    size_t operations;         /* that are not ended yet */
-    struct gantry_err failure; /* why it ends by itself; code 0: it does not */
-    int64_t closing_ns;        /* since then: */
+    struct gt_map slots;          /* name to struct slot */
+    struct connector *connectors; /* all that are not freed yet */
+    size_t tasks;                 /* that are not freed yet */
+    size_t operations;            /* that are not ended yet */
+    struct gantry_err failure;    /* why it ends by itself; code 0: it does not */
+    int64_t closing_ns;           /* since then: */
     bool closing, listener_stopped, ended, timed_out;
     bool hangup_ends; /* SIGHUP is an end, too, and not a reload */
     uv_work_t listener_stop;
@@ -192,6 +193,9 @@ void gt_operation_confirmed(struct slot *slot, int64_t updated_ms, bool removed)
 void gt_operation_replaces(struct slot *slot, int64_t updated_ms);
 /** Whether this configuration was split here, by an operation that waits for the cluster. */
 bool gt_operation_split_here(const struct slot *slot, int64_t updated_ms);
+/** Whether an operation that waits for the cluster has split another configuration of the slot's
+ * connector here, in the same plugin. */
+bool gt_operation_follows(const struct slot *slot);
 /** States of tasks in the cluster have changed. */
 void gt_operations_look(struct gt_worker *worker);
 
@@ -289,8 +293,9 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
 bool gt_connector_task_stop(struct connector *connector, uint32_t task, uint64_t epoch);
 /** Stop its tasks; @p stopped is called once it is gone and freed, perhaps at once. */
 void gt_connector_close(struct connector *connector, void (*stopped)(void *arg), void *arg);
-/** gt_executor_look() at tasks that have a thread of their own. */
-bool gt_connector_watch(struct connector *connector, int most);
+/** gt_executor_look() at tasks that have a thread of their own, also of connectors that are
+ * closing. */
+bool gt_connectors_watch(struct gt_worker *worker, int most);
 /** Have @p settled called once, when every task is RUNNING or one has FAILED or is PAUSED. NULL: no
  * longer. */
 void gt_connector_await(struct connector *connector, void (*settled)(void *arg), void *arg);

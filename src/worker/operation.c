@@ -198,6 +198,10 @@ static void start(struct operation *operation)
     }
     if (operation->kind == CREATE)
         slot->pause_ms = slot->tries = 0; /* somebody has looked at it */
+    /* Of the old one a call may just have been left behind: then it is tried again later. */
+    if (operation->plan.outcome == GT_CREATE_OK &&
+        gt_left_find(worker, slot->name, -1, &operation->plan.err))
+        operation->plan.outcome = GT_CREATE_FAILED;
     slot->connector =
         gt_connector_open(worker, slot, &operation->props, operation->updated_ms, &operation->plan);
     if (slot->connector == NULL) {
@@ -370,6 +374,14 @@ void gt_operation_replaces(struct slot *slot, int64_t updated_ms)
     if (operation != NULL && operation->confirming && operation->kind == CREATE &&
         operation->updated_ms == updated_ms)
         gt_connector_replaced(slot->connector, &operation->plan);
+}
+
+bool gt_operation_follows(const struct slot *slot)
+{
+    const struct operation *operation = slot->head;
+    return operation != NULL && slot->connector != NULL &&
+           gt_operation_split_here(slot, operation->updated_ms) &&
+           gt_connector_is_of(slot->connector, &operation->plan);
 }
 
 void gt_operations_look(struct gt_worker *worker)

@@ -44,17 +44,9 @@ static bool look(struct gt_worker *worker)
 {
     int most = (int)(limit_ms(worker) / look_ms(worker));
     bool busy = worker->jobs != NULL && gt_jobs_look(worker->jobs, most);
-    size_t cursor = 0;
-    struct gantry_view key;
-    void *value;
     for (size_t i = 0; i < worker->executor_count; i++)
         busy = gt_executor_look(worker->executors[i], most, false) || busy;
-    while (gt_map_next(&worker->slots, &cursor, &key, &value)) {
-        const struct slot *slot = value;
-        if (slot->connector != NULL)
-            busy = gt_connector_watch(slot->connector, most) || busy;
-    }
-    return busy;
+    return gt_connectors_watch(worker, most) || busy;
 }
 
 static void on_timer(uv_timer_t *timer)

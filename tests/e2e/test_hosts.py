@@ -8,6 +8,7 @@ import platform
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -520,6 +521,34 @@ def test_what_hangs_in_the_worker_can_be_stopped(inside, others, tmp_path, where
     inside.create("badsource", config)
     wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
     others()
+
+
+def test_a_source_that_says_that_it_waits_may_until_it_is_to_stop(inside, others, tmp_path):
+    inside.sink("good", "b", tmp_path / "numbers")
+    config = {"connector-class": "test.BadWaiting", "topic": Broker.topics("b"), "source-record-converter": "string", "bad.limit": "1000",
+              "bad.where": "poll", "bad.how": "hang", "bad.once": str(tmp_path / "once")}
+    inside.create("waits", config)
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(100)))
+    time.sleep(1.5 * SLOWER)  # longer than any other call may take
+    others()
+    inside.wait_running("waits")
+    inside.stop_connector("waits")
+    inside.wait_log("left behind connector=waits")
+    others()
+
+
+def test_another_configuration_waits_for_what_hangs_in_the_worker(inside, others, tmp_path):
+    """The old call may still be at work outside: the new tasks begin when it has come back, by themselves."""
+    inside.sink("good", "b", tmp_path / "numbers")
+    source(inside, limit=1000, where="poll", how="hang", once=tmp_path / "once")
+    inside.wait_failed("badsource", NOT_BACK % "poll")
+    source(inside, limit=1500)
+    inside.wait_cannot_run("badsource", "has not come back")
+    others()
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(100)))  # of the first batch
+    write(tmp_path / "once.go", b"")
+    wait_file(tmp_path / "numbers", b"".join(b"%d\n" % number for number in range(1500)))
+    inside.wait_running("badsource")
 
 
 @pytest.mark.parametrize("where", ["validate", "split"])

@@ -110,6 +110,20 @@ def test_a_connector_that_cannot_go_on(worker, odd, tmp_path):
     worker.wait_running("odd")
 
 
+def test_a_connector_without_work_that_cannot_go_on(worker, odd):
+    """Its reason is told though no task has it; it is tried again."""
+    write(odd / "tasks", b"0")
+    worker.create("odd", config(odd))
+    worker.wait_running("odd")
+    ask(odd, "odd the tables are gone")
+    worker.wait_cannot_run("odd", "the tables are gone")
+    worker.wait_running("odd")
+    write(odd / "tasks", b"2")
+    ask(odd, "odd")
+    wait_tasks(worker, "odd", 2)
+    worker.wait_running("odd")
+
+
 def test_a_reason_to_stop_during_the_first_split_is_not_lost(worker, odd, tmp_path):
     worker.sink("good", "t", tmp_path / "out")
     worker.create("odd", config(odd, how="break-at-once"))

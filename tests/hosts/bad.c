@@ -492,6 +492,29 @@ static const struct gantry_connector bad_source = {
     .task_stop = source_stop,
 };
 
+/* The same, which says that it waits. */
+static const char *const waiting_names[] = {"test.BadWaiting", NULL};
+
+static const struct gantry_connector bad_waiting = {
+    .struct_size = sizeof bad_waiting,
+    .kind = GANTRY_SOURCE,
+    .flags = GANTRY_CONNECTOR_BLOCKS,
+    .class_names = waiting_names,
+    .task_class = "test.BadSourceTask",
+    .version = "1.0",
+    .doc = "Counts, and misbehaves.",
+    .defs = source_keys,
+    .def_count = sizeof source_keys / sizeof source_keys[0],
+    .validate = validate,
+    .split = split,
+    .task_start = source_start,
+    .start_done = source_start_done,
+    .poll = source_poll,
+    .committed = source_committed,
+    .stop_done = source_stop_done,
+    .task_stop = source_stop,
+};
+
 static const struct gantry_connector bad_sink = {
     .struct_size = sizeof bad_sink,
     .kind = GANTRY_SINK,
@@ -512,7 +535,7 @@ static const struct gantry_connector bad_sink = {
     .task_stop = sink_stop,
 };
 
-static const struct gantry_connector *const connectors[] = {&bad_source, &bad_sink};
+static const struct gantry_connector *const connectors[] = {&bad_source, &bad_sink, &bad_waiting};
 
 static const char *how_to_close;
 
@@ -542,7 +565,7 @@ static const struct gantry_plugin plugin = {
     .open = open_plugin,
     .close = close_plugin,
     .connectors = connectors,
-    .connector_count = 2,
+    .connector_count = 3,
 };
 
 const struct gantry_plugin *gantry_plugin(void);

@@ -5,6 +5,7 @@ worker runs elsewhere. How long things took is printed."""
 import concurrent.futures
 import os
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -323,6 +324,16 @@ def test_the_connector_itself_lives_where_its_first_task_is(crew, tmp_path):
     third.wait_running("odd")
     split_into(1, third)
     wait_for(lambda: third.allocated() == ["odd"], "its task runs")
+    for count, more in ((2, b""), (3, b"# another plugin\n")):  # when its host is gone
+        write(plugins / "odd.plugin", more + read(plugins / "odd.plugin"))
+        third.get("/plugin/reload")
+        third.wait_log("(?s)" + "plugin files found=1 .*" * count)
+        lives_by(third)
+        before = where()
+        os.kill(before[0], signal.SIGKILL)
+        wait_for(lambda before=before: where() not in ([], before), lambda: f"it lives in another host: {read(odd / 'events')}", 30)
+        lives_by(third)
+        split_into(count, third)
     third.stop_connector("odd")
     wait_for(lambda: where() == [], "it is released")
 

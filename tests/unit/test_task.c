@@ -2,6 +2,7 @@
 /* Tasks with a scripted connector, over a real store, real topics and real executors. The test's
  * thread is the control loop. The scripted source counts upwards; the scripted sink writes down
  * what it was asked. */
+#include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "store/tables.h"
@@ -58,7 +59,10 @@ static struct script {
     atomic_long seek_to;                           /* once; -1: nowhere */
     atomic_long hold;                              /* 1: hold, 0: go on; -1: as it is */
     atomic_long put_records;
-    atomic_long aside_every; /* sink: every so many numbers one is laid aside; 0: none */
+    atomic_long aside_every;   /* sink: every so many numbers one is laid aside; 0: none */
+    atomic_long seek_in_flush; /* once, while a flush is under way, and hold; -1: nowhere */
+    atomic_int hang_put;       /* sink: 1: the next put waits while it is 2 */
+    atomic_int aside_code;     /* what it hears then, when it lays something aside */
     struct gantry_task_context *sink_ctx;
 } script;
 
@@ -171,6 +175,12 @@ static int sink_put(void *arg, const struct gantry_record *records, size_t count
         atomic_fetch_sub(&script.again, 1);
         task->ctx->wake_after(task->ctx, 1);
         return GANTRY_AGAIN;
+    }
+    int hang = 1;
+    if (atomic_compare_exchange_strong(&script.hang_put, &hang, 2)) {
+        while (atomic_load(&script.hang_put) == 2)
+            (void)usleep(100);
+        atomic_store(&script.aside_code, task->ctx->lay_aside(task->ctx, &records[0], err));
     }
     long most = atomic_load(&script.take), room = atomic_load(&script.room);
     for (size_t i = 0; i < count && (most == 0 || (long)i < most); i++) {
@@ -304,6 +314,12 @@ static int far_flush_done(void *arg, struct gantry_output *state, struct gantry_
         return GANTRY_AGAIN;
     if (atomic_load(&script.always_wants) != 0)
         ctx->want_commit(ctx);
+    long to = atomic_load(&script.seek_in_flush);
+    if (to >= 0 && atomic_load(&script.checkpoint_next) > to) {
+        atomic_store(&script.seek_in_flush, -1);
+        ctx->hold(ctx, "numbers", 0, true);
+        assert_int_equal(ctx->seek(ctx, "numbers", 0, to, err), 0);
+    }
     if (atomic_load(&script.fail_flush) > 0) {
         atomic_fetch_sub(&script.fail_flush, 1);
         return gantry_err_set(err, GANTRY_IO, "scripted flush failure");
@@ -424,6 +440,7 @@ static int setup(void **state)
     assert_non_null(bench);
     memset(&script, 0, sizeof script);
     script.fail_poll_at = script.limit_at = script.seek_to = script.hold = -1;
+    script.seek_in_flush = -1;
     snprintf(bench->folder, sizeof bench->folder, "test-task-XXXXXX");
     assert_non_null(mkdtemp(bench->folder));
     assert_int_equal(uv_loop_init(&bench->loop), 0);
@@ -533,6 +550,75 @@ static void a_call_that_does_not_come_back_is_given_up(void **state)
     assert_int_equal(atomic_load(&stuck.ran_on), 0);
     (void)gt_executor_look(bench->executor, 2, false);
     assert_false(gt_executor_look(bench->executor, 2, false));
+}
+
+/* Calls that come and go while it is looked: only one that was there at all these looks may be
+ * given up, never another one that has begun meanwhile. */
+static struct passing {
+    struct gt_runnable runnable; /* first */
+    struct gt_mail mail;
+    struct gt_executor *executor;
+    atomic_long begun, back;
+    long given_up, wrong, seen; /* calls, when a look began */
+    atomic_bool end;
+} passing;
+
+static void passing_step(struct gt_runnable *runnable)
+{
+    gt_call_begin(runnable, "put");
+    for (long n = atomic_fetch_add(&passing.begun, 1) % 64 * 50; n > 0; n--)
+        atomic_signal_fence(memory_order_seq_cst);
+    (void)gt_call_end(0);
+    if (!atomic_load(&passing.end))
+        gt_executor_ready(passing.executor, runnable);
+}
+
+static void passing_gave_up(struct gt_runnable *runnable, const char *what)
+{
+    (void)runnable;
+    assert_string_equal(what, "put");
+    passing.wrong += atomic_load(&passing.begun) > passing.seen + 1; /* one may not count yet */
+    passing.given_up++;
+}
+
+static void passing_came_back(struct gt_runnable *runnable, int code)
+{
+    (void)runnable;
+    (void)code;
+    atomic_fetch_add(&passing.back, 1);
+    gt_executor_send(passing.executor, &passing.mail);
+}
+
+static void make_passing_ready(struct gt_mail *mail)
+{
+    (void)mail;
+    gt_executor_ready(passing.executor, &passing.runnable);
+}
+
+static void a_call_is_not_given_up_for_another(void **state)
+{
+    struct bench *bench = *state;
+    memset(&passing, 0, sizeof passing);
+    passing.executor = bench->executor;
+    passing.runnable.step = passing_step;
+    passing.runnable.gave_up = passing_gave_up;
+    passing.runnable.came_back = passing_came_back;
+    passing.mail.run = make_passing_ready;
+    gt_executor_send(bench->executor, &passing.mail);
+    for (int64_t began_ns = gt_clock_mono_ns(); gt_clock_mono_ns() - began_ns < 300000000;) {
+        passing.seen = atomic_load(&passing.begun);
+        (void)gt_executor_look(bench->executor, 2, false);
+    }
+    atomic_store(&passing.end, true);
+    assert_int_equal(passing.wrong, 0);
+    for (int i = 0; atomic_load(&passing.back) < passing.given_up; i++) {
+        assert_true(i < 20000);
+        (void)usleep(1000);
+    }
+    for (int i = 0; gt_executor_look(bench->executor, 1000000, false); i++) {
+        assert_true(i < 20000);
+        (void)usleep(1000);
+    }
 }
 
 /* --- Jobs --- */
@@ -1037,6 +1123,53 @@ static void test_sink_lays_aside(void **state)
     gt_arena_deinit(&arena);
 }
 
+/* A cycle that is under way may be the last one: what it passes over is in it, though the connector
+ * goes back meanwhile. */
+static void test_sink_lays_aside_and_goes_back(void **state)
+{
+    struct bench *bench = *state;
+    int reports = 0;
+    fill(bench, 1000);
+    script.aside_every = 100;
+    bench->env.sink_commit_ms = 600000;
+    script.seek_in_flush = 250;
+    struct gt_task *sink = new_task(bench, &far_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 1000);
+    assert_int_equal(script.seek_in_flush, -1);
+    assert_int_equal(gt_topic_end(gt_topic_get(bench->topics, "dead"), 0), 10);
+    assert_int_equal(script.wrong, 0);
+    stop_task(bench, sink);
+}
+
+/* A call that was given up lays nothing aside any more: the task is another thread's. */
+static void test_a_late_put_lays_nothing_aside(void **state)
+{
+    struct bench *bench = *state;
+    struct gt_task_status status = {0};
+    int reports = 0;
+    fill(bench, 100);
+    script.aside_every = 10;
+    script.hang_put = 1;
+    struct gt_task *sink = new_task(bench, &sink_class, &reports);
+    gt_task_start(sink);
+    WAIT(bench, script.hang_put == 2);
+    while (status.state != GT_TASK_FAILED) {
+        (void)gt_executor_look(bench->executor, 2, false);
+        gt_task_status(sink, &status);
+    }
+    assert_non_null(strstr(status.reason, "put() does not come back"));
+    script.aside_every = 0; /* it asserts that it can */
+    script.hang_put = 0;
+    WAIT(bench, (gt_task_status(sink, &status), status.sits) == 0);
+    assert_int_equal(script.aside_code, GANTRY_CLOSED);
+    script.aside_every = 10;
+    gt_task_start(sink);
+    WAIT(bench, script.durable == 100);
+    assert_int_equal(gt_topic_end(gt_topic_get(bench->topics, "dead"), 0), 10);
+    stop_task(bench, sink);
+}
+
 /* Without a topic for it nothing can be. */
 static void test_sink_has_nowhere_to_lay_aside(void **state)
 {
@@ -1386,6 +1519,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_call_that_does_not_come_back_is_given_up, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_call_is_not_given_up_for_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_through, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tails_are_no_positions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_source_goes_on, setup, teardown),
@@ -1399,6 +1533,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sink_takes_part, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_asks_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_lays_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink_lays_aside_and_goes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_late_put_lays_nothing_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_has_nowhere_to_lay_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_full_commits, setup, teardown),
