@@ -52,6 +52,12 @@ def test_findings(host, plugin):
                               ("transforms", "x", "transforms.x.type is missing"), ("header.converter", SOURCE, "is no HeaderConverter")):
         found = host.validate(plugin, SOURCE, "c", {**config(), key: value})
         assert [(one[0], words in one[1]) for one in found] == [(None, True)], found
+    letters, all_of = {"errors.deadletterqueue.topic.name": "dead"}, {"errors.tolerance": "all"}
+    for more, words, warning in ((letters, "nothing goes there without errors.tolerance=all", True), ({"errors.tolerance": "al"}, "is 'al'; it must be", False),
+                                 ({"errors.deadletterqueue.context.headers.enable": "true"}, "errors.deadletterqueue.topic.name is not set", True)):
+        found = host.validate(plugin, SINK, "c", {**config(), **more})
+        assert [(one[0], words in one[1], one[2]) for one in found] == [(None, True, warning)], found
+    assert host.validate(plugin, SINK, "c", {**config(), **letters, **all_of}) == []
     with pytest.raises(driver.Failed) as failed:
         host.validate(plugin, "org.example.None", "c", {})
     assert "'org.example.None' is no connector of plugin" in failed.value.text and failed.value.code == -4

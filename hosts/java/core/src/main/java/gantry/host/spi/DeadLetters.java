@@ -14,7 +14,8 @@ import java.util.List;
  * is asked for, with headers that say why. Thread: any.
  */
 public final class DeadLetters {
-    private static final String KEYS = "errors.deadletterqueue.";
+    static final String KEYS = "errors.deadletterqueue.";
+    static final String TOPIC = KEYS + "topic.name";
     private static final String PREFIX = "__connect.errors.";
     /** All headers of a message together have 32 KiB with a broker. */
     private static final int TEXT_MAX = 2_000;
@@ -28,7 +29,7 @@ public final class DeadLetters {
     public DeadLetters(TaskSetup setup, SinkControl control) {
         this.setup = setup;
         this.control = control;
-        this.on = !setup.config.getOrDefault(KEYS + "topic.name", "").isEmpty();
+        this.on = !setup.config.getOrDefault(TOPIC, "").isEmpty();
         this.context = Boolean.parseBoolean(setup.config.get(KEYS + "context.headers.enable"))
                 || Boolean.parseBoolean(setup.config.get(KEYS + "context.properties.enable"));
     }
