@@ -392,6 +392,13 @@ def test_records_that_are_left_out_are_laid_aside_as_they_came(host, plugin):
     sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")  # and none of it is tolerated
     sink.put("t", 0, 0, [b"report"])
     assert "a bad one" in sink.wait_failed().text and sink.asides == []
+    sink.stop()
+    sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")
+    sink.put("t", 0, 0, [b"late"])
+    sink.wait_taken()
+    with pytest.raises(driver.Failed) as failed:  # no FLUSHED allows a commit that passes over it
+        sink.flush()
+    assert "a late one" in failed.value.text
 
 
 def test_stop_ends_a_poll_that_waits(host, plugin):
