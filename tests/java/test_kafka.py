@@ -388,6 +388,11 @@ def test_records_that_are_left_out_are_laid_aside_as_they_came(host, plugin):
     assert "cannot read poison" in first["exception.message"] and "probe.kafka.Shout.toConnectData" in first["exception.stacktrace"]
     assert {**both, "offset": "18", "stage": "TASK_PUT", "class.name": SINK + "$ProbeTask", "exception.message": "a bad one",
             "exception.class.name": "org.apache.kafka.connect.errors.ConnectException"}.items() <= second.items()
+    sink.put("t", 3, 19, ["poison 中".encode() + "文".encode() * 9000])  # headers have 32 KiB in all, and no half characters
+    assert sink.flush() == {}
+    texts = told(sink.asides[2][1])
+    for name, most in (("exception.message", 2000), ("exception.stacktrace", 8000)):
+        assert "cannot read poison 中文" in texts[name] and texts[name].endswith("文...") and most - 3 < len(texts[name].encode()) <= most
     sink.stop()
     sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")  # and none of it is tolerated
     sink.put("t", 0, 0, [b"report"])
