@@ -124,9 +124,11 @@ format: ## clang-format all C files in place
 	@scripts/install-deps lint
 	@scripts/format
 
-install: build ## install binary, headers, gantry.pc; PREFIX=/usr/local DESTDIR=
+install: build ## install binary, headers, gantry.pc, the Java host if it has been built; PREFIX=/usr/local DESTDIR=
 	@meson configure build --prefix '$(PREFIX)'
 	@meson install -C build
+	@[ ! -f build-java-host/gantry-java-host.jar ] || { to='$(DESTDIR)$(PREFIX)/share/gantry' && mkdir -p "$$to" && \
+	cp -R --remove-destination build-java-host/gantry-java-host.jar build-java-host/lib "$$to" && echo "Installing the Java host to $$to"; }
 
 clean: ## remove all build folders
 	@rm -rf build build-*

@@ -28,7 +28,7 @@ static void add_row(struct gt_text_table *table, const json_t *plugin)
         return;
     const char *name = text_of(plugin, "name");
     row[0] = *name != '\0' ? name : "-";
-    row[1] = *name != '\0' ? text_of(plugin, "version") : "-";
+    row[1] = *text_of(plugin, "version") != '\0' ? text_of(plugin, "version") : "-";
     row[2] = text_of(plugin, "kind");
     row[3] = text_of(plugin, "state");
     row[4] = gt_text(table->arena, "%zu", json_array_size(json_object_get(plugin, "classes")));

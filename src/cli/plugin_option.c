@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "cli/serve.h"
-#include "plugin/so_loader.h"
 #include <signal.h>
 
 int gt_plugin_option_settle(const struct gt_command *command, struct gt_plugin_option *option,
@@ -44,7 +43,8 @@ static int look_at_files(struct gt_plugin_look *look, const struct gt_settings *
         .paths = paths,
         .prefer_files = strcmp(settings->plugin_prefer, "file") == 0,
         .in_worker = strcmp(settings->plugin_isolation, "none") == 0,
-        .loaders = {.in_worker[GT_PLUGIN_SO] = {gt_so_load, NULL},
+        /* Also a library: one that crashes, or does not come back, ends its host and no more. */
+        .loaders = {.hosted[GT_PLUGIN_SO] = hosted,
                     .hosted[GT_PLUGIN_JAR] = hosted,
                     .hosted[GT_PLUGIN_JARS] = hosted,
                     .hosted[GT_PLUGIN_EXECUTABLE] = hosted},

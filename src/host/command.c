@@ -127,9 +127,11 @@ static const char *missing(const struct gt_hosts_settings *settings, char *out, 
     }
     if (!find_jar(settings, path, sizeof path)) {
         (void)snprintf(out, size, "the Java host: %s%s",
-                       settings->java_jar != NULL ? "there is no host.java.jar="
-                                                  : "`make java-host` builds " JAVA_HOST
-                                                    "; or set host.java.jar",
+                       settings->java_jar != NULL
+                           ? "there is no host.java.jar="
+                           : "`make java-host` in Gantry's sources builds " JAVA_HOST
+                             ", `make install` then installs it; or set "
+                             "host.java.jar",
                        settings->java_jar != NULL ? settings->java_jar : "");
         return out;
     }

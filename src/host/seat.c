@@ -476,9 +476,10 @@ static void check_memory(struct gt_seat *seat)
     int64_t most = seat->hosts->settings.memory_max;
     int64_t used = most > 0 ? gt_process_memory(seat->process.pid) : 0;
     if (most > 0 && used > most)
-        gt_seat_kill(seat, GANTRY_NO_MEMORY,
-                     "used %lld MiB of memory, %lld are allowed (host.memory.max)",
-                     (long long)(used >> 20), (long long)(most >> 20));
+        gt_seat_kill(
+            seat, GANTRY_NO_MEMORY,
+            "used %lld MiB of memory, which is more than host.memory.max allows (%lld MiB)",
+            (long long)((used + (1 << 20) - 1) >> 20), (long long)(most >> 20));
 }
 
 void gt_seat_tick(struct gt_seat *seat, int64_t now_ms, bool look_at_memory)

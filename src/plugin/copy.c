@@ -285,7 +285,9 @@ static int find_parts(const char *path, enum gt_plugin_kind kind, struct parts *
     if (kind == GT_PLUGIN_JARS) {
         int code = add_archives(parts, path, "", 0, err);
         if (code == 0 && parts->count == 0)
-            code = gantry_err_set(err, GANTRY_NOT_FOUND, "there is no archive in this folder");
+            code = gantry_err_set(err, GANTRY_NOT_FOUND,
+                                  "there is no archive (.jar, .zip, .class) in this folder; if it "
+                                  "holds plugins of other kinds, name it in pluginPaths");
         return code;
     }
     /* An executable is where it is: its place is part of what it is. */

@@ -42,7 +42,7 @@ static const char *wrong_header(const ElfW(Ehdr) * head)
         head->e_ident[EI_DATA] !=
             (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB) ||
         (own != EM_NONE && head->e_machine != own))
-        return "it is a library for another machine";
+        return "it is a library for another kind of machine; build it for this one";
     if (head->e_type != ET_DYN)
         return "it is an object or a program, no shared library (build with -shared)";
     if (head->e_phentsize != sizeof(ElfW(Phdr)) || head->e_phnum == 0 ||

@@ -106,6 +106,9 @@ static void finish(struct operation *operation)
     if (operation->err.code != 0 && !unasked)
         gt_warn("worker", "%s refused connector=%s: %s",
                 operation->kind == STOP ? "stop" : "connector", slot->name, operation->err.text);
+    else if (operation->err.code == 0 && (operation->kind == CREATE || operation->kind == STOP))
+        gt_info("worker", "%s connector=%s", operation->kind == STOP ? "stopped" : "created",
+                slot->name);
     slot->head = operation->next;
     if (slot->head == NULL)
         slot->tail = &slot->head;

@@ -65,16 +65,22 @@ int gt_plan_class(struct gt_registry *registry, const struct gt_props *props, bo
 
 /* Plugin files that are not used: the class may be one of theirs. */
 struct unused {
+    const char *class_name;
     size_t count;
-    char text[300]; /* of the first */
+    bool named;
+    char text[300]; /* of the first, or the first whose reason names the class */
 };
 
 static void look_at_unused(void *arg, const struct gt_plugin_view *view)
 {
     struct unused *unused = arg;
     const char *slash = strrchr(view->path, '/');
-    if (view->plugin != NULL || unused->count++ > 0)
+    if (view->plugin != NULL)
         return;
+    bool named = *unused->class_name != '\0' && strstr(view->reason, unused->class_name) != NULL;
+    if (unused->count++ > 0 && (unused->named || !named))
+        return;
+    unused->named = named;
     (void)snprintf(unused->text, sizeof unused->text, "; %s is not used: %s",
                    slash != NULL ? slash + 1 : view->path, view->reason); /* may be cut */
 }
@@ -82,12 +88,13 @@ static void look_at_unused(void *arg, const struct gt_plugin_view *view)
 static void unknown_class(struct plan *plan, struct gt_registry *registry, const char *class_name)
 {
     struct gt_class_list list;
-    struct unused unused = {0};
+    struct unused unused = {.class_name = class_name};
     char more[60] = "";
     (void)gt_registry_list(registry, &list); /* without memory nothing is near */
     gt_registry_each(registry, look_at_unused, &unused);
     if (unused.count > 1)
-        (void)snprintf(more, sizeof more, " (and %zu more)", unused.count - 1); /* fits */
+        (void)snprintf(more, sizeof more, " (and %zu more: see `gantry plugin list`)",
+                       unused.count - 1); /* fits */
     const char *near = gt_class_list_nearest(&list, class_name);
     gantry_err_set(
         &plan->err, GANTRY_NOT_FOUND,
@@ -200,6 +207,8 @@ static void check_converter(struct plan *plan, const struct gantry_config *confi
     gt_findings_add(findings, "source-record-converter", false, false, text.text);
 }
 
+/* Warnings among what is found are no news: a key that no table knows is the connector's key, too,
+ * or one that the connector made. */
 static void check_tasks(struct plan *plan, struct gt_findings *findings)
 {
     for (size_t i = 0; i < plan->task_count && gt_findings_errors(findings) == 0; i++)
@@ -211,8 +220,9 @@ void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *n
                   const struct gt_props *props)
 {
     struct gantry_config config;
-    struct gt_findings findings;
+    struct gt_findings findings, of_tasks;
     gt_findings_init(&findings);
+    gt_findings_init(&of_tasks);
     const char *class_name = gt_config_value(NULL, props, "connector.class");
     if (class_name == NULL || *class_name == '\0') {
         plan->outcome = GT_CREATE_MISSING_KEY;
@@ -236,15 +246,16 @@ void gt_plan_make(struct plan *plan, struct gt_registry *registry, const char *n
         refuse(plan, first_missing(plan, &findings) ? GT_CREATE_MISSING_KEY : GT_CREATE_INVALID,
                &findings);
     } else if (split(plan, name, &config, props)) {
-        check_tasks(plan, &findings);
-        if (gt_findings_errors(&findings) > 0)
-            refuse(plan, GT_CREATE_INVALID, &findings);
+        check_tasks(plan, &of_tasks);
+        if (gt_findings_errors(&of_tasks) > 0)
+            refuse(plan, GT_CREATE_INVALID, &of_tasks);
     }
     for (size_t i = 0; i < findings.count; i++) {
         if (findings.items[i].warning)
             gt_warn("worker", "connector=%s %s", name, findings.items[i].text);
     }
 out:
+    gt_findings_deinit(&of_tasks);
     gt_findings_deinit(&findings);
 }
 

@@ -78,8 +78,8 @@ struct setting {
 static const struct setting table[] = {
     /* the worker */
     TEXT("workerId", NULL, PLACE_TEXT, AT(worker_id),
-         "The name of this worker, as getClusterInfo and the boot line show it. Without it: "
-         "address@pid."),
+         "The name of this worker in its boot line. Without it: address@pid, as getClusterInfo "
+         "shows it in any case."),
     TEXT("storePathRootDir", "${HOME}/connectorStore", PLACE_PATH, AT(store),
          "The folder of the store: topics, configurations, positions. A Java worker's files in it "
          "are taken over once."),

@@ -255,6 +255,11 @@ static int open_broker(struct gt_worker *worker, struct gantry_err *err)
         .consumer_group = settings->consumer_group,
     };
     char *folder = NULL, *data_client = NULL;
+    if (gt_java_store_present(settings->store))
+        gt_warn("worker",
+                "the Java worker's connectors and positions are not taken over, which happens only "
+                "without namesrvAddr: leave that key out, or create the connectors here; folder=%s",
+                settings->store);
     if (asprintf(&folder, "%s/cluster", settings->store) < 0)
         folder = NULL;
     if (asprintf(&data_client, "%s#topics", worker->member) < 0)

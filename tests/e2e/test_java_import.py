@@ -93,6 +93,13 @@ def test_it_is_taken_over_once(new_worker, tmp_path):
     assert sorted(worker.configs()[0]) == ["sink"]
 
 
+def test_it_is_said_when_nothing_is_taken_over(new_worker, tmp_path):
+    worker = new_worker(namesrvAddr="127.0.0.1:1")
+    java_store(worker, {"c": java_source(tmp_path / "in")}, {})
+    with worker:
+        worker.wait_log("positions are not taken over, which happens only without namesrvAddr")
+
+
 def test_a_position_inside_a_line_is_reported_and_not_guessed(new_worker, tmp_path):
     worker = new_worker()
     source, sink = write(tmp_path / "in", TEXT.encode()), tmp_path / "out"

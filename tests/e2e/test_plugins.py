@@ -361,6 +361,9 @@ def test_what_crashes_when_it_is_opened(plugin_worker, plugins, example, hostile
                       "exit.so": r"(ends the process that opens it \(exit status 0|exited with code 0)", "damaged-1.so": "",
                       "damaged-2.so": "", "damaged-3.so": ""}.items():
         assert re.search(rf"refused a plugin path={plugins}/{name}: (it|host {name}) {why}", worker.log()), name
+    listed = run_gantry("plugin", "list", "--plugin-paths", plugins)  # it opens none of them itself
+    assert listed.returncode == 0 and re.search(r"^example +1\.0 +so +loaded", listed.stdout.decode(), re.MULTILINE), listed
+    assert re.search(rf"^{plugins}/segv\.so: host segv\.so ", listed.stdout.decode(), re.MULTILINE), listed
     checked = run_gantry("plugin", "check", plugins / "segv.so")
     assert checked.returncode != 0
     assert run_gantry("plugin", "check", plugins / "example.so").stdout == b"ok: example 1.0\n"
@@ -369,7 +372,8 @@ def test_what_crashes_when_it_is_opened(plugin_worker, plugins, example, hostile
 
 def test_where_a_connector_runs(plugin_worker, tmp_path):
     worker, out = plugin_worker, tmp_path / "out"
-    worker.create("lines", {**append_to(out), "isolation": "none"})
+    worker.create("lines", {**append_to(out), "isolation": "none", "apend.file": "x"})
+    assert worker.log().count("apend.file: not known to example.Append; did you mean 'append.file'?") == 1
     worker.create("count", {**counter(count_to=100), "isolation": "none"})
     wait_numbers(out, 100)
     why = worker.refuse("wrong", {**counter(), "isolation": "somewhere"})

@@ -55,7 +55,7 @@ def jars():
                 file.write(wanted)
 
 
-@pytest.fixture(params=sorted(driver.jdks()))
+@pytest.fixture(params=list(driver.jdks()))
 def java(request):
     """Each JDK in turn."""
     return driver.jdks()[request.param]

@@ -12,6 +12,7 @@ in tests, and checks each frame of it against the page.
 What goes wrong on the host's side is raised by the next call, as Violation (the protocol) or Failed (its own words)."""
 import glob
 import os
+import re
 import shutil
 import signal
 import socket
@@ -50,18 +51,31 @@ class Failed(Exception):
         self.code, self.text = code, text
 
 
+def version_of(home):
+    """The first number of a Java's version (8: 1.8 is its old name); None: it is none."""
+    try:
+        with open(os.path.join(home, "release"), encoding="utf-8") as file:
+            found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', file.read(), re.M)
+    except OSError:
+        return None
+    return int(found.group(1)) if found else None
+
+
 def jdks():
-    """{name: path of java}, of all that are at hand."""
-    found, seen = {}, set()
-    candidates = [os.path.join("/usr/lib/jvm", name, "bin", "java") for name in sorted(os.listdir("/usr/lib/jvm"))] if os.path.isdir("/usr/lib/jvm") else []
-    candidates += sorted(glob.glob(os.path.join(TOP, "build-jdks", "*", "bin", "java")))  # scripts/jdks
-    candidates += [os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java"), shutil.which("java") or ""]
-    for java in candidates:
-        real = os.path.realpath(java)
-        if os.access(real, os.X_OK) and real not in seen:
-            seen.add(real)
-            found[os.path.basename(os.path.dirname(os.path.dirname(real)))] = real
-    return found
+    """{name: path of java}, in the order of their versions; of all that are at hand one a version, first the default one."""
+    candidates = [os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java"), shutil.which("java") or "", *sorted(glob.glob("/usr/lib/jvm/*/bin/java")),
+                  *sorted(glob.glob(os.path.join(TOP, "build-jdks", "*", "bin", "java")))]  # scripts/jdks
+    found = {}
+    for java in map(os.path.realpath, candidates):
+        home = os.path.dirname(os.path.dirname(java))
+        if os.access(java, os.X_OK) and version_of(home):
+            found.setdefault(version_of(home), (os.path.basename(home), java))
+    return dict(found[version] for version in sorted(found))
+
+
+def java_for(least):
+    """The oldest Java at hand that is not older."""
+    return next(java for java in jdks().values() if version_of(os.path.dirname(os.path.dirname(java))) >= least)
 
 
 def cost(record):
@@ -547,4 +561,4 @@ class Sink(Channel):
 
 
 if __name__ == "__main__":
-    print("JDKs:", ", ".join(sorted(jdks())))
+    print("JDKs:", ", ".join(jdks()))

@@ -62,11 +62,6 @@ def move(host, plugin, class_name, config, sql):
     return again
 
 
-def newest():
-    """Debezium 3 needs Java 17."""
-    return driver.jdks()[sorted(driver.jdks(), key=lambda name: name != "java-17-openjdk-amd64")[0]]
-
-
 def test_postgres(tmp_path, postgres, plugin_path):
     path = plugin_path("debezium-postgres")
     postgres.sql("CREATE TABLE things (id int PRIMARY KEY, text varchar); ALTER TABLE things REPLICA IDENTITY FULL;"
@@ -74,7 +69,7 @@ def test_postgres(tmp_path, postgres, plugin_path):
     config = {"name": "d", "connector.class": POSTGRES, "database.hostname": "127.0.0.1", "database.port": str(postgres.port), "database.user": "gantry",
               "database.password": "none", "database.dbname": "postgres", "topic.prefix": "pg", "topic.delimiter": "_", "plugin.name": "pgoutput",
               "table.include.list": "public.things", "tasks.max": "1", "slot.drop.on.stop": "false", **JSON}
-    with driver.Host(tmp_path, java=newest(), options=["-Xmx512m"]) as host:
+    with driver.Host(tmp_path, java=driver.java_for(17), options=["-Xmx512m"]) as host:
         plugin = host.load(path)
         source = move(host, plugin, POSTGRES, config, postgres.sql)
         assert json.loads(source.records[0].key) == {"id": 1002} and source.records[0].topic == "pg_public_things"
@@ -96,7 +91,7 @@ def test_mariadb(tmp_path, mariadb, plugin_path):
 
     def sql(text):
         mariadb.sql("USE shop; SET NAMES utf8mb4; " + text)
-    with driver.Host(tmp_path, java=newest(), options=["-Xmx512m"]) as host:
+    with driver.Host(tmp_path, java=driver.java_for(17), options=["-Xmx512m"]) as host:
         plugin = host.load(path)
         source = move(host, plugin, MYSQL, config, sql)
         source.stop()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host as a process: its start, its end, the line, frames in pieces, what it does with nonsense."""
+import glob
 import os
 import signal
 import struct
@@ -141,7 +142,9 @@ def test_files_that_are_no_plugins_are_refused_with_the_reason(host, tmp_path, p
     (tmp_path / "text.jar").write_text("no jar")
     (tmp_path / "empty").mkdir()
     for path, words in ((tmp_path / "none.jar", "none.jar is not there"), (tmp_path / "text.jar", "cannot be read as a jar"),
-                        (tmp_path / "empty", "has no .jar and no .class"), (os.path.join(driver.LIBRARY, "openmessaging-0.1", "commons-lang3-3.4.jar"), "has no connector")):
+                        (tmp_path / "empty", "has no .jar and no .class"), (os.path.join(driver.LIBRARY, "openmessaging-0.1", "commons-lang3-3.4.jar"), "has no connector"),
+                        (glob.glob(os.path.join(plugin_path("debezium-postgres"), "debezium-connector-postgres-*.jar"))[0],
+                         "io.debezium.connector.postgresql.PostgresConnector extends io.debezium.connector.common.RelationalBaseSourceConnector, which is not there")):
         with pytest.raises(driver.Failed) as failed:
             host.load(path)
         assert words in failed.value.text and failed.value.code < 0, failed.value

@@ -52,6 +52,12 @@ def test_findings(host, plugin):
                               ("transforms", "x", "transforms.x.type is missing"), ("header.converter", SOURCE, "is no HeaderConverter")):
         found = host.validate(plugin, SOURCE, "c", {**config(), key: value})
         assert [(one[0], words in one[1]) for one in found] == [(None, True)], found
+    letters, all_of = {"errors.deadletterqueue.topic.name": "dead"}, {"errors.tolerance": "all"}
+    for more, words, warning in ((letters, "nothing goes there without errors.tolerance=all", True), ({"errors.tolerance": "al"}, "is 'al'; it must be", False),
+                                 ({"errors.deadletterqueue.context.headers.enable": "true"}, "errors.deadletterqueue.topic.name is not set", True)):
+        found = host.validate(plugin, SINK, "c", {**config(), **more})
+        assert [(one[0], words in one[1], one[2]) for one in found] == [(None, True, warning)], found
+    assert host.validate(plugin, SINK, "c", {**config(), **letters, **all_of}) == []
     with pytest.raises(driver.Failed) as failed:
         host.validate(plugin, "org.example.None", "c", {})
     assert "'org.example.None' is no connector of plugin" in failed.value.text and failed.value.code == -4
@@ -382,10 +388,22 @@ def test_records_that_are_left_out_are_laid_aside_as_they_came(host, plugin):
     assert "cannot read poison" in first["exception.message"] and "probe.kafka.Shout.toConnectData" in first["exception.stacktrace"]
     assert {**both, "offset": "18", "stage": "TASK_PUT", "class.name": SINK + "$ProbeTask", "exception.message": "a bad one",
             "exception.class.name": "org.apache.kafka.connect.errors.ConnectException"}.items() <= second.items()
+    sink.put("t", 3, 19, ["poison 中".encode() + "文".encode() * 9000])  # headers have 32 KiB in all, and no half characters
+    assert sink.flush() == {}
+    texts = told(sink.asides[2][1])
+    for name, most in (("exception.message", 2000), ("exception.stacktrace", 8000)):
+        assert "cannot read poison 中文" in texts[name] and texts[name].endswith("文...") and most - 3 < len(texts[name].encode()) <= most
     sink.stop()
     sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")  # and none of it is tolerated
     sink.put("t", 0, 0, [b"report"])
     assert "a bad one" in sink.wait_failed().text and sink.asides == []
+    sink.stop()
+    sink = host.run(plugin, SINK, "k", config(errors_deadletterqueue_topic_name="dead"), "sink")
+    sink.put("t", 0, 0, [b"late"])
+    sink.wait_taken()
+    with pytest.raises(driver.Failed) as failed:  # no FLUSHED allows a commit that passes over it
+        sink.flush()
+    assert "a late one" in failed.value.text
 
 
 def test_stop_ends_a_poll_that_waits(host, plugin):

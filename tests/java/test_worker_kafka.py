@@ -28,11 +28,11 @@ def test_a_file_arrives_whole_though_the_jvm_is_killed(tmp_path):
         worker.create("source", {"connector.class": SOURCE, "topic": "t", "file": str(tmp_path / "in"), "batch.size": "500", **workers.STRING})
         for kill in range(KILLS + 1):  # the file grows, so that there is something under way at each kill
             more = whole[written:written + LINES // (KILLS + 1) + 1]
+            size = len(read(out))
             with open(tmp_path / "in", "ab") as file:
                 file.write(b"".join(line + b"\n" for line in more))
             written += len(more)
             if kill < KILLS:
-                size = len(read(out))
                 step = chance.randrange(1, 1_000_000)
                 wait_for(lambda: len(read(out)) > size + step, lambda: f"more in the file; the log:\n{worker.log()[-3000:]}", 60)
                 assert workers.kill_hosts(worker) >= 1

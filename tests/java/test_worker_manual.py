@@ -107,7 +107,7 @@ def test_the_replicator_copies_by_jar_or_natively(worker, broker, tmp_path, pref
 def test_jars_with_topics_in_a_broker(broker, tmp_path):
     """On another JDK than the default one. Each line of a file passes a topic in RocketMQ, though the JVM is killed and the worker
     started anew; a record keeps its headers, also the one that has no value, which brokers would drop."""
-    java = driver.jdks()[sorted(driver.jdks())[-1]]
+    java = list(driver.jdks().values())[-1]
     strings = {"value.converter": "StringConverter", "key.converter": "StringConverter"}
     file = "org.apache.kafka.connect.file.FileStream%sConnector"
     text = lines(3000)  # ASCII, for that connector counts its position in characters and skips it as bytes

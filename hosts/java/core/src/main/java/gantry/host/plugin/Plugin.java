@@ -104,13 +104,13 @@ public final class Plugin implements Closeable {
                 scan(file, classes);
                 version = version == null || jars.size() == 1 ? versionOf(file, jar) : version;
             } catch (IOException | RuntimeException e) {
-                throw new IOException(jar + " cannot be read as a jar: " + Errors.text(e), e);
+                throw new PluginException(jar.getName() + " cannot be read as a jar: " + Errors.text(e), e);
             }
         }
         Plugin plugin = new Plugin(name == null || name.isEmpty() ? new File(path).getName() : name, version);
         boolean done = false;
         try {
-            plugin.find(classes, jars, apis, path);
+            plugin.find(classes, jars, apis);
             done = true;
             return plugin;
         } finally {
@@ -195,7 +195,7 @@ public final class Plugin implements Closeable {
                 || path.startsWith("io/openmessaging/connector/api/") || path.endsWith("module-info.class");
     }
 
-    private void find(Map<String, ClassFile> classes, List<File> jars, Apis apis, String path) throws IOException {
+    private void find(Map<String, ClassFile> classes, List<File> jars, Apis apis) throws IOException {
         StringBuilder problems = new StringBuilder();
         for (ClassFile file : classes.values()) {
             if (file.isConcrete()) {
@@ -208,10 +208,23 @@ public final class Plugin implements Closeable {
             }
         }
         if (entries.isEmpty()) {
-            throw new IOException(problems.length() > 0 ? path + ": no connector of it can be used:" + problems
-                    : path + " has no connector: no public class in it extends SourceConnector or SinkConnector of OpenMessaging"
-                    + " (0.1.0-beta, 0.1.1, 0.1.4) or Kafka Connect");
+            throw new PluginException(name + (problems.length() > 0 ? ": no connector of it can be used:" + problems
+                    : " has no connector: " + whyNone(classes)), null);
         }
+    }
+
+    /** A connector's own base class may lie in a jar that is not there. */
+    private static String whyNone(Map<String, ClassFile> classes) {
+        for (ClassFile file : new TreeMap<>(classes).values()) {
+            ClassFile top = file;
+            for (int depth = 0; classes.containsKey(top.superName) && depth < 100; depth++) {
+                top = classes.get(top.superName);
+            }
+            if (file.isConcrete() && file.name.endsWith("Connector") && top.superName != null && !top.superName.startsWith("java.")) {
+                return top.name + " extends " + top.superName + ", which is not there; put it and the jars that it needs into one folder";
+            }
+        }
+        return "no public class in it extends SourceConnector or SinkConnector of OpenMessaging (0.1.0-beta, 0.1.1, 0.1.4) or Kafka Connect";
     }
 
     /** The first ancestor that is an API's, though the plugin may have a copy of it; else the first that is not the plugin's. */

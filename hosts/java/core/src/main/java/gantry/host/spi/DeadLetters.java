@@ -14,7 +14,8 @@ import java.util.List;
  * is asked for, with headers that say why. Thread: any.
  */
 public final class DeadLetters {
-    private static final String KEYS = "errors.deadletterqueue.";
+    static final String KEYS = "errors.deadletterqueue.";
+    static final String TOPIC = KEYS + "topic.name";
     private static final String PREFIX = "__connect.errors.";
     /** All headers of a message together have 32 KiB with a broker. */
     private static final int TEXT_MAX = 2_000;
@@ -28,7 +29,7 @@ public final class DeadLetters {
     public DeadLetters(TaskSetup setup, SinkControl control) {
         this.setup = setup;
         this.control = control;
-        this.on = !setup.config.getOrDefault(KEYS + "topic.name", "").isEmpty();
+        this.on = !setup.config.getOrDefault(TOPIC, "").isEmpty();
         this.context = Boolean.parseBoolean(setup.config.get(KEYS + "context.headers.enable"))
                 || Boolean.parseBoolean(setup.config.get(KEYS + "context.properties.enable"));
     }
@@ -50,18 +51,29 @@ public final class DeadLetters {
                 "topic", queue.topic, "partition", Integer.toString(queue.number), "offset", Long.toString(record.offset),
                 "connector.name", setup.connector, "task.id", Integer.toString(setup.task), "stage", stage,
                 "class.name", where.getName(), "exception.class.name", error.getClass().getName(),
-                "exception.message", cut(error.getMessage(), TEXT_MAX), "exception.stacktrace", cut(trace(error), TRACE_MAX),
+                "exception.message", error.getMessage(), "exception.stacktrace", trace(error),
             };
             for (int i = 0; i < pairs.length; i += 2) {
                 names.add(PREFIX + pairs[i]);
-                values.add(pairs[i + 1] == null ? null : pairs[i + 1].getBytes(StandardCharsets.UTF_8));
+                values.add(cut(pairs[i + 1], i == pairs.length - 2 ? TRACE_MAX : TEXT_MAX));
             }
         }
         control.layAside(queue, record, names, values);
     }
 
-    private static String cut(String text, int max) {
-        return text != null && text.length() > max ? text.substring(0, max) + "..." : text;
+    /** So many bytes of UTF-8 at most, and no part of a character. */
+    private static byte[] cut(String text, int max) {
+        byte[] whole = text == null ? null : text.getBytes(StandardCharsets.UTF_8);
+        if (whole == null || whole.length <= max) {
+            return whole;
+        }
+        int end = max - 3;
+        while ((whole[end] & 0xc0) == 0x80) {
+            end--;
+        }
+        byte[] cut = Arrays.copyOf(whole, end + 3);
+        Arrays.fill(cut, end, end + 3, (byte) '.');
+        return cut;
     }
 
     private static String trace(Throwable error) {

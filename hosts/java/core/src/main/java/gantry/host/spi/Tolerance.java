@@ -3,6 +3,8 @@ package gantry.host.spi;
 
 import gantry.host.log.Errors;
 import gantry.host.log.Log;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /** What `errors.*` settings say about a record that cannot be converted or transformed. Thread: the task's; report: any. */
@@ -30,6 +32,23 @@ public final class Tolerance {
         this.retryMs = number(config, "errors.retry.timeout", 0);
         this.delayMaxMs = number(config, "errors.retry.delay.max.ms", 60_000);
         this.retriable = retriable;
+    }
+
+    /** What is wrong with these keys of a connector, as {@link Api#validate} tells it. */
+    public static List<String[]> findings(Map<String, String> config, boolean sink) {
+        List<String[]> findings = new ArrayList<>();
+        try {
+            boolean all = new Tolerance(config, Exception.class).all;
+            boolean named = !config.getOrDefault(DeadLetters.TOPIC, "").isEmpty();
+            if (sink && named && !all) {
+                findings.add(new String[] {null, DeadLetters.TOPIC + ": nothing goes there without errors.tolerance=all", ""});
+            } else if (sink && !named && config.keySet().stream().anyMatch(key -> key.startsWith(DeadLetters.KEYS))) {
+                findings.add(new String[] {null, DeadLetters.TOPIC + " is not set, so the other keys of " + DeadLetters.KEYS + "* do nothing", ""});
+            }
+        } catch (IllegalArgumentException e) { // the text names the key
+            findings.add(new String[] {null, e.getMessage()});
+        }
+        return findings;
     }
 
     private static long number(Map<String, String> config, String key, long fallback) {

@@ -4,6 +4,7 @@ package gantry.host.task;
 import gantry.host.log.Errors;
 import gantry.host.log.Log;
 import gantry.host.plugin.Plugin;
+import gantry.host.plugin.PluginException;
 import gantry.host.plugin.Plugins;
 import gantry.host.spi.Api;
 import gantry.host.spi.Description;
@@ -129,7 +130,8 @@ final class Desk {
                     // the answer says all of it, unless the plugin's code is to be looked at
                     boolean plain = e instanceof IOException || e instanceof ClassNotFoundException;
                     Log.trace(plain ? Log.DEBUG : Log.WARN, "host", "a request has failed", e);
-                    host.line.send(new Packer(512).begin(Frame.FAILED, 0, 3).number(id).number(Errors.code(e)).text(Errors.text(e)), 0);
+                    String text = e instanceof PluginException ? e.getMessage() : Errors.text(e);
+                    host.line.send(new Packer(512).begin(Frame.FAILED, 0, 3).number(id).number(Errors.code(e)).text(text), 0);
                 }
             }
             Thread.interrupted();

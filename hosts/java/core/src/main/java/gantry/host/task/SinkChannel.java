@@ -467,6 +467,7 @@ final class SinkChannel extends Channel implements SinkControl {
             goBack(next);
         }
         callEnds();
+        check(); // a record that was reported meanwhile, and is not tolerated, is not passed over
         Packer frame = packer.begin(Frame.FLUSHED, number, 2).number(seq);
         int place = frame.openArray();
         int limits = 0;

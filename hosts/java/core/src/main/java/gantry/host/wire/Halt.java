@@ -34,7 +34,7 @@ public final class Halt {
         for (Throwable one = error; one != null; one = one.getCause()) {
             if (one instanceof OutOfMemoryError) {
                 now(OUT_OF_MEMORY, "gantry-java-host: out of memory: " + one.getMessage()
-                        + "; give the host more (host.memory.max) or run this connector in a host of its own");
+                        + "; give the host more (-Xmx in host.java.options, and host.memory.max) or run this connector in a host of its own");
             }
             if (one.getCause() == one) {
                 return;

@@ -8,6 +8,7 @@ import gantry.host.spi.SinkWork;
 import gantry.host.spi.SourceControl;
 import gantry.host.spi.SourceWork;
 import gantry.host.spi.TaskSetup;
+import gantry.host.spi.Tolerance;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -19,6 +20,7 @@ import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.connect.connector.Connector;
 import org.apache.kafka.connect.connector.ConnectorContext;
 import org.apache.kafka.connect.connector.Task;
+import org.apache.kafka.connect.sink.SinkConnector;
 import org.apache.kafka.connect.sink.SinkConnectorContext;
 import org.apache.kafka.connect.sink.SinkTask;
 import org.apache.kafka.connect.source.SourceConnectorContext;
@@ -99,7 +101,7 @@ public final class KafkaApi implements Api {
 
     @Override
     public List<String[]> validate(Class<?> type, String name, Map<String, String> config) throws Exception {
-        List<String[]> findings = new ArrayList<>();
+        List<String[]> findings = Tolerance.findings(config, SinkConnector.class.isAssignableFrom(type));
         ClassLoader loader = type.getClassLoader();
         for (ConfigValue value : make(type).validate(own(name, config)).configValues()) {
             for (String text : value.errorMessages()) {
@@ -118,7 +120,7 @@ public final class KafkaApi implements Api {
     @Override
     public Api.Running start(Class<?> type, String name, Map<String, String> config, Events events) throws Exception {
         Connector connector = make(type);
-        boolean sink = connector instanceof org.apache.kafka.connect.sink.SinkConnector;
+        boolean sink = connector instanceof SinkConnector;
         connector.initialize(sink ? new SinkContext(events) : new SourceContext(events));
         connector.start(own(name, config));
         return new Api.Running() {

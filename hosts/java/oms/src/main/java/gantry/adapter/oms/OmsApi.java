@@ -9,9 +9,11 @@ import gantry.host.spi.SinkWork;
 import gantry.host.spi.SourceControl;
 import gantry.host.spi.SourceWork;
 import gantry.host.spi.TaskSetup;
+import gantry.host.spi.Tolerance;
 import io.openmessaging.KeyValue;
 import io.openmessaging.connector.api.component.connector.Connector;
 import io.openmessaging.connector.api.component.connector.ConnectorContext;
+import io.openmessaging.connector.api.component.task.sink.SinkConnector;
 import io.openmessaging.connector.api.component.task.sink.SinkTask;
 import io.openmessaging.connector.api.component.task.source.SourceTask;
 import java.util.ArrayList;
@@ -50,7 +52,7 @@ public final class OmsApi implements Api {
 
     @Override
     public List<String[]> validate(Class<?> type, String name, Map<String, String> config) {
-        List<String[]> findings = new ArrayList<>();
+        List<String[]> findings = Tolerance.findings(config, SinkConnector.class.isAssignableFrom(type));
         try {
             make(type).validate(Settings.keyValue(config));
         } catch (Exception e) { // that is how it says so

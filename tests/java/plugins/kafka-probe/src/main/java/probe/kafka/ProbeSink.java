@@ -58,6 +58,7 @@ public class ProbeSink extends SinkConnector {
         private boolean unflushed;
         private boolean plain;
         private boolean failed;
+        private SinkRecord late;
 
         @Override
         public String version() {
@@ -134,6 +135,8 @@ public class ProbeSink extends SinkConnector {
                         throw new ConnectException("there is no reporter");
                     }
                     context.errantRecordReporter().report(record, new ConnectException("a bad one"));
+                } else if (text.equals("late")) {
+                    late = record;
                 } else if (text.equals("soon")) {
                     context.timeout(30);
                     context.requestCommit();
@@ -182,6 +185,9 @@ public class ProbeSink extends SinkConnector {
         public Map<TopicPartition, OffsetAndMetadata> preCommit(Map<TopicPartition, OffsetAndMetadata> offsets) {
             ProbeSource.event("preCommit", offsets.size());
             full = false;
+            if (late != null) { // as a thread does that still writes
+                context.errantRecordReporter().report(late, new ConnectException("a late one"));
+            }
             if (unflushed) {
                 unflushed = false;
                 if (plain) {

@@ -26,8 +26,8 @@ public class Shout implements Converter {
 
     @Override
     public SchemaAndValue toConnectData(String topic, byte[] value) {
-        if (value != null && new String(value, StandardCharsets.UTF_8).equals("poison")) {
-            throw new org.apache.kafka.connect.errors.DataException("cannot read poison");
+        if (value != null && new String(value, StandardCharsets.UTF_8).startsWith("poison")) {
+            throw new org.apache.kafka.connect.errors.DataException("cannot read " + new String(value, StandardCharsets.UTF_8));
         }
         return new SchemaAndValue(Schema.STRING_SCHEMA, value == null ? null : new String(value, StandardCharsets.UTF_8).toLowerCase());
     }
