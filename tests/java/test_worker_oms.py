@@ -25,7 +25,7 @@ def test_records_go_from_jar_to_jar_though_the_jvm_is_killed(tmp_path):
             wait_for(lambda: len(read(out)) > size + 30_000, lambda: f"more in the file; the log:\n{worker.log()[-3000:]}", 60)
             assert workers.kill_hosts(worker) >= 1
         wait_for(lambda: len(worker.bodies("t")) >= 2 * FIRST, lambda: f"all records; the log:\n{worker.log()[-3000:]}", 60)
-        wait_for(lambda: worker.log().count("ended by signal 9") >= KILLS, lambda: f"{KILLS} ends; the log:\n{worker.log()[-3000:]}")
+        workers.wait_ends(worker, KILLS)
         worker.restart()
         source(LAST)
         expected = {f"k{number}=v{number}".encode() for number in range(1, LAST + 1)}

@@ -65,3 +65,8 @@ def kill_hosts(worker):
         except ProcessLookupError:
             pass
     return len(pids)
+
+
+def wait_ends(worker, count):
+    """So many ends by SIGKILL are told: what was sent before may all be there before the worker has seen one."""
+    harness.wait_for(lambda: worker.log().count("ended by signal 9") >= count, lambda: f"{count} ends; the log:\n{worker.log()[-3000:]}")
