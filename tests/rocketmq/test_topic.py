@@ -48,6 +48,7 @@ def test_records_arrive_in_order_and_once(shared, tmp_path):
 
 def test_java_reads_what_was_written(shared, tool, tmp_path):
     run(shared.namesrv, tmp_path / "source", "write", "for-java", 500, 90)
+    rmq.wait_for(lambda: stored(shared.broker, "for-java") == 500, "all messages")  # it shows them a while later
     found = []
     for queue_id, (low, high) in sorted(shared.broker.queue_offsets("for-java").items()):
         if high > low:
