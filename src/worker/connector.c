@@ -576,6 +576,7 @@ void gt_connector_task_start(struct connector *connector, uint32_t task, uint64_
         return;
     }
     if (gt_left_find(worker, connector->name, task, &err)) {
+        gt_error("worker", "task FAILED connector=%s task=%u: %s", connector->name, task, err.text);
         gt_cluster_put_status(worker->cluster, connector->name, task, epoch, "FAILED", err.text);
         restart_later(member);
         return;
