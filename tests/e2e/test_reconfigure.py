@@ -187,6 +187,7 @@ def test_no_work_yet(worker, odd, tmp_path, dialect):
     runs()
     assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
     worker.restart()
+    wait_for(lambda: events(odd).count("split") == 2, lambda: f"its host has the connector again: {events(odd)}")
     runs()
     assert "odd" in worker.configs()[0] and worker.configs()[1]["odd"] == []
     for pid in hosts_of(worker, "odd.py"):
