@@ -45,12 +45,8 @@ def process_kb(pid, name):
 
 
 def cpu_seconds(pid):
-    """CPU time of all threads so far, to the nanosecond where the kernel counts so."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
+    """CPU time so far, to the nanosecond, of all threads, those that have ended included: the process's own clock."""
+    return time.clock_gettime(~pid << 3 | 2)  # what clock_getcpuclockid() gives
 
 
 class Worker:
